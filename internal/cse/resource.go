@@ -1,0 +1,35 @@
+package cse
+
+import (
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// Resource is any resource but a contentInstance. The universal attributes that the tree and the core need are
+// fields; all others are kept as JSON values by short name, in ascending order of name.
+type Resource struct {
+	Type     onem2m.ResourceType
+	RI       string // unstructured resource ID; an AE's is its AE-ID
+	PI       string // parent's ID, "" for the CSEBase
+	RN       string
+	Created  int64  // ct, Unix microseconds
+	Modified int64  // lt; a container's Counters override it
+	Expires  int64  // et; 0 when it never expires
+	StateTag uint64 // st; a container's Counters override it
+	Attrs    []Attr
+}
+
+// Attr is one attribute by short name with its value as compact JSON text.
+type Attr struct {
+	Name  string
+	Value []byte
+}
+
+// Get returns the JSON text of an attribute, nil when the resource has none.
+func (r *Resource) Get(name string) []byte {
+	for i := range r.Attrs {
+		if r.Attrs[i].Name == name {
+			return r.Attrs[i].Value
+		}
+	}
+	return nil
+}

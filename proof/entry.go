@@ -1,0 +1,50 @@
+package proof
+
+// Entry is the content of one leaf of the log: who did what to which resource, when, and a commitment to the
+// payload. Its encoding is deterministic CBOR (RFC 8949 section 4.2.1), an array:
+//
+//	[version=1, height, time, operation, originator, target, resource, type, status, commitment, authMethod, authKey]
+type Entry struct {
+	Height     uint64
+	Time       int64     // block time, Unix microseconds
+	Operation  Operation // oneM2M operation or one of the ledger's own
+	Originator string
+	Target     string // unstructured ID of the resource addressed (the parent for CREATE)
+	Resource   string // unstructured ID of the resource created, changed or removed
+	Type       uint32 // oneM2M resource type, 0 when none
+	Status     uint32 // oneM2M response status code
+	Commitment [32]byte
+	Auth       Auth
+}
+
+// Operation is what an entry records: a oneM2M operation (1 CREATE, 3 UPDATE, 4 DELETE) or one of the ledger's own.
+type Operation uint8
+
+// The ledger's own operations.
+const (
+	OpGenesis Operation = 32 // the first entry: the network and its CSEBase
+	OpEnrol   Operation = 33 // a credential was bound to an originator
+	OpRevoke  Operation = 34 // a credential was revoked
+	OpErase   Operation = 35 // the payload of an earlier entry was erased
+)
+
+// AuthMethod says how the originator was authenticated.
+type AuthMethod uint8
+
+// The methods.
+const (
+	AuthNone  AuthMethod = 0 // the ledger itself (genesis, expiry)
+	AuthToken AuthMethod = 1 // a bearer token, vouched for by the node that accepted the request
+)
+
+// Auth says how the originator of an entry was authenticated and by which key.
+type Auth struct {
+	Method AuthMethod
+	Key    [8]byte // first 8 bytes of the SHA-256 of the credential (its ID on the ledger)
+}
+
+// Bounds that decoders enforce.
+const (
+	MaxPayload = 1 << 20 // bytes of one payload
+	MaxID      = 512     // bytes of an originator, target or resource ID
+)
