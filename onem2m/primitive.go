@@ -59,6 +59,7 @@ type Request struct {
 	OriginatingTimestamp string // ot
 	RequestExpiration    string // rqet, absolute or relative
 	ResultExpiration     string // rset
+	ResultPersistence    string // rp, absolute or relative
 	OperationExecution   string // oet
 	EventCategory        string // ec
 	ResponseType         uint8  // rt.rtv; 0 unset

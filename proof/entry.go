@@ -47,4 +47,5 @@ type Auth struct {
 const (
 	MaxPayload = 1 << 20 // bytes of one payload
 	MaxID      = 512     // bytes of an originator, target or resource ID
+	MaxEntry   = 2048    // bytes of one encoded entry (three IDs of MaxID need 1622)
 )

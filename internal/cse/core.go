@@ -3,6 +3,8 @@
 package cse
 
 import (
+	"slices"
+
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -20,6 +22,9 @@ type Config struct {
 type Env struct {
 	Time      int64  // block time (for reads: the node's clock), Unix microseconds
 	NextIndex uint64 // the log index that the first effect of this request will get; unused by reads
+	// MayRegister says that the originator authenticated with a credential bound to exactly that AE-ID. It stands in
+	// for the CREATE privilege on the CSEBase, for the creation of the originator's own AE resource and nothing else.
+	MayRegister bool
 }
 
 // Effect is one committed change: it becomes one log entry, at NextIndex plus its place in Result.Effects.
@@ -46,4 +51,173 @@ type Result struct {
 	Response onem2m.Response
 	Effects  []Effect
 	Events   []Event
+	// Err is an I/O failure or corruption that the Reader or State reported. The response is then
+	// INTERNAL_SERVER_ERROR, effects and events are empty, and the writes made so far must be rolled back.
+	Err error
+}
+
+// Core executes requests. What it holds besides configuration is a cache of parsed resources that no result shows.
+// It is safe for concurrent use; all state is in the State.
+type Core struct {
+	cfg   Config
+	cache cache
+}
+
+// New returns the core of one network.
+func New(cfg Config) *Core { return &Core{cfg: cfg} }
+
+// releases are the values of rvi that this CSE speaks (TS-0004 clause 6.3.4.2.42).
+var releases = []string{"2a", "3", "4", "5"}
+
+// checkPrimitive checks what every request must have (TS-0004 clause 7.3.2.1). The originator may be missing only
+// from the registration of an AE, which asks for an ID that way.
+func (c *Core) checkPrimitive(req *onem2m.Request) error {
+	switch {
+	case req.RequestID == "":
+		return refuse(onem2m.StatusBadRequest, "the request has no request identifier (rqi)")
+	case req.ReleaseVersion == "":
+		return refuse(onem2m.StatusBadRequest, "the request has no release version indicator (rvi)")
+	case !slices.Contains(releases, req.ReleaseVersion):
+		return refuse(onem2m.StatusReleaseVersionNotSupported, "release version indicator (rvi) %q is not one of 2a, 3, 4 and 5", req.ReleaseVersion)
+	case req.From == "" && (req.Operation != onem2m.Create || req.Type != onem2m.TypeAE):
+		return refuse(onem2m.StatusBadRequest, "the request has no originator (fr)")
+	case len(req.From) > maxID:
+		return refuse(onem2m.StatusBadRequest, "the originator (fr) has %d bytes; the limit is %d", len(req.From), maxID)
+	case !printable(req.From):
+		return refuse(onem2m.StatusBadRequest, "the originator (fr) has characters that no ID has")
+	}
+	return nil
+}
+
+// printable says whether a string has visible ASCII characters only, as every ID has (TS-0001 clause 7.2).
+func printable(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// maxID bounds originators and resource IDs, in bytes; a log entry holds no longer ones.
+const maxID = 512
+
+// Execute does a CREATE, UPDATE or DELETE, and what a fanOutPoint makes of one. It never panics on a request. A
+// refused request has made no writes; when Result.Err is set, the writes of the request must be rolled back.
+func (c *Core) Execute(st State, req *onem2m.Request, env Env) Result {
+	if err := c.checkPrimitive(req); err != nil {
+		return c.failed(req, err)
+	}
+	t, err := c.resolve(st, req.To, env.Time)
+	if err != nil {
+		return c.failed(req, err)
+	}
+	if t.virtual == onem2m.TypeFanOutPoint {
+		return c.fanOut(st, req, env, t)
+	}
+	var result Result
+	switch req.Operation {
+	case onem2m.Create:
+		result, err = c.create(st, req, env, &t)
+	case onem2m.Update:
+		result, err = c.update(st, req, env, &t)
+	case onem2m.Delete:
+		result, err = c.delete(st, req, env, &t)
+	default:
+		err = refuse(onem2m.StatusBadRequest, "operation %d changes nothing and cannot be executed", req.Operation)
+	}
+	if err != nil {
+		return c.failed(req, err)
+	}
+	return result
+}
+
+// Read answers a RETRIEVE, a discovery, or decides and prepares a NOTIFY. It changes nothing.
+func (c *Core) Read(r Reader, req *onem2m.Request, env Env) Result {
+	if err := c.checkPrimitive(req); err != nil {
+		return c.failed(req, err)
+	}
+	t, err := c.resolve(r, req.To, env.Time)
+	if err != nil {
+		return c.failed(req, err)
+	}
+	switch req.Operation {
+	case onem2m.Retrieve:
+		return c.retrieve(r, req, env, t)
+	case onem2m.Notify:
+		return c.notify(r, req, env, t)
+	}
+	return c.failed(req, refuse(onem2m.StatusBadRequest, "operation %d cannot be answered by a read", req.Operation))
+}
+
+// Check does everything that Execute does for a request but the writes, on a state that may be older than the one it
+// will be executed on. A response is the refusal; nil means that the request may be ordered. It spares the network
+// requests that are bound to fail and decides nothing: Execute checks again.
+func (c *Core) Check(r Reader, req *onem2m.Request, env Env) *onem2m.Response {
+	err := c.check(r, req, env)
+	if err == nil {
+		return nil
+	}
+	rsp := c.failed(req, err).Response
+	return &rsp
+}
+
+func (c *Core) check(r Reader, req *onem2m.Request, env Env) error {
+	if err := c.checkPrimitive(req); err != nil {
+		return err
+	}
+	t, err := c.resolve(r, req.To, env.Time)
+	if err != nil {
+		return err
+	}
+	if t.virtual == onem2m.TypeFanOutPoint {
+		// Each member decides for itself when the request is executed.
+		ok, err := c.authorizeMembers(r, t.resource, req.From, accessOf(req.Operation), newAccessContext(req, env, &t))
+		if err == nil && !ok {
+			err = noPrivilege(req, t.resource.RI)
+		}
+		return err
+	}
+	switch req.Operation {
+	case onem2m.Create:
+		env.NextIndex = unknownIndex
+		var d draft
+		return c.prepareCreate(r, req, env, &t, &d)
+	case onem2m.Update:
+		_, err = c.prepareUpdate(r, req, env, &t)
+		return err
+	case onem2m.Delete:
+		_, err = c.prepareDelete(r, req, env, &t)
+		return err
+	}
+	return refuse(onem2m.StatusBadRequest, "operation %d changes nothing and is not ordered", req.Operation)
+}
+
+// accessOf is the privilege that an operation needs.
+func accessOf(op onem2m.Operation) access {
+	switch op {
+	case onem2m.Create:
+		return accessCreate
+	case onem2m.Retrieve:
+		return accessRetrieve
+	case onem2m.Update:
+		return accessUpdate
+	case onem2m.Delete:
+		return accessDelete
+	}
+	return accessNotify
+}
+
+// noPrivilege refuses a request that access control does not allow.
+func noPrivilege(req *onem2m.Request, ri string) error {
+	return refuse(onem2m.StatusOriginatorHasNoPrivilege, "originator %q has no privilege for operation %d on %s", req.From, req.Operation, ri)
+}
+
+// requireAccess refuses a request that access control does not allow on its target.
+func (c *Core) requireAccess(r Reader, req *onem2m.Request, env Env, t *target, op access) error {
+	ok, err := c.authorize(r, t.resource, req.From, op, newAccessContext(req, env, t))
+	if err == nil && !ok {
+		err = noPrivilege(req, t.ri())
+	}
+	return err
 }

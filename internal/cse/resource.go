@@ -13,9 +13,12 @@ type Resource struct {
 	RN       string
 	Created  int64  // ct, Unix microseconds
 	Modified int64  // lt; a container's Counters override it
-	Expires  int64  // et; 0 when it never expires
+	Expires  int64  // et; 0 when it never expires, which is the default of this CSE
 	StateTag uint64 // st; a container's Counters override it
-	Attrs    []Attr
+	// Owner is the originator of the CREATE request. It decides default privileges; the cr attribute, which only
+	// shows when asked for, is in Attrs.
+	Owner string
+	Attrs []Attr
 }
 
 // Attr is one attribute by short name with its value as compact JSON text.

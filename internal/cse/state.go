@@ -18,6 +18,9 @@ type Reader interface {
 	// Children lists the child resources of pi that are not contentInstances, in creation order,
 	// starting after the child with ID after ("" for all).
 	Children(pi, after string) iter.Seq2[ChildRef, error]
+	// Subscriptions returns the IDs of the subscriptions directly below pi, in creation order. It must cost next to
+	// nothing when there are none: it is asked for every change.
+	Subscriptions(pi string) ([]string, error)
 	// Container returns the counters of a container's instances; ok is false when ri is no container.
 	Container(ri string) (c Counters, ok bool, err error)
 	// Instances lists the live instances of a container from oldest to newest, or newest first when newestFirst.

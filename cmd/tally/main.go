@@ -1,0 +1,95 @@
+// Command tally runs a Tallystick node and the tools around it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/tallystick/tallystick/internal/node"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // the command could not do its work
+	exitUsage   = 2 // the command line is wrong
+	exitFound   = 3 // verify or fsck found something wrong
+	exitRunning = 4 // another process uses the data folder
+)
+
+// errFound marks the errors of verify and fsck that are findings, not failures.
+var errFound = errors.New("")
+
+type cli struct {
+	Demo    demoCmd    `cmd:"" help:"Make a network of one node, replay real sensor readings into it, prove one of them."`
+	Network networkCmd `cmd:"" help:"Make a network."`
+	Node    nodeCmd    `cmd:"" help:"Run a node."`
+	Device  deviceCmd  `cmd:"" help:"Enrol devices and applications."`
+	Status  statusCmd  `cmd:"" help:"Tell how a running node is."`
+	Proof   proofCmd   `cmd:"" help:"Fetch the proof bundle of a resource."`
+	Verify  verifyCmd  `cmd:"" help:"Verify a proof bundle offline."`
+	Erase   eraseCmd   `cmd:"" help:"Erase the payload of a reading; its proof stays valid."`
+	Fsck    fsckCmd    `cmd:"" help:"Recompute everything from the bytes on disk."`
+	Bench   benchCmd   `cmd:"" help:"Measure this program on this machine."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// streams is what commands print to.
+type streams struct {
+	out io.Writer
+	err io.Writer
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var c cli
+	exit := -1
+	parser, err := kong.New(&c,
+		kong.Name("tally"),
+		kong.Description("Tallystick: an IoT platform whose readings, commands and rights no single server can forge."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exit = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&streams{stdout, stderr}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "tally:", err)
+		return exitFailure
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if exit >= 0 {
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "tally: %v\nRun tally --help to see the commands.\n", err)
+		return exitUsage
+	}
+	err = k.Run()
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errFound):
+		return exitFound
+	case errors.Is(err, node.ErrRunning):
+		fmt.Fprintln(stderr, "tally:", err)
+		return exitRunning
+	default:
+		fmt.Fprintln(stderr, "tally:", err)
+		return exitFailure
+	}
+}

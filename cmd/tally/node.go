@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/tallystick/tallystick/internal/node"
+)
+
+type nodeCmd struct {
+	Start nodeStartCmd `cmd:"" help:"Run the node of a data folder until it is interrupted."`
+}
+
+type nodeStartCmd struct {
+	Data    string `help:"Data folder." default:"./tally-data" type:"path"`
+	Verbose bool   `help:"Log what consensus does."`
+}
+
+func (c *nodeStartCmd) Run(ctx context.Context, s *streams) error {
+	level := slog.LevelInfo
+	if c.Verbose {
+		level = slog.LevelDebug
+	}
+	logger := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
+	n, err := node.Start(ctx, c.Data, logger)
+	if err != nil {
+		return err
+	}
+	h := n.App().Head()
+	fmt.Fprintf(s.out, "Node ready: oneM2M over HTTP on http://%s, %d entries at height %d.\n", n.Addr(), h.LogSize, h.Height)
+	return untilEnd(ctx, n)
+}
+
+// untilEnd waits until the process is asked to stop or the node fails, and stops it in order.
+func untilEnd(ctx context.Context, n *node.Node) error {
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-n.Failed():
+	}
+	err := n.Stop(context.WithoutCancel(ctx))
+	if failure != nil {
+		return fmt.Errorf("the node had to stop: %w; nothing that was acknowledged is lost: mend the cause and start it again", failure)
+	}
+	return err
+}

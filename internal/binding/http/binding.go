@@ -1,0 +1,162 @@
+// Package httpbinding turns HTTP requests into oneM2M request primitives and response primitives into HTTP responses
+// (oneM2M TS-0009, published as ETSI TS 118 109). It holds no state, knows no rights and decides nothing about
+// resources: everything that is well formed goes to the Handler.
+//
+// What the specification leaves open is decided as follows. A body that is too large is answered with HTTP 413 and
+// CONTENTS_UNACCEPTABLE. A body without a Content-Type is answered with UNSUPPORTED_MEDIA_TYPE. Without an Accept
+// header, or when it prefers nothing, the response has the serialization of the request. SECURITY_ASSOCIATION_REQUIRED
+// is answered with HTTP 401 and WWW-Authenticate, as RFC 6750 clause 3 asks of a server that takes bearer tokens,
+// instead of the 403 of TS-0009 clause 6.3.2; X-M2M-RSC has the code itself.
+package httpbinding
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// Handler serves one request primitive and returns when it is answered.
+type Handler interface {
+	// Do executes req for the holder of token, the bearer token of the request, "" when it had none. The handler may
+	// keep req and its content after it returned. The result is never nil; its content is JSON text.
+	Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response
+}
+
+// DefaultMaxBody is the largest request body accepted unless Options say otherwise, in bytes.
+const DefaultMaxBody = 1 << 20
+
+// Options of a binding. The zero value is ready to use.
+type Options struct {
+	// MaxBody is the largest request body in bytes, DefaultMaxBody when 0.
+	MaxBody int64
+	// Release is the X-M2M-RVI of a response to a request that had none, "4" when empty.
+	Release string
+}
+
+type binding struct {
+	handler  Handler
+	maxBody  int64
+	release  string
+	tooLarge *onem2m.Error
+}
+
+// New returns the binding as an HTTP handler. It must be mounted without path cleaning: redirects and merged slashes
+// would change the meaning of an address.
+func New(h Handler, o Options) http.Handler {
+	b := &binding{handler: h, maxBody: o.MaxBody, release: o.Release}
+	if b.maxBody <= 0 {
+		b.maxBody = DefaultMaxBody
+	}
+	if b.release == "" {
+		b.release = "4"
+	}
+	b.tooLarge = onem2m.Errorf(onem2m.StatusContentsUnacceptable, "the body is longer than %d bytes", b.maxBody)
+	return b
+}
+
+// exchange is what the response needs to know of the request beside the primitive.
+type exchange struct {
+	req    onem2m.Request
+	token  string
+	format *format // of the response
+}
+
+func (b *binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{format: formatJSON}
+	if err := b.parse(x, r); err != nil {
+		b.refuse(w, x, err)
+		return
+	}
+	b.respond(w, x, b.handler.Do(r.Context(), &x.req, x.token))
+}
+
+// parse fills the primitive. The request identifier comes first, so that a refusal can carry it.
+func (b *binding) parse(x *exchange, r *http.Request) error {
+	req := &x.req
+	req.ResultContent = onem2m.ResultContentDefault
+	req.SourceIP = sourceIP(r.RemoteAddr)
+	if err := parseHeaders(x, r.Header); err != nil {
+		return err
+	}
+	body, err := parseMethod(req, r)
+	if err != nil {
+		return err
+	}
+	if x.format, err = negotiate(r.Header["Accept"], body); err != nil {
+		x.format = formatJSON
+		return err
+	}
+	if req.To, err = parseAddress(r.URL); err != nil {
+		return err
+	}
+	if r.URL.RawQuery != "" {
+		if err := parseQuery(req, r.URL.RawQuery); err != nil {
+			return err
+		}
+	}
+	req.Content, err = b.readContent(r, body)
+	return err
+}
+
+// parseMethod finds the operation (TS-0009 clause 6.2.1) and the serialization of the body, nil when there is none.
+// A POST whose Content-Type names a resource type is a CREATE, any other is a NOTIFY.
+func parseMethod(req *onem2m.Request, r *http.Request) (body *format, err error) {
+	switch r.Method {
+	case http.MethodGet:
+		req.Operation = onem2m.Retrieve
+	case http.MethodDelete:
+		req.Operation = onem2m.Delete
+	case http.MethodPost:
+		req.Operation = onem2m.Notify
+	case http.MethodPut:
+		req.Operation = onem2m.Update
+	default:
+		return nil, onem2m.Errorf(onem2m.StatusOperationNotAllowed, "method %.16q is none of GET, POST, PUT and DELETE", r.Method)
+	}
+	if req.Operation == onem2m.Retrieve || req.Operation == onem2m.Delete {
+		// Many clients send a Content-Type with every request; without a body it says nothing.
+		if r.ContentLength != 0 {
+			return nil, onem2m.Errorf(onem2m.StatusBadRequest, "a %s request has no body; attributes are asked for with atrl", r.Method)
+		}
+		return nil, nil
+	}
+	contentType, given, err := singleHeader(r.Header, "Content-Type")
+	if err != nil {
+		return nil, err
+	}
+	if !given {
+		if r.ContentLength != 0 {
+			return nil, onem2m.Errorf(onem2m.StatusUnsupportedMediaType, "the body has no Content-Type; use application/json")
+		}
+		return nil, nil
+	}
+	body, req.Type, err = parseContentType(contentType)
+	switch {
+	case err != nil:
+		return nil, err
+	case req.Type == 0:
+	case req.Operation == onem2m.Update:
+		return nil, onem2m.Errorf(onem2m.StatusBadRequest, "an UPDATE has no resource type; Content-Type says ty=%d", int(req.Type))
+	default:
+		req.Operation = onem2m.Create
+	}
+	return body, nil
+}
+
+// sourceIP is the address part of "host:port" without an IPv6 zone.
+func sourceIP(remote string) string {
+	i := strings.LastIndexByte(remote, ':')
+	if i < 0 {
+		return ""
+	}
+	host := remote[:i]
+	if len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']' {
+		host = host[1 : len(host)-1]
+	}
+	if z := strings.IndexByte(host, '%'); z >= 0 {
+		host = host[:z]
+	}
+	return host
+}

@@ -1,0 +1,72 @@
+package httpbinding
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// singleHeader gets a header that may be given only once. The key is in net/http's canonical form.
+func singleHeader(h http.Header, key string) (value string, given bool, err error) {
+	v := h[key]
+	switch len(v) {
+	case 0:
+		return "", false, nil
+	case 1:
+		return v[0], true, nil
+	}
+	return "", false, onem2m.Errorf(onem2m.StatusBadRequest, "header %s is given %d times", key, len(v))
+}
+
+// parseHeaders maps headers to request parameters (TS-0009 clause 6.4). Only those of a request primitive count;
+// the source address is never taken from a header.
+func parseHeaders(x *exchange, h http.Header) error {
+	req := &x.req
+	var rtu, authorization string
+	fields := [...]struct {
+		key string
+		dst *string
+	}{
+		{"X-M2m-Ri", &req.RequestID},
+		{"X-M2m-Rvi", &req.ReleaseVersion},
+		{"X-M2m-Origin", &req.From},
+		{"Authorization", &authorization},
+		{"X-M2m-Ot", &req.OriginatingTimestamp},
+		{"X-M2m-Ret", &req.RequestExpiration},
+		{"X-M2m-Rst", &req.ResultExpiration},
+		{"X-M2m-Oet", &req.OperationExecution},
+		{"X-M2m-Ec", &req.EventCategory},
+		{"X-M2m-Gid", &req.GroupRequestID},
+		{"X-M2m-Vsi", &req.VendorInformation},
+		{"X-M2m-Rtu", &rtu},
+	}
+	var first error
+	for i := range fields {
+		v, _, err := singleHeader(h, fields[i].key)
+		if err != nil && first == nil {
+			first = err
+		}
+		*fields[i].dst = v
+	}
+	if first != nil {
+		return first
+	}
+	if req.RequestID == "" {
+		return onem2m.Errorf(onem2m.StatusBadRequest, "the request has no X-M2M-RI header")
+	}
+	if rtu != "" {
+		req.NotificationURIs = strings.Split(rtu, "&")
+	}
+	x.token = bearerToken(authorization)
+	return nil
+}
+
+// bearerToken is the token of an Authorization header (RFC 6750 clause 2.1), "" when it has another scheme.
+func bearerToken(authorization string) string {
+	const scheme = "Bearer "
+	if len(authorization) <= len(scheme) || !strings.EqualFold(authorization[:len(scheme)], scheme) {
+		return ""
+	}
+	return strings.TrimSpace(authorization[len(scheme):])
+}

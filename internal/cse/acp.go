@@ -1,0 +1,274 @@
+package cse
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// access is a set of operations in an access control rule (m2m:accessControlOperations, TS-0004 clause 6.3.4.2.29).
+type access uint8
+
+// The operations that a rule can allow.
+const (
+	accessCreate   access = 1
+	accessRetrieve access = 2
+	accessUpdate   access = 4
+	accessDelete   access = 8
+	accessNotify   access = 16
+	accessDiscover access = 32
+	accessAll      access = 63
+)
+
+// accessContext is what a decision depends on besides the resource, the originator and the operation.
+type accessContext struct {
+	time     int64               // Unix microseconds
+	sourceIP string              // "" when unknown, which no rule with addresses matches
+	child    onem2m.ResourceType // type of the resource to create, for CREATE
+	object   onem2m.ResourceType // type of what is addressed when it is not the resource itself: a contentInstance
+}
+
+// accessContext collects what a decision about a request on t depends on.
+func newAccessContext(req *onem2m.Request, env Env, t *target) accessContext {
+	ctx := accessContext{time: env.Time, sourceIP: req.SourceIP, child: req.Type}
+	if t.typ() != t.resource.Type {
+		ctx.object = t.typ()
+	}
+	return ctx
+}
+
+// authorize decides whether an originator may do op to a resource (TS-0001 clause 9.6.2, TS-0004 clause 7.3.3.15).
+// A contentInstance is decided by its container: TS-0001 clause 9.6.7 gives it no accessControlPolicyIDs.
+//
+//   - An accessControlPolicy is governed by its own selfPrivileges.
+//   - A resource that links accessControlPolicies is governed by their privileges; one matching rule suffices.
+//   - A resource that links none that exists falls back to the default privileges: everything for its custodian
+//     if it has one, else for its creator (for an AE: the AE itself), and nothing for anybody else.
+func (c *Core) authorize(r Reader, res *Resource, originator string, op access, ctx accessContext) (bool, error) {
+	originator = c.localID(originator)
+	if ctx.object == 0 {
+		ctx.object = res.Type
+	}
+	own := c.compile(res)
+	if res.Type == onem2m.TypeACP {
+		return c.anyRule(r, own.self, originator, op, ctx)
+	}
+	return c.authorizeBy(r, own, own.acpi, originator, op, ctx)
+}
+
+// authorizeMembers decides like authorize for the members of a group reached through its fanOutPoint: by
+// membersAccessControlPolicyIDs when the group has that attribute (TS-0001 clause 9.6.13).
+func (c *Core) authorizeMembers(r Reader, group *Resource, originator string, op access, ctx accessContext) (bool, error) {
+	own := c.compile(group)
+	if len(own.macp) == 0 {
+		return c.authorize(r, group, originator, op, ctx)
+	}
+	if ctx.object == 0 {
+		ctx.object = group.Type
+	}
+	return c.authorizeBy(r, own, own.macp, c.localID(originator), op, ctx)
+}
+
+func (c *Core) authorizeBy(r Reader, own *compiled, policies []string, originator string, op access, ctx accessContext) (bool, error) {
+	linked := false
+	for _, id := range policies {
+		acp, err := c.policy(r, id, ctx.time)
+		if err != nil {
+			return false, err
+		}
+		if acp == nil {
+			continue
+		}
+		linked = true
+		ok, err := c.anyRule(r, c.compile(acp).privs, originator, op, ctx)
+		if ok || err != nil {
+			return ok, err
+		}
+	}
+	return !linked && own.isHolder(originator), nil
+}
+
+// isHolder says whether the originator has the default privileges on a resource.
+func (own *compiled) isHolder(originator string) bool {
+	holder := own.res.Owner
+	if own.custodian != "" {
+		holder = own.custodian
+	}
+	return originator != "" && holder == originator
+}
+
+// policy returns the accessControlPolicy that an entry of accessControlPolicyIDs names, nil when there is none.
+func (c *Core) policy(r Reader, id string, now int64) (*Resource, error) {
+	id = c.localID(id)
+	if !strings.Contains(id, "/") {
+		acp, err := r.Resource(id)
+		if err != nil || acp == nil || acp.Type != onem2m.TypeACP || expired(acp, now) {
+			return nil, err
+		}
+		return acp, nil
+	}
+	t, err := c.resolve(r, id, now)
+	if asRefusal(err) != nil {
+		return nil, nil
+	}
+	if err != nil || t.isInstance || t.virtual != 0 || t.resource.Type != onem2m.TypeACP {
+		return nil, err
+	}
+	return t.resource, nil
+}
+
+// mayUpdatePolicies decides whether an originator may change accessControlPolicyIDs of a resource: UPDATE in the
+// selfPrivileges of any linked accessControlPolicy, whatever their privileges say (TS-0001 clause 9.6.1.3.2).
+// Without a link the default privileges decide.
+func (c *Core) mayUpdatePolicies(r Reader, res *Resource, originator string, ctx accessContext) (bool, error) {
+	originator = c.localID(originator)
+	own := c.compile(res)
+	linked := false
+	for _, id := range own.acpi {
+		acp, err := c.policy(r, id, ctx.time)
+		if err != nil {
+			return false, err
+		}
+		if acp == nil {
+			continue
+		}
+		linked = true
+		ctx.object = acp.Type
+		ok, err := c.anyRule(r, c.compile(acp).self, originator, accessUpdate, ctx)
+		if ok || err != nil {
+			return ok, err
+		}
+	}
+	return !linked && own.isHolder(originator), nil
+}
+
+// anyRule says whether one of the rules allows op.
+func (c *Core) anyRule(r Reader, rules []rule, originator string, op access, ctx accessContext) (bool, error) {
+	for i := range rules {
+		rule := &rules[i]
+		if rule.operations&op == 0 || rule.unsupported || !rule.matchesObject(op, ctx) || !rule.matchesContext(ctx) {
+			continue
+		}
+		ok, err := c.matchesOriginator(r, rule.originators, originator, ctx.time)
+		if ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+// matchesOriginator says whether an originator is among accessControlOriginators: by ID in any form, by a wildcard
+// '*', by "all", or as a member of a group (TS-0001 clause 9.6.2.2).
+func (c *Core) matchesOriginator(r Reader, originators []string, originator string, now int64) (bool, error) {
+	for _, entry := range originators {
+		if entry == "all" || entry == "*" {
+			return true, nil
+		}
+		entry = c.localID(entry)
+		if entry == originator && originator != "" {
+			return true, nil
+		}
+		if strings.Contains(entry, "*") {
+			if originator != "" && matchWildcard(entry, originator) {
+				return true, nil
+			}
+			continue
+		}
+		ok, err := c.isMember(r, entry, originator, now)
+		if ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+// isMember says whether id names a group that has the originator's AE among its members.
+func (c *Core) isMember(r Reader, id, originator string, now int64) (bool, error) {
+	if originator == "" || isAEID(id) {
+		return false, nil
+	}
+	group, err := c.resolve(r, id, now)
+	if asRefusal(err) != nil {
+		return false, nil
+	}
+	if err != nil || group.isInstance || group.virtual != 0 || group.resource.Type != onem2m.TypeGroup {
+		return false, err
+	}
+	for _, member := range c.compile(group.resource).members {
+		member = c.localID(member)
+		if member == originator {
+			return true, nil
+		}
+		if !strings.Contains(member, "/") {
+			continue
+		}
+		t, err := c.resolve(r, member, now)
+		switch {
+		case asRefusal(err) != nil:
+		case err != nil:
+			return false, err
+		case !t.isInstance && t.virtual == 0 && t.resource.Type == onem2m.TypeAE && t.resource.RI == originator:
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// isAEID says whether an ID has the form of an AE-ID of this CSE, which no group has.
+func isAEID(id string) bool {
+	return id != "" && (id[0] == 'C' || id[0] == 'S') && !strings.Contains(id, "/")
+}
+
+// matchesObject checks accessControlObjectDetails (TS-0001 clause 9.6.2.4).
+func (u *rule) matchesObject(op access, ctx accessContext) bool {
+	if !u.hasObjects {
+		return true
+	}
+	return slices.ContainsFunc(u.objects, func(o objectDetails) bool {
+		return (o.typ == 0 || o.typ == ctx.object) && (op != accessCreate || slices.Contains(o.children, ctx.child))
+	})
+}
+
+// matchesContext checks accessControlContexts (TS-0001 clause 9.6.2.3): one of them must hold, with all its parts.
+func (u *rule) matchesContext(ctx accessContext) bool {
+	if len(u.contexts) == 0 {
+		return true
+	}
+	var source netip.Addr
+	if ctx.sourceIP != "" {
+		// An address that does not parse stays invalid, and no prefix contains it.
+		source, _ = netip.ParseAddr(ctx.sourceIP)
+		source = source.Unmap().WithZone("")
+	}
+	return slices.ContainsFunc(u.contexts, func(x ruleContext) bool {
+		if x.hasWindows && !slices.ContainsFunc(x.windows, func(w schedule) bool { return w.contains(ctx.time) }) {
+			return false
+		}
+		return !x.hasAddresses || source.IsValid() &&
+			slices.ContainsFunc(x.addresses, func(p netip.Prefix) bool { return p.Contains(source) })
+	})
+}
+
+// matchWildcard matches a string with a pattern in which '*' stands for any characters, none included.
+func matchWildcard(pattern, s string) bool {
+	star, mark := -1, 0
+	p, i := 0, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, i
+			p++
+		case p < len(pattern) && pattern[p] == s[i]:
+			p++
+			i++
+		case star >= 0:
+			mark++
+			p, i = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}

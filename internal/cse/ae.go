@@ -1,0 +1,59 @@
+package cse
+
+import (
+	"strconv"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// maxAEID bounds an AE-ID that an originator chooses, in bytes.
+const maxAEID = 128
+
+// assignAEID gives a registering AE its AE-ID (TS-0004 clause 7.4.5.2.1, TS-0001 table 7.2-1): the originator's own
+// when it names one, or one derived from the log index when it asks with "C", "S" or nothing.
+func (c *Core) assignAEID(r Reader, req *onem2m.Request, env Env) (string, error) {
+	id := c.localID(req.From)
+	if id == "" || id == "C" || id == "S" {
+		if id == "" {
+			id = "C"
+		}
+		id += strconv.FormatUint(env.NextIndex, 36)
+		for {
+			taken, err := r.Resource(id)
+			if err != nil || taken == nil {
+				return id, err
+			}
+			// Somebody chose the ID that was due; a longer one is free.
+			id += "-"
+		}
+	}
+	if !isAEID(id) || len(id) > maxAEID || !unreserved(id) {
+		return "", refuse(onem2m.StatusBadRequest, "originator %q cannot be an AE-ID: it must be C or S followed by letters, digits, '-', '.', '_' or '~', at most %d in all", req.From, maxAEID)
+	}
+	taken, err := r.Resource(id)
+	if err != nil {
+		return "", err
+	}
+	if taken != nil {
+		return "", refuse(onem2m.StatusOriginatorHasAlreadyRegistered, "an AE with AE-ID %s is already registered", id)
+	}
+	return id, nil
+}
+
+// unreserved says whether a string has only the unreserved characters of RFC 3986.
+func unreserved(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch b := s[i]; {
+		case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9', b == '-', b == '.', b == '_', b == '~':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// completeAE sets the AE-ID attribute (TS-0001 clause 9.6.5).
+func completeAE(after *Resource) error {
+	after.set("aei", onem2m.AppendQuote(nil, after.RI))
+	return nil
+}

@@ -1,0 +1,42 @@
+package cse
+
+import (
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// changeKind is what happened to a resource.
+type changeKind uint8
+
+const (
+	changeCreated changeKind = iota + 1
+	changeUpdated
+	changeDeleted
+)
+
+// change is one committed change of one resource, as the subscriptions that watch it or its parent see it
+// (TS-0004 clause 7.5.1.2.2). Exactly one of after, before and instance says which resource:
+//
+//	created: after, or instance for a contentInstance
+//	updated: before and after
+//	deleted: before, or instance for a contentInstance
+//
+// A deleted resource, its children and its subscriptions are still in the state when matchSubscriptions is called.
+// A created or updated one is already there.
+type change struct {
+	kind       changeKind
+	originator string
+	parent     *Resource // nil for the CSEBase
+	before     *Resource
+	after      *Resource
+	instance   *instance
+	modified   []string // names of the attributes that an UPDATE request carried, deleted ones included
+}
+
+// instance is a contentInstance in hand: just created or just read from the log.
+type instance struct {
+	ri         string
+	container  *Resource
+	ref        InstanceRef
+	members    []onem2m.Member // the members of {"m2m:cin":{...}} as committed, rn and cr:null included
+	originator string
+}

@@ -1,0 +1,132 @@
+package cse
+
+import (
+	"slices"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// branch is one resource of a nested result with the branches below it.
+type branch struct {
+	item  item
+	below []*branch
+}
+
+// withChildren makes the result contents 4, 5, 6 and 8: a resource with its descendants or references to them, as
+// far as they match the filter and the originator may RETRIEVE them (TS-0001 clause 8.1.2, TS-0004 clause 7.5.2).
+//
+// In the nested forms (4 and 8) a descendant shows only below a parent that shows. When an offset skips a parent
+// but not all that is below it, the parent shows again, so that no page loses anything.
+func (c *Core) withChildren(r Reader, req *onem2m.Request, env Env, it *item, rcn onem2m.ResultContent, rsp *onem2m.Response) error {
+	s, err := c.newSearch(r, req, env, accessRetrieve)
+	if err != nil {
+		return err
+	}
+	switch rcn {
+	case onem2m.ResultContentAttributesAndChildRefs, onem2m.ResultContentChildRefs:
+		var refs []reference
+		if it.instance == nil {
+			if refs, err = c.references(s, it.resource); err != nil {
+				return err
+			}
+		}
+		if rcn == onem2m.ResultContentChildRefs {
+			rsp.Content = appendReferenceList(nil, refs, rcn, req.DesiredIDType)
+			break
+		}
+		w := openRepresentation(it)
+		w.attributes(it)
+		if len(refs) > 0 && w.key("ch") {
+			w.dst = appendChildRefs(w.dst, refs, req.DesiredIDType)
+		}
+		rsp.Content = append(w.dst, '}', '}')
+	default:
+		root, err := s.branches(it)
+		if err != nil {
+			return err
+		}
+		w := openRepresentation(it)
+		if rcn == onem2m.ResultContentAttributesAndChildren {
+			w.attributes(it)
+		}
+		w.branches(root.below)
+		rsp.Content = append(w.dst, '}', '}')
+	}
+	s.collect.finish(s.visit, rsp)
+	return nil
+}
+
+// openRepresentation starts {"m2m:cnt":{ for the members to follow.
+func openRepresentation(it *item) objectWriter {
+	dst := append([]byte(`{"`), tagOf(it.typ())...)
+	return objectWriter{dst: append(dst, `":{`...)}
+}
+
+// branches collects the nested result below an item.
+func (s *search) branches(top *item) (*branch, error) {
+	root := &branch{}
+	// open holds the branch last shown at each level; taken says whether it is in the result yet.
+	type opened struct {
+		branch *branch
+		taken  bool
+	}
+	open := []opened{{root, true}}
+	err := s.walk(top, "", true, func(it *item, _ string, level int) (step, error) {
+		open = append(open[:level], opened{branch: &branch{item: *it}})
+		in, full := s.collect.take(it.weight())
+		if full {
+			return stepStop, nil
+		}
+		if !in {
+			return stepInto, nil
+		}
+		for i := 1; i <= level; i++ {
+			if !open[i].taken {
+				open[i].taken = true
+				open[i-1].branch.below = append(open[i-1].branch.below, open[i].branch)
+			}
+		}
+		return stepInto, nil
+	})
+	return root, err
+}
+
+// weight estimates the bytes of an item's representation.
+func (it *item) weight() int {
+	const universal = 256
+	if it.instance != nil {
+		return universal + int(it.instance.ref.Size)
+	}
+	n := universal
+	for i := range it.resource.Attrs {
+		n += len(it.resource.Attrs[i].Name) + len(it.resource.Attrs[i].Value) + 4
+	}
+	return n
+}
+
+// branches writes child resources, those of one type together in an array under their tag, in ascending order of
+// type (TS-0004 clause 8.4.2).
+func (w *objectWriter) branches(below []*branch) {
+	var types []onem2m.ResourceType
+	for _, b := range below {
+		if t := b.item.typ(); !slices.Contains(types, t) {
+			types = append(types, t)
+		}
+	}
+	slices.Sort(types)
+	for _, t := range types {
+		w.key(tagOf(t))
+		open := byte('[')
+		for _, b := range below {
+			if b.item.typ() != t {
+				continue
+			}
+			child := objectWriter{dst: append(w.dst, open, '{')}
+			child.attributes(&b.item)
+			child.branches(b.below)
+			w.dst = append(child.dst, '}')
+			open = ','
+		}
+		w.dst = append(w.dst, ']')
+	}
+}

@@ -1,0 +1,101 @@
+package cse
+
+import (
+	"bytes"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// maxContent bounds the content of a request, in bytes; a log entry holds no longer payload.
+const maxContent = 1 << 20
+
+// parseContent parses and checks the representation in a CREATE or UPDATE against the resource type.
+func parseContent(req *onem2m.Request, def *onem2m.TypeDef) ([]onem2m.Member, error) {
+	if len(req.Content) == 0 {
+		return nil, refuse(onem2m.StatusBadRequest, "the request has no content (pc)")
+	}
+	if len(req.Content) > maxContent {
+		return nil, refuse(onem2m.StatusBadRequest, "the content has %d bytes; the limit is %d", len(req.Content), maxContent)
+	}
+	tag, members, err := onem2m.ParseContent(req.Content)
+	if err != nil {
+		return nil, err
+	}
+	if tag != def.Tag {
+		return nil, refuse(onem2m.StatusBadRequest, "the content is a %.64q, not a %s", tag, def.Tag)
+	}
+	if req.Operation == onem2m.Create {
+		return members, def.CheckCreate(members)
+	}
+	return members, def.CheckUpdate(members)
+}
+
+// compact copies a value out of the request, without the blanks between its tokens and without escapes in the names
+// of members, so that stored values can be searched by name.
+func compact(value []byte) []byte {
+	if bytes.IndexByte(value, '\\') < 0 {
+		return onem2m.AppendCompact(nil, value)
+	}
+	return appendCanonical(nil, value)
+}
+
+func appendCanonical(dst, value []byte) []byte {
+	separator := byte(0)
+	separate := func() {
+		if separator != 0 {
+			dst = append(dst, separator)
+		}
+		separator = ','
+	}
+	switch value[0] {
+	case '{':
+		dst = append(dst, '{')
+		for name, v := range onem2m.Fields(value) {
+			separate()
+			dst = append(onem2m.AppendQuote(dst, name), ':')
+			dst = appendCanonical(dst, v)
+		}
+		return append(dst, '}')
+	case '[':
+		dst = append(dst, '[')
+		for v := range onem2m.Elements(value) {
+			separate()
+			dst = appendCanonical(dst, v)
+		}
+		return append(dst, ']')
+	}
+	return append(dst, value...)
+}
+
+// notImplemented are the attributes that change what a resource does in ways that this CSE does not know. A request
+// that sets one is refused, so that nobody relies on it in vain.
+var notImplemented = map[onem2m.ResourceType][]string{
+	onem2m.TypeSubscription: {
+		"acrs", "bn", "eeno", "gpi", "ln", "ma", "nfu", "nse", "nsp", "pn", "psn", "rl",
+	},
+	onem2m.TypeGroup: {"nar", "spty"},
+	onem2m.TypeACP:   {"adri", "airi", "apri"},
+}
+
+// checkSupported refuses attributes that this CSE does not implement. Null, in an UPDATE, asks for nothing.
+func checkSupported(t onem2m.ResourceType, members []onem2m.Member) error {
+	for _, m := range members {
+		if onem2m.IsNull(m.Value) {
+			continue
+		}
+		switch m.Name {
+		case "at", "daci":
+			return unsupportedAttribute(t, m.Name)
+		}
+		for _, name := range notImplemented[t] {
+			if m.Name == name {
+				return unsupportedAttribute(t, name)
+			}
+		}
+	}
+	return nil
+}
+
+func unsupportedAttribute(t onem2m.ResourceType, name string) error {
+	return refuse(onem2m.StatusNotImplemented, "attribute %s of %s is not supported", name, t)
+}

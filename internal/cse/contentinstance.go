@@ -1,0 +1,166 @@
+package cse
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// prepareInstance checks the representation of a contentInstance (TS-0004 clause 7.4.7.2.1).
+func (c *Core) prepareInstance(r Reader, req *onem2m.Request, env Env, d *draft, members []onem2m.Member) error {
+	container := d.parent
+	d.isInstance = true
+	ref := InstanceRef{Index: env.NextIndex, Time: env.Time}
+	for i := range members {
+		value := members[i].Value
+		switch members[i].Name {
+		case "rn":
+			d.name = text(value)
+		case "con":
+			ref.Size = uint64(onem2m.Size(value))
+		case "cnf":
+			if !validContentInfo(text(value)) {
+				return refuse(onem2m.StatusBadRequest, "contentInfo (cnf) %s is not a media type with an optional encoding 0 to 2 and security 0 to 5", value)
+			}
+		case "et":
+			expires, err := expirationOf(value, env.Time)
+			if err != nil {
+				return err
+			}
+			ref.Expires = expires
+		case "dcnt", "conr", "at":
+			return unsupportedAttribute(onem2m.TypeContentInstance, members[i].Name)
+		}
+	}
+	if err := c.compile(container).limits.checkFits(container.RI, ref.Size); err != nil {
+		return err
+	}
+	if d.name != "" {
+		taken, err := nameTaken(r, container.RI, d.name)
+		if err != nil {
+			return err
+		}
+		if taken || env.NextIndex != unknownIndex && reservedName(d.name, env.NextIndex) {
+			return nameConflict(container.RI, d.name)
+		}
+	}
+	counters, ok, err := r.Container(container.RI)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return &corruption{"container " + container.RI + " has no counters"}
+	}
+	ref.StateTag = counters.StateTag + 1
+	d.counters = counters
+	d.instance = instance{
+		ri:         onem2m.InstanceRI(env.NextIndex),
+		container:  container,
+		ref:        ref,
+		members:    members,
+		originator: d.originator,
+	}
+	return nil
+}
+
+// createInstance makes room in the container, appends the instance and moves the container's counters.
+func (c *Core) createInstance(st State, req *onem2m.Request, env Env, d *draft) (Result, error) {
+	limits := &c.compile(d.parent).limits
+	if err := retain(st, d.parent.RI, &d.counters, limits, 1, d.instance.ref.Size, env.Time); err != nil {
+		return Result{}, err
+	}
+	if err := st.AppendInstance(d.parent.RI, d.instance.ref, d.name); err != nil {
+		return Result{}, err
+	}
+	return c.committed(st, req, env, change{
+		kind: changeCreated, originator: d.originator, parent: d.parent, instance: &d.instance,
+	}, Effect{
+		Operation:  onem2m.Create,
+		Originator: d.originator,
+		Target:     d.parent.RI,
+		Resource:   d.instance.ri,
+		Type:       onem2m.TypeContentInstance,
+		Status:     onem2m.StatusCreated,
+		Payload:    req.Content,
+	})
+}
+
+// validContentInfo checks m2m:contentInfo: "text/plain", "application/json:0" or "application/json:1:0"
+// (TS-0004 table 6.3.3-1).
+func validContentInfo(s string) bool {
+	media, rest, encoded := strings.Cut(s, ":")
+	kind, sub, ok := strings.Cut(media, "/")
+	if !ok || kind == "" || sub == "" || strings.ContainsAny(media, " \t\r\n") {
+		return false
+	}
+	if !encoded {
+		return true
+	}
+	encoding, security, secured := strings.Cut(rest, ":")
+	if len(encoding) != 1 || encoding[0] < '0' || encoding[0] > '2' {
+		return false
+	}
+	return !secured || len(security) == 1 && security[0] >= '0' && security[0] <= '5'
+}
+
+// removeInstance removes one instance from its container and counts the change in the container's state tag.
+func removeInstance(st State, container string, index uint64, now int64) error {
+	counters, ok, err := st.Container(container)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return &corruption{"container " + container + " has no counters"}
+	}
+	if err := st.RemoveInstance(container, index); err != nil {
+		return err
+	}
+	return st.SetCounters(container, counters.StateTag+1, now)
+}
+
+// EraseInstance drops the instance at a log index from its container when it is still live, because its payload is
+// being erased from the log. An index that is no live instance is no error. Err is a failure of the State.
+func (c *Core) EraseInstance(st State, index uint64, env Env) error {
+	container, _, ok, err := st.LookupInstance(index)
+	if err != nil || !ok {
+		return err
+	}
+	return removeInstance(st, container, index, env.Time)
+}
+
+// Redact returns what may stay of a contentInstance's request content when its payload is erased: the content
+// replaced by a filler of the same contentSize, and of the other attributes only those that the resource tree
+// depends on (rn and et). Executed again, it makes the same writes to the tree. What is not the content of a
+// contentInstance gives an empty one.
+func Redact(content []byte) []byte {
+	var out bytes.Buffer
+	out.WriteString(`{"m2m:cin":{`)
+	separator := ""
+	for _, body := range onem2m.Fields(content) {
+		for name, value := range onem2m.Fields(body) {
+			switch name {
+			case "rn", "et":
+			case "con":
+				value = filler(onem2m.Size(value))
+			default:
+				continue
+			}
+			out.WriteString(separator)
+			out.WriteString(`"` + name + `":`)
+			out.Write(value)
+			separator = ","
+		}
+	}
+	out.WriteString("}}")
+	return out.Bytes()
+}
+
+// filler is a JSON string whose contentSize is size.
+func filler(size int) []byte {
+	out := append(make([]byte, 0, size+2), '"')
+	for range size {
+		out = append(out, '-')
+	}
+	return append(out, '"')
+}

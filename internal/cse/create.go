@@ -1,0 +1,299 @@
+package cse
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// unknownIndex is the log index of a request that was not ordered yet.
+const unknownIndex = math.MaxUint64
+
+// draft is a CREATE that has been checked completely and only needs to be written.
+type draft struct {
+	parent     *Resource
+	originator string // in its local form
+	resource   *Resource
+	// For a contentInstance, which is not a Resource.
+	isInstance bool
+	instance   instance
+	name       string
+	counters   Counters // of the container
+}
+
+func (c *Core) create(st State, req *onem2m.Request, env Env, t *target) (Result, error) {
+	var d draft
+	if err := c.prepareCreate(st, req, env, t, &d); err != nil {
+		return Result{}, err
+	}
+	if d.isInstance {
+		return c.createInstance(st, req, env, &d)
+	}
+	if err := st.Put(d.resource); err != nil {
+		return Result{}, err
+	}
+	return c.committed(st, req, env, change{
+		kind: changeCreated, originator: d.originator, parent: d.parent, after: d.resource,
+	}, Effect{
+		Operation:  onem2m.Create,
+		Originator: d.originator,
+		Target:     d.parent.RI,
+		Resource:   d.resource.RI,
+		Type:       d.resource.Type,
+		Status:     onem2m.StatusCreated,
+		Payload:    req.Content,
+	})
+}
+
+// committed finishes a request that has made its writes: notifications, effect and response.
+func (c *Core) committed(st State, req *onem2m.Request, env Env, ch change, effect Effect) (Result, error) {
+	events, err := c.matchSubscriptions(st, ch, env)
+	if err != nil {
+		return Result{}, err
+	}
+	rsp := c.response(req, effect.Status)
+	if err := c.writeResponse(st, req, env, &ch, &rsp); err != nil {
+		return Result{}, err
+	}
+	return Result{Response: rsp, Effects: []Effect{effect}, Events: events}, nil
+}
+
+// prepareCreate checks a CREATE in the order of TS-0004 clause 7.2.2.2 (authorization, resource type, representation)
+// and fills d with what is to be written.
+func (c *Core) prepareCreate(r Reader, req *onem2m.Request, env Env, t *target, d *draft) error {
+	def := onem2m.Lookup(req.Type)
+	switch {
+	case req.Type == 0:
+		return refuse(onem2m.StatusBadRequest, "the request has no resource type (ty)")
+	case def == nil:
+		return refuse(onem2m.StatusNotImplemented, "resource type (ty) %d is not supported", req.Type)
+	case !def.Creatable:
+		return refuse(onem2m.StatusOperationNotAllowed, "a %s cannot be created by a request", def.Name)
+	case t.virtual != 0:
+		return refuse(onem2m.StatusOperationNotAllowed, "nothing can be created below %s", t.virtual)
+	}
+	if _, err := resultContent(req); err != nil {
+		return err
+	}
+	d.parent = t.resource
+	d.originator = c.localID(req.From)
+	if err := c.authorizeCreate(r, req, env, t, d); err != nil {
+		return err
+	}
+	if t.isInstance || !onem2m.Lookup(t.resource.Type).AllowsChild(req.Type) {
+		return invalidChild(req.Type, t.typ())
+	}
+	members, err := parseContent(req, def)
+	if err != nil {
+		return err
+	}
+	if req.Type == onem2m.TypeContentInstance {
+		return c.prepareInstance(r, req, env, d, members)
+	}
+	return c.prepareResource(r, req, env, d, def, members)
+}
+
+// authorizeCreate requires CREATE on the parent, and for a subscription RETRIEVE on it too: it reveals what happens
+// there (TS-0004 clause 7.4.8.2.1). An AE whose credential is bound to its AE-ID may register itself.
+func (c *Core) authorizeCreate(r Reader, req *onem2m.Request, env Env, t *target, d *draft) error {
+	if req.Type == onem2m.TypeAE && env.MayRegister && t.resource.Type == onem2m.TypeCSEBase && isAEID(d.originator) {
+		return nil
+	}
+	if err := c.requireAccess(r, req, env, t, accessCreate); err != nil {
+		return err
+	}
+	if req.Type == onem2m.TypeSubscription {
+		return c.requireAccess(r, req, env, t, accessRetrieve)
+	}
+	return nil
+}
+
+// invalidChild refuses a child type that the parent does not have: for a subscription the parent is not
+// subscribable (TS-0004 clause 7.4.8.2.1), for others it is an invalid child (TS-0004 clause 7.3.3.5).
+func invalidChild(child, parent onem2m.ResourceType) error {
+	if child == onem2m.TypeSubscription {
+		return refuse(onem2m.StatusTargetNotSubscribable, "a %s cannot be subscribed to", parent)
+	}
+	return refuse(onem2m.StatusInvalidChildResourceType, "a %s cannot be created below a %s", child, parent)
+}
+
+// prepareResource checks the representation of anything but a contentInstance and makes the resource.
+func (c *Core) prepareResource(r Reader, req *onem2m.Request, env Env, d *draft, def *onem2m.TypeDef, members []onem2m.Member) error {
+	res := &Resource{
+		Type:     def.Type,
+		PI:       d.parent.RI,
+		Created:  env.Time,
+		Modified: env.Time,
+		Owner:    d.originator,
+		Attrs:    make([]Attr, 0, len(members)+3),
+	}
+	for _, m := range members {
+		switch m.Name {
+		case "rn":
+			res.RN = text(m.Value)
+		case "et":
+			expires, err := expirationOf(m.Value, env.Time)
+			if err != nil {
+				return err
+			}
+			res.Expires = expires
+		case "cr":
+			res.set("cr", onem2m.AppendQuote(nil, d.originator))
+		default:
+			res.set(m.Name, compact(m.Value))
+		}
+	}
+	if err := checkSupported(def.Type, members); err != nil {
+		return err
+	}
+	if err := c.checkPolicies(r, res, "acpi", env.Time); err != nil {
+		return err
+	}
+	if err := c.assignID(r, req, env, def, res); err != nil {
+		return err
+	}
+	if err := c.checkName(r, env, d.parent, res); err != nil {
+		return err
+	}
+	if err := c.completeResource(r, req, env, nil, res); err != nil {
+		return err
+	}
+	d.resource = res
+	return nil
+}
+
+// completeResource applies the rules of one resource type to a resource about to be stored: it checks what the
+// attribute tables cannot say and sets what the CSE assigns. before is nil for CREATE.
+func (c *Core) completeResource(r Reader, req *onem2m.Request, env Env, before, after *Resource) error {
+	switch after.Type {
+	case onem2m.TypeACP:
+		return completePolicy(after)
+	case onem2m.TypeAE:
+		return completeAE(after)
+	case onem2m.TypeGroup:
+		return c.completeGroup(r, req, env, before, after)
+	case onem2m.TypeSubscription:
+		return completeSubscription(after)
+	}
+	return nil
+}
+
+// assignID gives a new resource its resource ID, which derives from the log index of its creation. An AE's is its
+// AE-ID, and the AE is its own creator.
+func (c *Core) assignID(r Reader, req *onem2m.Request, env Env, def *onem2m.TypeDef, res *Resource) error {
+	if def.Type != onem2m.TypeAE {
+		res.RI = onem2m.ResourceRI(def.Type, env.NextIndex)
+		return nil
+	}
+	id, err := c.assignAEID(r, req, env)
+	if err != nil {
+		return err
+	}
+	res.RI, res.Owner = id, id
+	return nil
+}
+
+// checkName refuses a resource name that its parent already has, and gives a resource that came without a name
+// its resource ID as name (TS-0004 clause 7.3.3.5).
+func (c *Core) checkName(r Reader, env Env, parent, res *Resource) error {
+	given := res.RN != ""
+	if !given {
+		res.RN = res.RI
+	}
+	for {
+		taken, err := nameTaken(r, parent.RI, res.RN)
+		if err != nil {
+			return err
+		}
+		if !taken {
+			break
+		}
+		if given {
+			return nameConflict(parent.RI, res.RN)
+		}
+		res.RN += "-"
+	}
+	if given && env.NextIndex != unknownIndex && reservedName(res.RN, env.NextIndex) {
+		return nameConflict(parent.RI, res.RN)
+	}
+	path, err := c.pathOf(r, parent)
+	if err != nil {
+		return err
+	}
+	if strings.Count(path, "/")+2 > maxSegments || len(path)+1+len(res.RN) > maxAddress-len(c.cfg.SPID)-len(c.cfg.CSEID)-1 {
+		return refuse(onem2m.StatusNotAcceptable, "a child of %s would be deeper than %d levels or have an address over %d bytes", parent.RI, maxSegments, maxAddress)
+	}
+	return nil
+}
+
+func nameConflict(parent, name string) error {
+	return refuse(onem2m.StatusConflict, "resource %s already has a child named %q", parent, name)
+}
+
+// nameTaken says whether a parent has a child of that name. A contentInstance without a name of its own has its
+// resource ID as name, which the name index does not hold.
+func nameTaken(r Reader, parent, name string) (bool, error) {
+	ri, err := r.Child(parent, name)
+	if err != nil || ri != "" {
+		return ri != "", err
+	}
+	index, ok := onem2m.ParseInstanceRI(name)
+	if !ok {
+		return false, nil
+	}
+	container, _, ok, err := r.LookupInstance(index)
+	return ok && container == parent, err
+}
+
+// reservedName says whether a name is the resource ID of an instance still to come, which will need it.
+func reservedName(name string, next uint64) bool {
+	index, ok := onem2m.ParseInstanceRI(name)
+	return ok && index >= next
+}
+
+// expirationOf reads et, which must lie in the future (TS-0004 clause 7.3.3.5); null means no expiration.
+func expirationOf(value []byte, now int64) (int64, error) {
+	if onem2m.IsNull(value) {
+		return 0, nil
+	}
+	at, err := onem2m.ParseTime(text(value))
+	if err != nil {
+		return 0, refuse(onem2m.StatusBadRequest, "expirationTime (et): %v", err)
+	}
+	if at <= now {
+		return 0, refuse(onem2m.StatusBadRequest, "expirationTime (et) %s is not in the future", value)
+	}
+	return at, nil
+}
+
+// set replaces or adds an attribute of a resource that is still being made, and keeps Attrs in order.
+func (r *Resource) set(name string, value []byte) {
+	i, found := slices.BinarySearchFunc(r.Attrs, name, func(a Attr, name string) int { return strings.Compare(a.Name, name) })
+	if found {
+		r.Attrs[i].Value = value
+		return
+	}
+	r.Attrs = slices.Insert(r.Attrs, i, Attr{Name: name, Value: value})
+}
+
+// unset removes an attribute of a resource that is still being made.
+func (r *Resource) unset(name string) {
+	r.Attrs = slices.DeleteFunc(r.Attrs, func(a Attr) bool { return a.Name == name })
+}
+
+// checkPolicies refuses links to accessControlPolicies that do not exist: a policy that is believed to protect a
+// resource must be there (TS-0001 clause 9.6.1.3.2).
+func (c *Core) checkPolicies(r Reader, res *Resource, attribute string, now int64) error {
+	for _, id := range stringsOf(res.Get(attribute)) {
+		acp, err := c.policy(r, id, now)
+		if err != nil {
+			return err
+		}
+		if acp == nil {
+			return refuse(onem2m.StatusBadRequest, "%s: %q is no accessControlPolicy of this CSE", attribute, id)
+		}
+	}
+	return nil
+}

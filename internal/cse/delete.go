@@ -1,0 +1,151 @@
+package cse
+
+import (
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// removal is a DELETE that has been checked completely and only needs to be written.
+type removal struct {
+	originator string
+	parent     *Resource
+	resource   *Resource // nil for a contentInstance
+	instance   *instance
+}
+
+func (c *Core) delete(st State, req *onem2m.Request, env Env, t *target) (Result, error) {
+	d, err := c.prepareDelete(st, req, env, t)
+	if err != nil {
+		return Result{}, err
+	}
+	return c.remove(st, req, env, d)
+}
+
+// prepareDelete checks a DELETE in the order of TS-0004 clause 7.2.2.2.
+func (c *Core) prepareDelete(r Reader, req *onem2m.Request, env Env, t *target) (*removal, error) {
+	if def := onem2m.Lookup(t.typ()); !def.Deletable {
+		return nil, refuse(onem2m.StatusOperationNotAllowed, "a %s cannot be deleted", def.Name)
+	}
+	if _, err := resultContent(req); err != nil {
+		return nil, err
+	}
+	if err := c.requireAccess(r, req, env, t, accessDelete); err != nil {
+		return nil, err
+	}
+	if err := c.checkWriteFilter(r, req, env, t); err != nil {
+		return nil, err
+	}
+	d := &removal{originator: c.localID(req.From)}
+	if t.typ() != onem2m.TypeContentInstance {
+		parent, err := r.Resource(t.resource.PI)
+		d.parent, d.resource = parent, t.resource
+		return d, err
+	}
+	ref := t.instance
+	if !t.isInstance {
+		var ok bool
+		var err error
+		ref, ok, err = c.endInstance(r, t.resource, t.virtual == onem2m.TypeLatest, env.Time)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, refuse(onem2m.StatusNotFound, "container %s has no instance", t.resource.RI)
+		}
+	}
+	in, err := readInstance(r, t.resource, ref)
+	d.parent, d.instance = t.resource, in
+	return d, err
+}
+
+// endInstance returns the newest or oldest instance of a container that has not outlived its time.
+func (c *Core) endInstance(r Reader, container *Resource, newest bool, now int64) (InstanceRef, bool, error) {
+	limits := &c.compile(container).limits
+	for ref, err := range r.Instances(container.RI, newest) {
+		if err != nil {
+			return InstanceRef{}, false, err
+		}
+		if !limits.overdue(ref, now) {
+			return ref, true, nil
+		}
+	}
+	return InstanceRef{}, false, nil
+}
+
+// remove writes a removal. Children go with their parent and have no effects of their own: the one DELETE implies
+// them. The response and the notifications are made first, while everything is still there.
+func (c *Core) remove(st State, req *onem2m.Request, env Env, d *removal) (Result, error) {
+	effect := Effect{
+		Operation:  onem2m.Delete,
+		Originator: d.originator,
+		Status:     onem2m.StatusDeleted,
+	}
+	ch := change{kind: changeDeleted, originator: d.originator, parent: d.parent, before: d.resource, instance: d.instance}
+	if d.instance != nil {
+		effect.Type, effect.Resource = onem2m.TypeContentInstance, d.instance.ri
+		effect.Target = effect.Resource
+		result, err := c.committed(st, req, env, ch, effect)
+		if err != nil {
+			return Result{}, err
+		}
+		return result, removeInstance(st, d.parent.RI, d.instance.ref.Index, env.Time)
+	}
+	effect.Type, effect.Resource, effect.Target = d.resource.Type, d.resource.RI, d.resource.RI
+	result, err := c.committed(st, req, env, ch, effect)
+	if err != nil {
+		return Result{}, err
+	}
+	subtree, err := collectSubtree(st, d.resource)
+	if err != nil {
+		return Result{}, err
+	}
+	// From the top down, as the subscriptions of each resource see it.
+	for _, removed := range subtree[1:] {
+		events, err := c.matchSubscriptions(st, change{
+			kind: changeDeleted, originator: d.originator, parent: removed.parent, before: removed.resource,
+		}, env)
+		if err != nil {
+			return Result{}, err
+		}
+		result.Events = append(result.Events, events...)
+	}
+	// From the bottom up, so that no resource is ever without its parent.
+	for i := len(subtree) - 1; i >= 0; i-- {
+		ri := subtree[i].resource.RI
+		// A subscription may have gone already, having counted its last notification.
+		still, err := st.Resource(ri)
+		if err != nil {
+			return Result{}, err
+		}
+		if still == nil {
+			continue
+		}
+		if err := st.Remove(ri); err != nil {
+			return Result{}, err
+		}
+	}
+	return result, nil
+}
+
+type descendant struct{ parent, resource *Resource }
+
+// collectSubtree lists a resource and all resources below it, parents before children, siblings in creation order.
+func collectSubtree(r Reader, top *Resource) ([]descendant, error) {
+	list := []descendant{{nil, top}}
+	for i := 0; i < len(list); i++ {
+		parent := list[i].resource
+		for child, err := range r.Children(parent.RI, "") {
+			if err != nil {
+				return nil, err
+			}
+			res, err := r.Resource(child.RI)
+			if err != nil {
+				return nil, err
+			}
+			if res == nil {
+				return nil, &corruption{"child " + child.RI + " of " + parent.RI + " does not exist"}
+			}
+			list = append(list, descendant{parent, res})
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,148 @@
+package cse
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// Bounds of one request to a fanOutPoint, groups among the members included.
+const (
+	maxFanOut      = 1000 // member requests
+	maxFanOutDepth = 8    // groups within groups
+)
+
+// fan is one request to a fanOutPoint under way (TS-0001 clause 10.7, TS-0004 clause 7.4.14.2).
+type fan struct {
+	c       *Core
+	r       Reader
+	env     Env
+	execute func(req *onem2m.Request, env Env, t target) Result
+	groups  []string // the groups being fanned out, outermost first
+	left    int
+	effects []Effect
+	events  []Event
+}
+
+// fanOut does a CREATE, UPDATE or DELETE on every member of a group, in the order of memberIDs. Each member decides
+// for itself; one that refuses changes nothing and stops no other.
+func (c *Core) fanOut(st State, req *onem2m.Request, env Env, t target) Result {
+	f := &fan{c: c, r: st, env: env, left: maxFanOut}
+	f.execute = func(req *onem2m.Request, env Env, _ target) Result { return c.Execute(st, req, env) }
+	return f.run(req, t)
+}
+
+// fanOutRead does a RETRIEVE or NOTIFY on every member of a group.
+func (c *Core) fanOutRead(r Reader, req *onem2m.Request, env Env, t target) Result {
+	f := &fan{c: c, r: r, env: env, left: maxFanOut}
+	f.execute = func(req *onem2m.Request, env Env, t target) Result {
+		if req.Operation == onem2m.Notify {
+			return c.notify(r, req, env, t)
+		}
+		return c.retrieve(r, req, env, t)
+	}
+	return f.run(req, t)
+}
+
+func (f *fan) run(req *onem2m.Request, t target) Result {
+	rsp, err := f.group(req, t)
+	if err != nil {
+		return f.c.failed(req, err)
+	}
+	return Result{Response: rsp, Effects: f.effects, Events: f.events}
+}
+
+// group fans a request out to the members of one group and aggregates their responses (m2m:agr).
+func (f *fan) group(req *onem2m.Request, t target) (onem2m.Response, error) {
+	rsp := f.c.response(req, onem2m.StatusOK)
+	group := t.resource
+	switch {
+	case slices.Contains(f.groups, group.RI):
+		return rsp, refuse(onem2m.StatusGroupRequestIdentifierExists, "group %s has itself among its members", group.RI)
+	case len(f.groups) >= maxFanOutDepth:
+		return rsp, refuse(onem2m.StatusNotAcceptable, "group %s is more than %d groups deep", group.RI, maxFanOutDepth)
+	}
+	ok, err := f.c.authorizeMembers(f.r, group, req.From, accessOf(req.Operation), newAccessContext(req, f.env, &t))
+	if err != nil {
+		return rsp, err
+	}
+	if !ok {
+		return rsp, noPrivilege(req, group.RI+"/fopt")
+	}
+	ids := f.c.compile(group).members
+	if len(ids) == 0 {
+		return rsp, refuse(onem2m.StatusNoMembers, "group %s has no members", group.RI)
+	}
+	f.groups = append(f.groups, group.RI)
+	dst := []byte(`{"m2m:agr":{"m2m:rsp":[`)
+	for i, id := range ids {
+		member := *req
+		member.To = id
+		if t.rest != "" {
+			member.To += "/" + t.rest
+		}
+		answer, err := f.member(&member, t.rest)
+		if err != nil {
+			return rsp, err
+		}
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendResponse(dst, &answer, member.To)
+	}
+	f.groups = f.groups[:len(f.groups)-1]
+	rsp.Content = append(dst, "]}}"...)
+	return rsp, nil
+}
+
+// member does the request on one member. The error is a failure of the state only.
+func (f *fan) member(req *onem2m.Request, rest string) (onem2m.Response, error) {
+	if f.left == 0 {
+		return f.c.refusal(req, onem2m.Errorf(onem2m.StatusNotAcceptable, "the group has more than %d members", maxFanOut)), nil
+	}
+	f.left--
+	t, err := f.c.resolve(f.r, req.To, f.env.Time)
+	if err == nil && rest == "" && !t.isInstance && t.virtual == 0 && t.resource.Type == onem2m.TypeGroup {
+		// A request to a group that is a member goes to its members (TS-0001 clause 10.7.1).
+		t.virtual = onem2m.TypeFanOutPoint
+	}
+	var result Result
+	switch {
+	case err != nil:
+		result = f.c.failed(req, err)
+	case t.virtual == onem2m.TypeFanOutPoint:
+		rsp, err := f.group(req, t)
+		if err == nil {
+			return rsp, nil
+		}
+		result = f.c.failed(req, err)
+	default:
+		env := f.env
+		env.NextIndex += uint64(len(f.effects))
+		result = f.execute(req, env, t)
+	}
+	f.effects = append(f.effects, result.Effects...)
+	f.events = append(f.events, result.Events...)
+	return result.Response, result.Err
+}
+
+// appendResponse appends one response primitive of m2m:aggregatedResponse (TS-0004 clause 6.4.2).
+func appendResponse(dst []byte, rsp *onem2m.Response, from string) []byte {
+	w := objectWriter{dst: append(dst, '{')}
+	if w.key("rsc") {
+		w.dst = strconv.AppendInt(w.dst, int64(rsp.Status), 10)
+	}
+	w.text("rqi", rsp.RequestID)
+	w.text("rvi", rsp.ReleaseVersion)
+	w.text("to", rsp.To)
+	w.text("fr", from)
+	if rsp.Content != nil {
+		w.raw("pc", rsp.Content)
+	}
+	if rsp.ContentStatus != 0 {
+		w.number("cnst", uint64(rsp.ContentStatus))
+		w.number("cnot", uint64(rsp.ContentOffset))
+	}
+	return append(w.dst, '}')
+}

@@ -1,0 +1,278 @@
+package cse
+
+import (
+	"strconv"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// item is a resource or a contentInstance in hand, as representations and filters see it.
+type item struct {
+	resource *Resource // nil for a contentInstance
+	counters Counters  // of a container
+	instance *instance // set for a contentInstance
+}
+
+func (it *item) typ() onem2m.ResourceType {
+	if it.instance != nil {
+		return onem2m.TypeContentInstance
+	}
+	return it.resource.Type
+}
+
+func (it *item) ri() string {
+	if it.instance != nil {
+		return it.instance.ri
+	}
+	return it.resource.RI
+}
+
+func (it *item) rn() string {
+	if it.instance != nil {
+		return it.instance.name()
+	}
+	return it.resource.RN
+}
+
+// policy is the resource whose policies decide access to the item: a contentInstance follows its container
+// (TS-0001 clause 9.6.7).
+func (it *item) policy() *Resource {
+	if it.instance != nil {
+		return it.instance.container
+	}
+	return it.resource
+}
+
+// newItem completes a resource with the counters that are kept apart from it.
+func newItem(r Reader, res *Resource) (item, error) {
+	it := item{resource: res}
+	if res.Type == onem2m.TypeContainer {
+		counters, ok, err := r.Container(res.RI)
+		if err != nil {
+			return it, err
+		}
+		if !ok {
+			return it, &corruption{"container " + res.RI + " has no counters"}
+		}
+		it.counters = counters
+	}
+	return it, nil
+}
+
+// readInstance fetches a contentInstance from the log.
+func readInstance(r Reader, container *Resource, ref InstanceRef) (*instance, error) {
+	content, err := r.InstanceContent(ref.Index)
+	if err != nil {
+		return nil, err
+	}
+	in := &instance{ri: onem2m.InstanceRI(ref.Index), container: container, ref: ref, originator: content.Originator}
+	if content.Content == nil {
+		return in, nil
+	}
+	if _, in.members, err = onem2m.ParseContent(content.Content); err != nil {
+		return nil, &corruption{"the logged content of " + in.ri + " cannot be read: " + err.Error()}
+	}
+	return in, nil
+}
+
+// get gives the request's own value of an attribute, nil when it had none.
+func (in *instance) get(name string) []byte {
+	for i := range in.members {
+		if in.members[i].Name == name {
+			return in.members[i].Value
+		}
+	}
+	return nil
+}
+
+// name is the resource name: the one the originator chose, or else the resource ID.
+func (in *instance) name() string {
+	if rn := text(in.get("rn")); rn != "" {
+		return rn
+	}
+	return in.ri
+}
+
+// attributeSet chooses attributes by short name; nil chooses all.
+type attributeSet func(name string) bool
+
+// objectWriter appends the members of one JSON object.
+type objectWriter struct {
+	dst  []byte
+	keep attributeSet
+	any  bool
+}
+
+// key starts a member and says whether it is wanted at all.
+func (w *objectWriter) key(name string) bool {
+	if w.keep != nil && !w.keep(name) {
+		return false
+	}
+	if w.any {
+		w.dst = append(w.dst, ',')
+	}
+	w.any = true
+	w.dst = append(w.dst, '"')
+	w.dst = append(w.dst, name...)
+	w.dst = append(w.dst, '"', ':')
+	return true
+}
+
+func (w *objectWriter) text(name, value string) {
+	if w.key(name) {
+		w.dst = onem2m.AppendQuote(w.dst, value)
+	}
+}
+
+func (w *objectWriter) number(name string, value uint64) {
+	if w.key(name) {
+		w.dst = strconv.AppendUint(w.dst, value, 10)
+	}
+}
+
+func (w *objectWriter) time(name string, value int64) {
+	if w.key(name) {
+		w.dst = append(w.dst, '"')
+		w.dst = onem2m.AppendTime(w.dst, value)
+		w.dst = append(w.dst, '"')
+	}
+}
+
+func (w *objectWriter) raw(name string, value []byte) {
+	if w.key(name) {
+		w.dst = append(w.dst, value...)
+	}
+}
+
+// attributes writes the attributes of an item in a fixed order: the universal ones, the counters, then the rest
+// (by name for a resource, as the originator sent them for a contentInstance).
+func (w *objectWriter) attributes(it *item) {
+	if it.instance != nil {
+		w.instanceAttributes(it.instance)
+		return
+	}
+	res := it.resource
+	w.number("ty", uint64(res.Type))
+	w.text("ri", res.RI)
+	w.text("pi", res.PI)
+	w.text("rn", res.RN)
+	w.time("ct", res.Created)
+	container := res.Type == onem2m.TypeContainer
+	modified := res.Modified
+	if container {
+		modified = it.counters.Modified
+	}
+	w.time("lt", modified)
+	if res.Expires != 0 {
+		w.time("et", res.Expires)
+	}
+	if container {
+		w.number("st", it.counters.StateTag)
+		w.number("cni", it.counters.Count)
+		w.number("cbs", it.counters.Bytes)
+	}
+	for i := range res.Attrs {
+		w.raw(res.Attrs[i].Name, res.Attrs[i].Value)
+	}
+}
+
+func (w *objectWriter) instanceAttributes(in *instance) {
+	w.number("ty", uint64(onem2m.TypeContentInstance))
+	w.text("ri", in.ri)
+	w.text("pi", in.container.RI)
+	w.text("rn", in.name())
+	w.time("ct", in.ref.Time)
+	w.time("lt", in.ref.Time)
+	if in.ref.Expires != 0 {
+		w.time("et", in.ref.Expires)
+	}
+	w.number("st", in.ref.StateTag)
+	w.number("cs", in.ref.Size)
+	for i := range in.members {
+		switch name := in.members[i].Name; name {
+		case "rn", "et":
+		case "cr":
+			// Sent as null, it asks that the originator be recorded (TS-0001 clause 9.6.1.3.2).
+			w.text("cr", in.originator)
+		default:
+			w.raw(name, in.members[i].Value)
+		}
+	}
+}
+
+// tagOf is the name of the root member of a representation: "m2m:cnt".
+func tagOf(t onem2m.ResourceType) string {
+	switch t {
+	case onem2m.TypeContentInstance:
+		return "m2m:cin"
+	case onem2m.TypeContainer:
+		return "m2m:cnt"
+	}
+	if d := onem2m.Lookup(t); d != nil {
+		return d.Tag
+	}
+	return "m2m:" + strconv.Itoa(int(t))
+}
+
+// appendRepresentation appends {"m2m:cnt":{...}} with the attributes that keep chooses.
+func appendRepresentation(dst []byte, it *item, keep attributeSet) []byte {
+	dst = append(dst, `{"`...)
+	dst = append(dst, tagOf(it.typ())...)
+	dst = append(dst, `":{`...)
+	w := objectWriter{dst: dst, keep: keep}
+	w.attributes(it)
+	return append(w.dst, '}', '}')
+}
+
+// attribute gives the JSON text of any attribute of an item, those kept outside Attrs included; nil when it has none.
+func (it *item) attribute(name string) []byte {
+	w := objectWriter{keep: func(n string) bool { return n == name }}
+	w.attributes(it)
+	if !w.any {
+		return nil
+	}
+	return w.dst[len(name)+3:]
+}
+
+// The times and numbers that filters compare. ok is false when the item has no such attribute.
+
+func (it *item) created() int64 {
+	if it.instance != nil {
+		return it.instance.ref.Time
+	}
+	return it.resource.Created
+}
+
+func (it *item) modified() int64 {
+	switch {
+	case it.instance != nil:
+		return it.instance.ref.Time
+	case it.resource.Type == onem2m.TypeContainer:
+		return it.counters.Modified
+	}
+	return it.resource.Modified
+}
+
+func (it *item) expires() (at int64, ok bool) {
+	if it.instance != nil {
+		return it.instance.ref.Expires, it.instance.ref.Expires != 0
+	}
+	return it.resource.Expires, it.resource.Expires != 0
+}
+
+func (it *item) stateTag() (st uint64, ok bool) {
+	switch {
+	case it.instance != nil:
+		return it.instance.ref.StateTag, true
+	case it.resource.Type == onem2m.TypeContainer:
+		return it.counters.StateTag, true
+	}
+	return 0, false
+}
+
+func (it *item) labels() []byte {
+	if it.instance != nil {
+		return it.instance.get("lbl")
+	}
+	return it.resource.Get("lbl")
+}

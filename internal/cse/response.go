@@ -1,0 +1,96 @@
+package cse
+
+import (
+	"slices"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// writeResponse completes the response to a CREATE, UPDATE or DELETE with the content that the request asks for
+// (TS-0001 clause 8.1.2, table 8.1.2-1). For DELETE the resource and its children must still be in the state.
+func (c *Core) writeResponse(r Reader, req *onem2m.Request, env Env, ch *change, rsp *onem2m.Response) error {
+	rcn, err := resultContent(req)
+	if err != nil {
+		return err
+	}
+	if ch.kind == changeCreated {
+		if rsp.Location, err = c.location(r, ch); err != nil {
+			return err
+		}
+	}
+	switch rcn {
+	case onem2m.ResultContentNothing:
+		return nil
+	case onem2m.ResultContentHierarchicalAddress:
+		rsp.Content = onem2m.AppendQuote([]byte(`{"m2m:uri":`), rsp.Location)
+		rsp.Content = append(rsp.Content, '}')
+		return nil
+	}
+	it, err := itemOfChange(r, ch)
+	if err != nil {
+		return err
+	}
+	switch rcn {
+	case onem2m.ResultContentAttributes:
+		rsp.Content = appendRepresentation(nil, &it, nil)
+	case onem2m.ResultContentModifiedAttributes:
+		rsp.Content = appendRepresentation(nil, &it, assignedByCSE(req, ch))
+	case onem2m.ResultContentHierarchicalAddressAndAttr:
+		w := objectWriter{dst: []byte(`{"m2m:rce":{`)}
+		w.text("uri", rsp.Location)
+		w.key(tagOf(it.typ()))
+		inner := objectWriter{dst: append(w.dst, '{')}
+		inner.attributes(&it)
+		rsp.Content = append(inner.dst, '}', '}', '}')
+	default:
+		return c.withChildren(r, req, env, &it, rcn, rsp)
+	}
+	return nil
+}
+
+// location is the structured CSE-relative address of a created resource.
+func (c *Core) location(r Reader, ch *change) (string, error) {
+	path, err := c.pathOf(r, ch.parent)
+	if err != nil {
+		return "", err
+	}
+	if ch.instance != nil {
+		return path + "/" + ch.instance.name(), nil
+	}
+	return path + "/" + ch.after.RN, nil
+}
+
+// itemOfChange is the resource of a change: as it is now, or as it was when it is being deleted.
+func itemOfChange(r Reader, ch *change) (item, error) {
+	switch {
+	case ch.instance != nil:
+		return item{instance: ch.instance}, nil
+	case ch.after != nil:
+		return newItem(r, ch.after)
+	}
+	return newItem(r, ch.before)
+}
+
+// assignedByCSE chooses the attributes for result content 9: those that the CSE created or changed beyond what the
+// request carried (TS-0001 clause 8.1.2, "modified attributes").
+func assignedByCSE(req *onem2m.Request, ch *change) attributeSet {
+	var sent []string
+	// The request was executed, so its content is well formed; a DELETE has none and no result content 9 either.
+	if _, members, err := onem2m.ParseContent(req.Content); err == nil {
+		for i := range members {
+			sent = append(sent, members[i].Name)
+		}
+	}
+	return func(name string) bool {
+		if name == "cr" {
+			return ch.kind == changeCreated
+		}
+		if slices.Contains(sent, name) {
+			return false
+		}
+		if ch.kind == changeCreated || name == "lt" || name == "st" {
+			return true
+		}
+		return ch.kind == changeUpdated && string(ch.before.Get(name)) != string(ch.after.Get(name))
+	}
+}

@@ -1,0 +1,164 @@
+package cse
+
+import (
+	"slices"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// retrieve answers a RETRIEVE: of a resource, a contentInstance, la, ol, a fanOutPoint, or a discovery
+// (TS-0004 clauses 7.2.2.2, 7.3.3.5 and 7.3.3.14). It changes nothing.
+func (c *Core) retrieve(r Reader, req *onem2m.Request, env Env, t target) Result {
+	if t.virtual == onem2m.TypeFanOutPoint {
+		return c.fanOutRead(r, req, env, t)
+	}
+	rsp, err := c.read(r, req, env, &t)
+	if err != nil {
+		return c.failed(req, err)
+	}
+	return Result{Response: rsp}
+}
+
+func (c *Core) read(r Reader, req *onem2m.Request, env Env, t *target) (onem2m.Response, error) {
+	rcn, err := resultContent(req)
+	if err != nil {
+		return onem2m.Response{}, err
+	}
+	if err := checkFilterUsage(req); err != nil {
+		return onem2m.Response{}, err
+	}
+	if discovers(req) {
+		return c.discover(r, req, env, t, rcn)
+	}
+	if err := c.mayRetrieve(r, req, env, t); err != nil {
+		return onem2m.Response{}, err
+	}
+	it, err := c.itemOf(r, env, t)
+	if err != nil {
+		return onem2m.Response{}, err
+	}
+	rsp := c.response(req, onem2m.StatusOK)
+	switch rcn {
+	case onem2m.ResultContentAttributes:
+		keep, err := partial(req, it.typ())
+		if err != nil {
+			return rsp, err
+		}
+		if err := c.checkCondition(r, req, env, &it); err != nil {
+			return rsp, err
+		}
+		rsp.Content = appendRepresentation(nil, &it, keep)
+		return rsp, nil
+	case onem2m.ResultContentOriginalResource:
+		return rsp, refuse(onem2m.StatusBadRequest, "%s is not an announced resource, so it has no original resource", it.ri())
+	}
+	if len(req.Attributes) > 0 {
+		return rsp, refuse(onem2m.StatusBadRequest, "an attribute list (atrl) goes with result content (rcn) 1 only, not %d", rcn)
+	}
+	err = c.withChildren(r, req, env, &it, rcn, &rsp)
+	return rsp, err
+}
+
+// checkFilterUsage refuses the usages of filterCriteria that this CSE has no function for.
+func checkFilterUsage(req *onem2m.Request) error {
+	if req.Filter == nil {
+		return nil
+	}
+	switch u := req.Filter.Usage; u {
+	case 0, onem2m.FilterUsageDiscovery, onem2m.FilterUsageConditional:
+		return nil
+	case onem2m.FilterUsageIPEOnDemand, onem2m.FilterUsageDiscoveryRet:
+		return refuse(onem2m.StatusNotImplemented, "filterUsage (fu) %d is not supported", u)
+	default:
+		return refuse(onem2m.StatusBadRequest, "filterUsage (fu) %d is not one of 1 to 4", u)
+	}
+}
+
+// mayRetrieve refuses a RETRIEVE for which the originator has no privilege, and one of the contentInstances of a
+// container that disables retrieval (TS-0001 clause 9.6.6, disableRetrieval).
+func (c *Core) mayRetrieve(r Reader, req *onem2m.Request, env Env, t *target) error {
+	if err := c.requireAccess(r, req, env, t, accessRetrieve); err != nil {
+		return err
+	}
+	if t.typ() == onem2m.TypeContentInstance && trueValue(t.resource.Get("disr")) {
+		return refuse(onem2m.StatusOperationNotAllowed, "container %s disables the retrieval of its contentInstances", t.resource.RI)
+	}
+	return nil
+}
+
+// itemOf fetches what a target names; la and ol become the contentInstance that they stand for at the time.
+func (c *Core) itemOf(r Reader, env Env, t *target) (item, error) {
+	ref := t.instance
+	switch {
+	case t.virtual == onem2m.TypeLatest || t.virtual == onem2m.TypeOldest:
+		var ok bool
+		var err error
+		if ref, ok, err = c.endInstance(r, t.resource, t.virtual == onem2m.TypeLatest, env.Time); err != nil {
+			return item{}, err
+		}
+		if !ok {
+			return item{}, refuse(onem2m.StatusNotFound, "container %s has no contentInstance", t.resource.RI)
+		}
+	case !t.isInstance:
+		return newItem(r, t.resource)
+	}
+	in, err := readInstance(r, t.resource, ref)
+	return item{instance: in}, err
+}
+
+// partial chooses the attributes that a request asks for with atrl; nil when it asks for all.
+// A name that the resource type does not have is refused (TS-0004 clause 7.3.3.5).
+func partial(req *onem2m.Request, t onem2m.ResourceType) (attributeSet, error) {
+	if len(req.Attributes) == 0 {
+		return nil, nil
+	}
+	def := onem2m.Lookup(t)
+	for _, name := range req.Attributes {
+		if def.Attribute(name) == nil {
+			return nil, refuse(onem2m.StatusBadRequest, "attribute %q in the attribute list (atrl): a %s has none such", name, def.Name)
+		}
+	}
+	return func(name string) bool { return slices.Contains(req.Attributes, name) }, nil
+}
+
+// checkWriteFilter checks the filterCriteria of an UPDATE or DELETE before anything is written: as conditions on the
+// target, or, when the response is to carry children, as a filter on those.
+func (c *Core) checkWriteFilter(r Reader, req *onem2m.Request, env Env, t *target) error {
+	if req.Filter == nil && req.DesiredIDType == 0 {
+		return nil
+	}
+	if u := checkFilterUsage(req); u != nil {
+		return u
+	}
+	switch req.ResultContent {
+	case onem2m.ResultContentAttributesAndChildren, onem2m.ResultContentAttributesAndChildRefs,
+		onem2m.ResultContentChildRefs, onem2m.ResultContentChildResources:
+		_, err := c.newSearch(r, req, env, accessRetrieve)
+		return err
+	}
+	it, err := c.itemOf(r, env, t)
+	if err != nil {
+		return err
+	}
+	return c.checkCondition(r, req, env, &it)
+}
+
+// checkCondition refuses a conditional request whose target does not meet the conditions of its filterCriteria
+// (filterUsage 2 or none, TS-0001 clause 8.1.2).
+func (c *Core) checkCondition(r Reader, req *onem2m.Request, env Env, it *item) error {
+	if req.Filter == nil {
+		return nil
+	}
+	f, err := newFilter(req.Filter)
+	if err != nil {
+		return err
+	}
+	ok, err := f.matches(c.newVisit(r, env), it)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return refuse(onem2m.StatusNotFound, "%s does not meet the filter criteria of the request", it.ri())
+	}
+	return nil
+}

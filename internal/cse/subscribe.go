@@ -1,0 +1,188 @@
+package cse
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// matchSubscriptions makes the notifications that a change calls for: for the subscriptions below the changed
+// resource and for those below its parent (TS-0001 clause 9.6.8, TS-0004 clause 7.5.1.2.2). It counts down their
+// expirationCounter, and removes a subscription whose counter has come to zero.
+func (c *Core) matchSubscriptions(st State, ch change, env Env) ([]Event, error) {
+	var events []Event
+	var err error
+	switch ch.kind {
+	case changeCreated:
+		return c.notifyWatchers(st, nil, ch.parent, eventChildCreate, &ch, env)
+	case changeUpdated:
+		return c.notifyWatchers(st, nil, ch.after, eventUpdate, &ch, env)
+	}
+	if ch.before != nil {
+		if ch.before.Type == onem2m.TypeSubscription {
+			// One whose counter has run out in the course of this very request has said so already.
+			if still, err := st.Resource(ch.before.RI); err != nil || still == nil {
+				return nil, err
+			}
+		}
+		if events, err = c.notifyWatchers(st, events, ch.before, eventDelete, &ch, env); err != nil {
+			return nil, err
+		}
+		if ch.before.Type == onem2m.TypeSubscription {
+			event, err := c.subscriptionDeletion(st, ch.before)
+			if err != nil {
+				return nil, err
+			}
+			events = append(events, event)
+		}
+	}
+	if ch.parent == nil {
+		return events, nil
+	}
+	return c.notifyWatchers(st, events, ch.parent, eventChildDelete, &ch, env)
+}
+
+// notifyWatchers adds the notifications of the subscriptions directly below subject.
+func (c *Core) notifyWatchers(st State, events []Event, subject *Resource, event int, ch *change, env Env) ([]Event, error) {
+	subs, err := st.Subscriptions(subject.RI)
+	if err != nil || len(subs) == 0 {
+		return events, err
+	}
+	// A counter that runs out changes the list while it is being followed.
+	v := c.newVisit(st, env)
+	for _, ri := range slices.Clone(subs) {
+		sub, err := st.Resource(ri)
+		if err != nil {
+			return nil, err
+		}
+		if sub == nil || expired(sub, env.Time) || ch.is(ri) {
+			continue
+		}
+		w := c.compile(sub).watch
+		ok, err := w.wants(v, event, ch, subject)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		notification, err := c.notification(st, sub, w, event, ch)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, notification)
+		if events, err = c.countDown(st, events, subject, sub, w, ch, env); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
+}
+
+// is says whether the changed resource has that ID: a subscription does not tell of its own creation or end as a child.
+func (ch *change) is(ri string) bool {
+	switch {
+	case ch.after != nil:
+		return ch.after.RI == ri
+	case ch.before != nil:
+		return ch.before.RI == ri
+	}
+	return false
+}
+
+// countDown counts one notification against a subscription's expirationCounter. At zero the subscription is deleted
+// (TS-0001 clause 9.6.8), which is a change of its own.
+func (c *Core) countDown(st State, events []Event, subject, sub *Resource, w *watch, ch *change, env Env) ([]Event, error) {
+	if w.counter == 0 {
+		return events, nil
+	}
+	if w.counter > 1 {
+		counted := *sub
+		counted.Attrs = slices.Clone(sub.Attrs)
+		counted.set("exc", strconv.AppendInt(nil, w.counter-1, 10))
+		return events, st.Put(&counted)
+	}
+	end, err := c.subscriptionDeletion(st, sub)
+	if err != nil {
+		return nil, err
+	}
+	events = append(events, end)
+	if err := st.Remove(sub.RI); err != nil {
+		return nil, err
+	}
+	gone := change{kind: changeDeleted, originator: c.cfg.CSEID, parent: subject, before: sub}
+	return c.notifyWatchers(st, events, subject, eventChildDelete, &gone, env)
+}
+
+// notification builds the m2m:sgn of a notification event (TS-0004 clause 7.5.1.1).
+func (c *Core) notification(r Reader, sub *Resource, w *watch, event int, ch *change) (Event, error) {
+	reference, err := c.reference(r, sub)
+	if err != nil {
+		return Event{}, err
+	}
+	it, err := itemOfChange(r, ch)
+	if err != nil {
+		return Event{}, err
+	}
+	dst := make([]byte, 0, 512)
+	dst = append(dst, `{"m2m:sgn":{"nev":{"net":`...)
+	dst = strconv.AppendInt(dst, int64(event), 10)
+	dst = append(dst, `,"rep":`...)
+	switch {
+	case w.content == contentResourceID:
+		dst = append(dst, `{"m2m:uri":`...)
+		dst = onem2m.AppendQuote(dst, c.cfg.CSEID+"/"+it.ri())
+		dst = append(dst, '}')
+	case w.content == contentModifiedAttributes && event == eventUpdate:
+		dst = appendModified(dst, &it, ch)
+	default:
+		dst = appendRepresentation(dst, &it, nil)
+	}
+	dst = append(dst, `},"sur":`...)
+	dst = onem2m.AppendQuote(dst, reference)
+	dst = append(dst, '}', '}')
+	return Event{Subscription: sub.RI, Targets: w.targets, Content: dst, Originator: c.cfg.CSEID}, nil
+}
+
+// appendModified appends the attributes that an UPDATE changed; one that it removed shows as null.
+func appendModified(dst []byte, it *item, ch *change) []byte {
+	w := openRepresentation(it)
+	w.keep = func(name string) bool {
+		return name == "lt" || name == "st" || slices.Contains(ch.modified, name)
+	}
+	w.attributes(it)
+	for _, name := range ch.modified {
+		if it.attribute(name) == nil {
+			w.raw(name, []byte("null"))
+		}
+	}
+	dst = append(dst, w.dst...)
+	return append(dst, '}', '}')
+}
+
+// reference is the address of a subscription in a notification (sur): SP-relative and structured.
+func (c *Core) reference(r Reader, sub *Resource) (string, error) {
+	path, err := c.pathOf(r, sub)
+	return c.cfg.CSEID + "/" + path, err
+}
+
+// subscriptionDeletion tells the targets and the subscriber that a subscription has come to its end
+// (TS-0004 clause 7.5.1.2.4).
+func (c *Core) subscriptionDeletion(r Reader, sub *Resource) (Event, error) {
+	reference, err := c.reference(r, sub)
+	if err != nil {
+		return Event{}, err
+	}
+	w := c.compile(sub).watch
+	targets := w.targets
+	if w.subscriber != "" && !slices.Contains(targets, w.subscriber) {
+		targets = append(slices.Clone(targets), w.subscriber)
+	}
+	dst := onem2m.AppendQuote([]byte(`{"m2m:sgn":{"sud":true,"sur":`), reference)
+	return Event{
+		Subscription: sub.RI,
+		Targets:      targets,
+		Content:      append(dst, '}', '}'),
+		Originator:   c.cfg.CSEID,
+	}, nil
+}

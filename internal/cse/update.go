@@ -1,0 +1,145 @@
+package cse
+
+import (
+	"slices"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// revision is an UPDATE that has been checked completely and only needs to be written.
+type revision struct {
+	parent     *Resource
+	before     *Resource
+	after      *Resource
+	originator string
+	modified   []string // attributes in the request
+	counters   Counters // of a container
+}
+
+func (c *Core) update(st State, req *onem2m.Request, env Env, t *target) (Result, error) {
+	v, err := c.prepareUpdate(st, req, env, t)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := st.Put(v.after); err != nil {
+		return Result{}, err
+	}
+	if v.after.Type == onem2m.TypeContainer {
+		// A lowered limit removes the oldest instances at once (TS-0004 clause 7.4.6.2.3).
+		limits := &c.compile(v.after).limits
+		if err := retain(st, v.after.RI, &v.counters, limits, 0, 0, env.Time); err != nil {
+			return Result{}, err
+		}
+		if err := st.SetCounters(v.after.RI, v.counters.StateTag+1, env.Time); err != nil {
+			return Result{}, err
+		}
+	}
+	return c.committed(st, req, env, change{
+		kind: changeUpdated, originator: v.originator, parent: v.parent, before: v.before, after: v.after, modified: v.modified,
+	}, Effect{
+		Operation:  onem2m.Update,
+		Originator: v.originator,
+		Target:     v.after.RI,
+		Resource:   v.after.RI,
+		Type:       v.after.Type,
+		Status:     onem2m.StatusUpdated,
+		Payload:    req.Content,
+	})
+}
+
+// prepareUpdate checks an UPDATE in the order of TS-0004 clause 7.2.2.2 and makes the new version of the resource.
+func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) (*revision, error) {
+	def := onem2m.Lookup(t.typ())
+	if !def.Updatable {
+		return nil, refuse(onem2m.StatusOperationNotAllowed, "a %s cannot be updated", def.Name)
+	}
+	if _, err := resultContent(req); err != nil {
+		return nil, err
+	}
+	members, parseErr := parseContent(req, def)
+	if err := c.authorizeUpdate(r, req, env, t, members); err != nil {
+		return nil, err
+	}
+	if parseErr != nil {
+		return nil, parseErr
+	}
+	if err := c.checkWriteFilter(r, req, env, t); err != nil {
+		return nil, err
+	}
+	if err := checkSupported(def.Type, members); err != nil {
+		return nil, err
+	}
+	v := &revision{before: t.resource, originator: c.localID(req.From)}
+	after := v.before.clone()
+	for _, m := range members {
+		v.modified = append(v.modified, m.Name)
+		switch {
+		case m.Name == "et":
+			expires, err := expirationOf(m.Value, env.Time)
+			if err != nil {
+				return nil, err
+			}
+			after.Expires = expires
+		case onem2m.IsNull(m.Value):
+			after.unset(m.Name)
+		default:
+			after.set(m.Name, compact(m.Value))
+		}
+	}
+	after.Modified = env.Time
+	if slices.Contains(v.modified, "acpi") {
+		if err := c.checkPolicies(r, after, "acpi", env.Time); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.completeResource(r, req, env, v.before, after); err != nil {
+		return nil, err
+	}
+	v.after = after
+	return v, c.completeRevision(r, v)
+}
+
+// completeRevision adds what writing and reporting the change needs from the state.
+func (c *Core) completeRevision(r Reader, v *revision) error {
+	var err error
+	if v.before.PI != "" {
+		if v.parent, err = r.Resource(v.before.PI); err != nil {
+			return err
+		}
+	}
+	if v.before.Type != onem2m.TypeContainer {
+		return nil
+	}
+	var ok bool
+	v.counters, ok, err = r.Container(v.before.RI)
+	if err == nil && !ok {
+		err = &corruption{"container " + v.before.RI + " has no counters"}
+	}
+	return err
+}
+
+// authorizeUpdate requires UPDATE on the resource. accessControlPolicyIDs decide about rights themselves: they are
+// updated alone, and the selfPrivileges of the policies they link now decide (TS-0001 clause 9.6.1.3.2, TS-0004
+// clause 7.3.3.15).
+func (c *Core) authorizeUpdate(r Reader, req *onem2m.Request, env Env, t *target, members []onem2m.Member) error {
+	if !slices.ContainsFunc(members, func(m onem2m.Member) bool { return m.Name == "acpi" }) {
+		return c.requireAccess(r, req, env, t, accessUpdate)
+	}
+	ok, err := c.mayUpdatePolicies(r, t.resource, req.From, newAccessContext(req, env, t))
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return refuse(onem2m.StatusOriginatorHasNoPrivilege, "originator %q may not change accessControlPolicyIDs (acpi) of %s", req.From, t.resource.RI)
+	case len(members) > 1:
+		return refuse(onem2m.StatusBadRequest, "accessControlPolicyIDs (acpi) must be the only attribute of an update")
+	}
+	return nil
+}
+
+// clone returns a copy that can be edited. Attribute values are shared: they are replaced, never changed.
+func (r *Resource) clone() *Resource {
+	c := *r
+	c.Attrs = slices.Clone(r.Attrs)
+	return &c
+}

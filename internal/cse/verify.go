@@ -1,0 +1,103 @@
+package cse
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// VerificationRequest returns the notification that must be delivered to every new target of a subscription before
+// its CREATE or UPDATE may be ordered, none when the request needs none: it is about no subscription, or adds no
+// target but the originator itself (TS-0004 clauses 7.4.8.2.1, 7.4.8.2.3 and 7.5.1.2.3). The request must have
+// passed Check. When a target does not accept, the request is to be refused with
+// SUBSCRIPTION_VERIFICATION_INITIATION_FAILED.
+func (c *Core) VerificationRequest(r Reader, req *onem2m.Request, env Env) []Event {
+	t, err := c.resolve(r, req.To, env.Time)
+	if err != nil || t.virtual != 0 || t.isInstance {
+		return nil
+	}
+	tag, members, err := onem2m.ParseContent(req.Content)
+	if err != nil || tag != "m2m:sub" {
+		return nil
+	}
+	var name string
+	var targets []string
+	for i := range members {
+		switch members[i].Name {
+		case "rn":
+			name = text(members[i].Value)
+		case "nu":
+			targets = stringsOf(members[i].Value)
+		}
+	}
+	path, err := c.pathOf(r, t.resource)
+	if err != nil {
+		return nil
+	}
+	event := Event{Originator: c.cfg.CSEID}
+	known := []string(nil)
+	switch {
+	case req.Operation == onem2m.Create && req.Type == onem2m.TypeSubscription:
+		// Without a name of its own, the subscription is not known by one before it is ordered; then sur names the
+		// resource that is subscribed to.
+		if name != "" {
+			path += "/" + name
+		}
+	case req.Operation == onem2m.Update && t.resource.Type == onem2m.TypeSubscription:
+		known = c.compile(t.resource).watch.targets
+		event.Subscription = t.resource.RI
+	default:
+		return nil
+	}
+	originator := c.localID(req.From)
+	for _, target := range targets {
+		if slices.Contains(known, target) || slices.Contains(event.Targets, target) || c.isOriginator(r, target, originator, env) {
+			continue
+		}
+		event.Targets = append(event.Targets, target)
+	}
+	if len(event.Targets) == 0 {
+		return nil
+	}
+	dst := onem2m.AppendQuote([]byte(`{"m2m:sgn":{"vrq":true,"sur":`), c.cfg.CSEID+"/"+path)
+	dst = append(dst, `,"cr":`...)
+	dst = onem2m.AppendQuote(dst, req.From)
+	event.Content = append(dst, '}', '}')
+	return []Event{event}
+}
+
+// isOriginator says whether a notification target is the AE that sends the request, in any form of address.
+func (c *Core) isOriginator(r Reader, target, originator string, env Env) bool {
+	if strings.Contains(target, "://") {
+		return false
+	}
+	if c.localID(target) == originator {
+		return true
+	}
+	t, err := c.resolve(r, target, env.Time)
+	return err == nil && t.virtual == 0 && !t.isInstance && t.resource.RI == originator
+}
+
+// Targets gives the URLs to which a notification for nu is to be delivered, in the order in which they are to be
+// tried: nu itself when it is a URL, or else the pointOfAccess of the AE that it names. None means that the
+// target cannot be reached: it does not exist, has no pointOfAccess, or is not requestReachable
+// (TS-0001 clause 9.6.5, TS-0004 clause 7.5.1.2.2).
+func (c *Core) Targets(r Reader, nu string) []string {
+	if strings.Contains(nu, "://") {
+		return []string{nu}
+	}
+	// At time 0 nothing has expired; an expired AE is on its way out but still the one that subscribed.
+	t, err := c.resolve(r, nu, 0)
+	if err != nil || t.virtual != 0 || t.isInstance || t.resource.Type != onem2m.TypeAE {
+		return nil
+	}
+	return pointsOfAccess(t.resource)
+}
+
+func pointsOfAccess(ae *Resource) []string {
+	if !trueValue(ae.Get("rr")) {
+		return nil
+	}
+	return stringsOf(ae.Get("poa"))
+}

@@ -1,0 +1,184 @@
+package cse
+
+import (
+	"slices"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// The notificationEventTypes (TS-0004 clause 6.3.4.2.19) that a committed change can be.
+const (
+	eventUpdate      = 1
+	eventDelete      = 2
+	eventChildCreate = 3
+	eventChildDelete = 4
+)
+
+// The notificationContentTypes (TS-0004 clause 6.3.4.2.31).
+const (
+	contentAllAttributes      = 1
+	contentModifiedAttributes = 2
+	contentResourceID         = 3
+)
+
+// watch is what a subscription waits for, parsed from its attributes (TS-0001 clause 9.6.8).
+type watch struct {
+	events     uint32 // bit n is set for notificationEventType n
+	attributes []string
+	childTypes []onem2m.ResourceType
+	monitors   []monitor
+	// conditions apply to the subscribed-to resource, sizes to the contentInstance that came or went.
+	conditions *filter
+	sizes      *filter
+	content    int64
+	targets    []string
+	subscriber string // su
+	counter    int64  // exc, 0 when there is none
+}
+
+// monitor is one operationMonitor: the operations and the originator that count. Operations that change nothing are
+// not seen.
+type monitor struct {
+	operations access // 0 for any
+	originator string // "" for any
+}
+
+func parseWatch(c *Core, sub *Resource) *watch {
+	w := &watch{
+		events:     1 << eventUpdate,
+		content:    contentAllAttributes,
+		targets:    stringsOf(sub.Get("nu")),
+		subscriber: text(sub.Get("su")),
+	}
+	if n, ok := onem2m.Int(sub.Get("nct")); ok {
+		w.content = n
+	}
+	if n, ok := onem2m.Int(sub.Get("exc")); ok {
+		w.counter = n
+	}
+	var conditions, sizes onem2m.FilterCriteria
+	for name, value := range onem2m.Fields(sub.Get("enc")) {
+		switch name {
+		case "net":
+			w.events = 0
+			for e := range onem2m.Elements(value) {
+				if n, ok := onem2m.Int(e); ok && n > 0 && n < 32 {
+					w.events |= 1 << n
+				}
+			}
+		case "atr":
+			w.attributes = stringsOf(value)
+		case "chty":
+			for e := range onem2m.Elements(value) {
+				if n, ok := onem2m.Int(e); ok {
+					w.childTypes = append(w.childTypes, onem2m.ResourceType(n))
+				}
+			}
+		case "om":
+			for e := range onem2m.Elements(value) {
+				m := monitor{originator: c.localID(text(onem2m.Field(e, "or")))}
+				if n, ok := onem2m.Int(onem2m.Field(e, "ops")); ok {
+					m.operations = access(n)
+				}
+				w.monitors = append(w.monitors, m)
+			}
+		case "crb":
+			conditions.CreatedBefore = text(value)
+		case "cra":
+			conditions.CreatedAfter = text(value)
+		case "ms":
+			conditions.ModifiedSince = text(value)
+		case "us":
+			conditions.UnmodifiedSince = text(value)
+		case "exb":
+			conditions.ExpireBefore = text(value)
+		case "exa":
+			conditions.ExpireAfter = text(value)
+		case "sts":
+			conditions.StateTagSmaller = integerPointer(value)
+		case "stb":
+			conditions.StateTagBigger = integerPointer(value)
+		case "sza":
+			sizes.SizeAbove = integerPointer(value)
+		case "szb":
+			sizes.SizeBelow = integerPointer(value)
+		case "fo":
+			if n, ok := onem2m.Int(value); ok {
+				conditions.Operation, sizes.Operation = uint8(n), uint8(n)
+			}
+		}
+	}
+	// The attribute tables have validated all of this; what does not parse all the same matches nothing.
+	var err error
+	if w.conditions, err = newFilter(&conditions); err != nil {
+		w.events = 0
+	}
+	if w.sizes, err = newFilter(&sizes); err != nil {
+		w.events = 0
+	}
+	return w
+}
+
+func integerPointer(value []byte) *int64 {
+	if n, ok := onem2m.Int(value); ok {
+		return &n
+	}
+	return nil
+}
+
+// wants says whether a change is one that the subscription waits for, event being the kind of change seen from the
+// subscribed-to resource.
+func (w *watch) wants(v *visit, event int, ch *change, subject *Resource) (bool, error) {
+	if w.events&(1<<event) == 0 || !w.monitored(ch) {
+		return false, nil
+	}
+	changed := ch.typ()
+	switch event {
+	case eventUpdate:
+		if len(w.attributes) > 0 && !slices.ContainsFunc(ch.modified, func(name string) bool {
+			return slices.Contains(w.attributes, name)
+		}) {
+			return false, nil
+		}
+	case eventChildCreate, eventChildDelete:
+		if len(w.childTypes) > 0 && !slices.Contains(w.childTypes, changed) {
+			return false, nil
+		}
+	}
+	if len(w.sizes.conditions) > 0 {
+		ok, err := w.sizes.matches(v, &item{instance: ch.instance, resource: subject})
+		if !ok || err != nil {
+			return false, err
+		}
+	}
+	if len(w.conditions.conditions) == 0 {
+		return true, nil
+	}
+	it, err := newItem(v.r, subject)
+	if err != nil {
+		return false, err
+	}
+	return w.conditions.matches(v, &it)
+}
+
+// monitored says whether an operationMonitor covers the operation and originator of a change.
+func (w *watch) monitored(ch *change) bool {
+	if len(w.monitors) == 0 {
+		return true
+	}
+	op := [...]access{changeCreated: accessCreate, changeUpdated: accessUpdate, changeDeleted: accessDelete}[ch.kind]
+	return slices.ContainsFunc(w.monitors, func(m monitor) bool {
+		return (m.operations == 0 || m.operations&op != 0) && (m.originator == "" || m.originator == ch.originator)
+	})
+}
+
+// typ is the type of the resource that changed.
+func (ch *change) typ() onem2m.ResourceType {
+	switch {
+	case ch.instance != nil:
+		return onem2m.TypeContentInstance
+	case ch.after != nil:
+		return ch.after.Type
+	}
+	return ch.before.Type
+}

@@ -1,0 +1,52 @@
+package ingress
+
+import (
+	"sync"
+
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/internal/ledger"
+)
+
+// authenticator finds the credential of a token. It keeps the answers, positive ones only, until any credential on
+// the ledger changes.
+type authenticator struct {
+	app *ledger.App
+
+	mu      sync.RWMutex
+	version uint64
+	known   map[string]*identity.Credential // by token
+}
+
+const maxKnown = 1 << 16
+
+// authenticate returns nil without an error when the token is no valid credential.
+func (a *authenticator) authenticate(token string) (*identity.Credential, error) {
+	if token == "" {
+		return nil, nil
+	}
+	version := a.app.IdentityVersion()
+	a.mu.RLock()
+	c, ok := a.known[token]
+	ok = ok && a.version == version
+	a.mu.RUnlock()
+	if ok {
+		return c, nil
+	}
+	hash, ok := identity.TokenHash(token)
+	if !ok {
+		return nil, nil
+	}
+	view := a.app.View()
+	c, err := identity.Lookup(view, identity.KeyID(hash[:8]))
+	view.Close()
+	if err != nil || c == nil || c.Revoked || c.Hash != hash {
+		return nil, err
+	}
+	a.mu.Lock()
+	if a.version != version || a.known == nil || len(a.known) >= maxKnown {
+		a.version, a.known = version, make(map[string]*identity.Credential)
+	}
+	a.known[token] = c
+	a.mu.Unlock()
+	return c, nil
+}

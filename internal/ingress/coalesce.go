@@ -1,0 +1,258 @@
+package ingress
+
+import (
+	"sync"
+
+	"github.com/tallystick/tallystick/internal/ledger"
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// Bounds of what may wait for a block on one node.
+const (
+	maxWaiting      = 1 << 16  // requests
+	maxWaitingBytes = 64 << 20 // their contents
+	batchBytes      = 1 << 20  // contents that go into one batch, unless a single request is larger
+	// itemOverhead is what an item costs besides its strings and content.
+	itemOverhead = 64
+)
+
+// waiter is one request on its way to a block.
+type waiter struct {
+	item ledger.Item
+	done chan *onem2m.Response // receives exactly one response
+}
+
+func (w *waiter) size() int {
+	return itemOverhead + len(w.item.From) + len(w.item.To) + len(w.item.Content)
+}
+
+// coalescer turns concurrent requests into batches. A request that finds no batch of this node under way leaves at
+// once; those that come while one is being agreed on leave together, as soon as that one is committed or this node
+// proposes a block, whichever is first. So nobody is held back for others to come, and batches grow with the load.
+type coalescer struct {
+	app    *ledger.App
+	submit func(tx []byte) error
+	kick   chan struct{} // tells the submitter that there may be something to do
+	stop   chan struct{} // closed by close
+	pool   sync.Pool
+
+	mu      sync.Mutex
+	queue   []*waiter
+	bytes   int
+	closed  error
+	batches map[uint64]*inFlight // by sequence number
+	mempool int                  // batches handed to the mempool and not committed
+	height  uint64               // newest committed height
+}
+
+// inFlight is a batch that is not committed yet.
+type inFlight struct {
+	waiters  []*waiter
+	tx       []byte
+	proposed uint64 // height of the proposal it was put into directly; 0 when it went to the mempool
+}
+
+func newCoalescer(app *ledger.App, submit func([]byte) error) *coalescer {
+	c := &coalescer{
+		app: app, submit: submit, kick: make(chan struct{}, 1), stop: make(chan struct{}), batches: make(map[uint64]*inFlight),
+		height: app.Head().Height,
+	}
+	c.pool.New = func() any { return &waiter{done: make(chan *onem2m.Response, 1)} }
+	go c.run()
+	return c
+}
+
+func (c *coalescer) add(it ledger.Item) (*waiter, error) {
+	w := c.pool.Get().(*waiter)
+	w.item = it
+	c.mu.Lock()
+	if c.closed != nil || len(c.queue) >= maxWaiting || c.bytes >= maxWaitingBytes {
+		err := c.closed
+		if err == nil {
+			err = errBusy
+		}
+		c.mu.Unlock()
+		c.release(w)
+		return nil, err
+	}
+	c.queue = append(c.queue, w)
+	c.bytes += w.size()
+	idle := c.mempool == 0
+	c.mu.Unlock()
+	if idle {
+		c.wake()
+	}
+	return w, nil
+}
+
+// release gives a waiter back whose response was received, or that was never queued.
+func (c *coalescer) release(w *waiter) {
+	w.item = ledger.Item{}
+	c.pool.Put(w)
+}
+
+func (c *coalescer) wake() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run hands batches to the mempool.
+func (c *coalescer) run() {
+	for {
+		select {
+		case <-c.kick:
+		case <-c.stop:
+			return
+		}
+		for {
+			tx, b := c.next()
+			if b == nil {
+				break
+			}
+			if err := c.submit(tx); err != nil {
+				c.refuse(b, err)
+			}
+		}
+	}
+}
+
+// next takes a batch for the mempool if one is due: none of this node's is there, or a full one waits.
+func (c *coalescer) next() ([]byte, *inFlight) {
+	c.mu.Lock()
+	if c.closed != nil || len(c.queue) == 0 || (c.mempool > 0 && c.bytes < batchBytes) {
+		c.mu.Unlock()
+		return nil, nil
+	}
+	ws := c.take(batchBytes)
+	c.mempool++
+	c.mu.Unlock()
+	return c.encode(ws, 0)
+}
+
+// fill takes a batch for a proposal that this node is about to make.
+func (c *coalescer) fill(maxBytes int) []byte {
+	c.mu.Lock()
+	if c.closed != nil || len(c.queue) == 0 || maxBytes < c.queue[0].size()+256 {
+		c.mu.Unlock()
+		return nil
+	}
+	ws := c.take(min(maxBytes-256, batchBytes))
+	height := c.height + 1
+	c.mu.Unlock()
+	tx, _ := c.encode(ws, height)
+	return tx
+}
+
+// take removes requests of up to max bytes, at least one, from the queue. mu is held.
+func (c *coalescer) take(max int) []*waiter {
+	n, size := 0, 0
+	for n < len(c.queue) && n < ledger.MaxItems {
+		s := c.queue[n].size()
+		if n > 0 && size+s > max {
+			break
+		}
+		size += s
+		n++
+	}
+	ws := c.queue[:n:n]
+	c.queue = c.queue[n:]
+	if len(c.queue) == 0 {
+		c.queue = nil
+	}
+	c.bytes -= size
+	return ws
+}
+
+// encode signs a batch and registers it.
+func (c *coalescer) encode(ws []*waiter, proposed uint64) ([]byte, *inFlight) {
+	items := make([]ledger.Item, len(ws))
+	for i, w := range ws {
+		items[i] = w.item
+	}
+	seq, tx := c.app.Sign(newSeed(), items)
+	b := &inFlight{waiters: ws, tx: tx, proposed: proposed}
+	c.mu.Lock()
+	c.batches[seq] = b
+	c.mu.Unlock()
+	return tx, b
+}
+
+// refuse answers the requests of a batch that the mempool did not take.
+func (c *coalescer) refuse(b *inFlight, err error) {
+	c.mu.Lock()
+	for seq, x := range c.batches {
+		if x == b {
+			delete(c.batches, seq)
+		}
+	}
+	c.mempool--
+	c.mu.Unlock()
+	for _, w := range b.waiters {
+		w.done <- failure(onem2m.StatusInternalServerError, "not taken for ordering: "+err.Error())
+	}
+}
+
+// committed answers the requests of committed batches and sends what gathered meanwhile on its way.
+func (c *coalescer) committed(height uint64, results []ledger.Result) {
+	c.mu.Lock()
+	c.height = height
+	done := make([]*inFlight, len(results))
+	for i, r := range results {
+		b := c.batches[r.Seq]
+		if b == nil {
+			continue // from before a restart
+		}
+		delete(c.batches, r.Seq)
+		if b.proposed == 0 {
+			c.mempool--
+		}
+		done[i] = b
+	}
+	// A batch put into a proposal that was not decided goes the ordinary way.
+	var again [][]byte
+	for _, b := range c.batches {
+		if b.proposed != 0 && b.proposed <= height {
+			b.proposed = 0
+			c.mempool++
+			again = append(again, b.tx)
+		}
+	}
+	more := len(c.queue) > 0
+	c.mu.Unlock()
+	for _, tx := range again {
+		go c.submit(tx) // the mempool is locked during commit
+	}
+	if more {
+		c.wake()
+	}
+	for i, b := range done {
+		if b == nil {
+			continue
+		}
+		for j, w := range b.waiters {
+			w.done <- &results[i].Responses[j]
+		}
+	}
+}
+
+func (c *coalescer) close(err error) {
+	c.mu.Lock()
+	if c.closed != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.closed = err
+	ws := c.queue
+	c.queue = nil
+	for _, b := range c.batches {
+		ws = append(ws[:len(ws):len(ws)], b.waiters...)
+	}
+	clear(c.batches)
+	close(c.stop)
+	c.mu.Unlock()
+	for _, w := range ws {
+		w.done <- failure(onem2m.StatusRequestTimeout, err.Error()+": the request may still be committed; read before you repeat it")
+	}
+}

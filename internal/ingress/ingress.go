@@ -1,0 +1,258 @@
+// Package ingress is the one door to the ledger: every binding hands its requests to it. It authenticates, asks the
+// core's access control before anything is ordered, coalesces concurrent writes into batches, and wakes each waiter
+// with its result when it is committed. Reads are answered from committed state.
+package ingress
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/internal/ledger"
+	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/proof"
+)
+
+// Outside is how ingress reaches other machines on behalf of a request, before it is ordered.
+type Outside interface {
+	// Verify asks a notification target whether it wants a subscription (TS-0004 clause 7.4.8.2.1).
+	Verify(ctx context.Context, targets []string, originator string, content []byte) error
+	// Forward delivers a NOTIFY request to the first of the targets that takes it.
+	Forward(ctx context.Context, targets []string, originator string, content []byte) error
+}
+
+// Options of an ingress.
+type Options struct {
+	App     *ledger.App
+	Submit  func(tx []byte) error // hands a signed batch to the mempool
+	Outside Outside
+	// Refuse says why writes are not accepted at the moment, nil when they are; asked for every write, so it is cheap.
+	Refuse func() error
+	// Timeout bounds the wait for a commit, 30 s when zero.
+	Timeout time.Duration
+}
+
+// Ingress serves the bindings. It is safe for concurrent use.
+type Ingress struct {
+	o       Options
+	auth    authenticator
+	pending *coalescer
+}
+
+// New returns an ingress. Fill and Committed must be set as the ledger's callbacks.
+func New(o Options) *Ingress {
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
+	}
+	g := &Ingress{o: o}
+	g.auth.app = o.App
+	g.pending = newCoalescer(o.App, o.Submit)
+	return g
+}
+
+// Fill is the ledger's Options.Fill.
+func (g *Ingress) Fill(maxBytes int) []byte { return g.pending.fill(maxBytes) }
+
+// Committed is the ledger's Options.Committed.
+func (g *Ingress) Committed(height uint64, results []ledger.Result) {
+	g.pending.committed(height, results)
+}
+
+// Close fails all waiting requests. Writes after it are refused.
+func (g *Ingress) Close() { g.pending.close(errStopping) }
+
+var (
+	errStopping = errors.New("the node is stopping")
+	errBusy     = errors.New("the node is busy: its queue of requests waiting for a block is full; try again later")
+)
+
+// Do executes one request of the holder of token and returns when it is answered: a write not before it is
+// committed. It implements the bindings' Handler.
+func (g *Ingress) Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	resp := g.do(ctx, req, token)
+	resp.RequestID = req.RequestID
+	resp.ReleaseVersion = req.ReleaseVersion
+	return resp
+}
+
+func (g *Ingress) do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	core := g.o.App.Core()
+	if core == nil {
+		return failure(onem2m.StatusInternalServerError, "the network has no block yet; try again in a moment")
+	}
+	cred, err := g.auth.authenticate(token)
+	if err != nil {
+		return failure(onem2m.StatusInternalServerError, "check the credential: "+err.Error())
+	}
+	if cred == nil {
+		return failure(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required")
+	}
+	if req.From == "" && req.Operation == onem2m.Create && req.Type == onem2m.TypeAE {
+		req.From = cred.Originator
+	}
+	if !g.claims(req.From, cred.Originator) {
+		return failure(onem2m.StatusOriginatorHasNoPrivilege, fmt.Sprintf("the originator %q is not who the credential is for", req.From))
+	}
+	req.From = cred.Originator
+	if req.Operation == onem2m.Retrieve || req.Operation == onem2m.Notify {
+		return g.read(ctx, core, req)
+	}
+	return g.write(ctx, core, req, cred)
+}
+
+// claims says whether an originator as claimed is the authenticated one, in CSE-relative or SP-relative form
+// (TS-0003 clause 7.2).
+func (g *Ingress) claims(claimed, proven string) bool {
+	if claimed == proven {
+		return true
+	}
+	rest, ok := strings.CutPrefix(claimed, g.o.App.Genesis().CSE.CSEID+"/")
+	return ok && rest == proven
+}
+
+func (g *Ingress) read(ctx context.Context, core *cse.Core, req *onem2m.Request) *onem2m.Response {
+	view := g.o.App.View()
+	res := core.Read(view, req, cse.Env{Time: g.now()})
+	view.Close()
+	if res.Err != nil {
+		return failure(onem2m.StatusInternalServerError, "read the resource tree: "+res.Err.Error())
+	}
+	for i := range res.Events {
+		e := &res.Events[i]
+		if err := g.o.Outside.Forward(ctx, e.Targets, e.Originator, e.Content); err != nil {
+			return failure(onem2m.StatusTargetNotReachable, "deliver the notification: "+err.Error())
+		}
+	}
+	return &res.Response
+}
+
+// now is the time that reads are judged by: this node's clock, but never before the last block.
+func (g *Ingress) now() int64 { return max(time.Now().UnixMicro(), g.o.App.Head().Time) }
+
+func (g *Ingress) write(ctx context.Context, core *cse.Core, req *onem2m.Request, cred *identity.Credential) *onem2m.Response {
+	if err := g.o.Refuse(); err != nil {
+		return failure(onem2m.StatusInternalServerError, err.Error())
+	}
+	if resp := g.check(ctx, core, req); resp != nil {
+		return resp
+	}
+	it := ledger.Item{
+		Operation: proof.Operation(req.Operation), From: req.From, To: req.To, Type: req.Type, Content: req.Content,
+		Key: cred.ID(), ResultContent: req.ResultContent, DesiredIDType: req.DesiredIDType,
+		Filter: req.Filter, Release: req.ReleaseVersion,
+	}
+	if req.SourceIP != "" {
+		it.SourceIP, _ = netip.ParseAddr(req.SourceIP)
+	}
+	return g.submit(ctx, req, it)
+}
+
+// check refuses at once what execution would refuse, so that it never costs a place in a block, and asks the targets
+// of a new subscription whether they want it.
+func (g *Ingress) check(ctx context.Context, core *cse.Core, req *onem2m.Request) *onem2m.Response {
+	view := g.o.App.View()
+	env := cse.Env{Time: g.now(), MayRegister: true}
+	resp := core.Check(view, req, env)
+	var ask []cse.Event
+	if resp == nil && len(req.Content) > 0 {
+		ask = core.VerificationRequests(view, req, env)
+	}
+	view.Close()
+	for i := range ask {
+		e := &ask[i]
+		if err := g.o.Outside.Verify(ctx, e.Targets, e.Originator, e.Content); err != nil {
+			return failure(onem2m.StatusSubscriptionVerificationInitiationFailed, "verify the subscription: "+err.Error())
+		}
+	}
+	return resp
+}
+
+// submit queues an item and waits for its commit.
+func (g *Ingress) submit(ctx context.Context, req *onem2m.Request, it ledger.Item) *onem2m.Response {
+	deadline := g.o.Timeout
+	if req.RequestExpiration != "" {
+		t, err := onem2m.ParseAbsRel(req.RequestExpiration, time.Now().UnixMicro())
+		if err != nil {
+			return failure(onem2m.StatusBadRequest, "request expiration timestamp: "+err.Error())
+		}
+		deadline = min(deadline, time.Until(time.UnixMicro(t)))
+	}
+	if deadline <= 0 {
+		return failure(onem2m.StatusRequestTimeout, "the request had expired when it arrived")
+	}
+	w, err := g.pending.add(it)
+	if err != nil {
+		return failure(onem2m.StatusInternalServerError, err.Error())
+	}
+	timer := time.NewTimer(deadline)
+	defer timer.Stop()
+	select {
+	case resp := <-w.done:
+		g.pending.release(w)
+		return resp
+	case <-timer.C:
+		return failure(onem2m.StatusRequestTimeout, "not committed in time: it may still be; read before you repeat it")
+	case <-ctx.Done():
+		return failure(onem2m.StatusRequestTimeout, "the client went away")
+	}
+}
+
+// Own executes one of the ledger's own operations (enrol, revoke, erase) for the holder of an operator's token.
+func (g *Ingress) Own(ctx context.Context, op proof.Operation, content []byte, token string) *onem2m.Response {
+	cred, err := g.Authenticate(token)
+	if err != nil {
+		return failure(onem2m.StatusSecurityAssociationRequired, err.Error())
+	}
+	if cred.Role != identity.Operator {
+		return failure(onem2m.StatusOriginatorHasNoPrivilege, cred.Originator+" is no operator")
+	}
+	if err := g.o.Refuse(); err != nil {
+		return failure(onem2m.StatusInternalServerError, err.Error())
+	}
+	return g.submit(ctx, &onem2m.Request{}, ledger.Item{
+		Operation: op, From: cred.Originator, Content: content, Key: cred.ID(),
+		ResultContent: onem2m.ResultContentDefault, Release: "4",
+	})
+}
+
+// ErrNoCredential means that a token is no valid credential.
+var ErrNoCredential = errors.New("a valid bearer token is required")
+
+// Authenticate returns the credential of a token, ErrNoCredential when it is none.
+func (g *Ingress) Authenticate(token string) (*identity.Credential, error) {
+	cred, err := g.auth.authenticate(token)
+	if err == nil && cred == nil {
+		err = ErrNoCredential
+	}
+	return cred, err
+}
+
+// MayRead says whether an originator may retrieve a resource, given by any address: the one authoriser's answer for
+// what is no oneM2M request, such as a proof bundle.
+func (g *Ingress) MayRead(originator, to, sourceIP string) *onem2m.Response {
+	core := g.o.App.Core()
+	if core == nil {
+		return failure(onem2m.StatusNotFound, "the network has no block yet")
+	}
+	req := &onem2m.Request{
+		Operation: onem2m.Retrieve, To: to, From: originator, RequestID: "-", ReleaseVersion: "4",
+		ResultContent: onem2m.ResultContentAttributes, SourceIP: sourceIP,
+	}
+	return g.read(context.Background(), core, req)
+}
+
+func failure(status onem2m.StatusCode, why string) *onem2m.Response {
+	content := onem2m.AppendQuote([]byte(`{"m2m:dbg":`), why)
+	return &onem2m.Response{Status: status, Content: append(content, '}')}
+}
+
+func newSeed() (s [32]byte) {
+	rand.Read(s[:])
+	return s
+}

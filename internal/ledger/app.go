@@ -1,0 +1,482 @@
+// Package ledger is the application that CometBFT drives: it executes agreed batches through the oneM2M core, stages
+// log and tree, and commits both. Everything in it that runs between FinalizeBlock and Commit is deterministic.
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+
+	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/internal/translog"
+	"github.com/tallystick/tallystick/internal/tree"
+	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/proof"
+)
+
+// Options of a node's ledger.
+type Options struct {
+	Name    string             // this node's member name
+	Key     ed25519.PrivateKey // signs batches
+	ChainID string
+	Genesis []byte // app_state of the network's genesis document
+	Logger  *slog.Logger
+
+	// RetainBlocks is how many of the newest blocks CometBFT keeps; older ones are pruned, the log stays.
+	RetainBlocks int64
+	// Fill is asked by PrepareProposal, on the node that proposes, for one more batch with what is waiting right
+	// now. It returns nil when nothing waits. May be nil.
+	Fill func(maxBytes int) []byte
+	// Committed is told the results of this node's own batches and the height, after they can be read. May be nil.
+	Committed func(height uint64, results []Result)
+	// Fatal is called once when the ledger cannot go on. The node has to stop. May be nil.
+	Fatal func(error)
+}
+
+// App implements abci.Application. CometBFT calls its consensus methods from one goroutine at a time; that goroutine
+// owns every field without a note.
+type App struct {
+	abci.BaseApplication
+	Options
+	core *cse.Core
+	tree *tree.Tree
+	log  *translog.Log
+
+	genesis  *Genesis
+	members  map[string]ed25519.PublicKey // fixed at genesis; any goroutine may read it
+	cur      *building
+	last     meta // as of the last committed block
+	next     meta // what Commit will record for cur
+	staged   *translog.Staged
+	strings  interner
+	creds    map[identity.KeyID]*identity.Credential
+	req      onem2m.Request // reused
+	unsynced int64          // bytes of frames written since the last sync
+
+	verified verifiedBatches        // any goroutine
+	head     atomic.Pointer[Status] // committed state; any goroutine may read it
+	grown    notifier               // any goroutine: wakes readers at each commit
+	// identityVersion changes whenever a credential does, so that caches of credentials know they are stale.
+	identityVersion atomic.Uint64
+
+	published atomic.Pointer[proof.SignedCheckpoint] // newest; any goroutine
+	publisher sync.WaitGroup
+	closing   chan struct{}
+	seq       atomic.Uint64 // number of this node's last batch; any goroutine
+	keeper    keeper
+}
+
+// Status is the committed state of a node at one moment.
+type Status struct {
+	Height  uint64
+	Time    int64 // Unix microseconds
+	LogSize uint64
+	LogRoot [32]byte
+	AppHash [32]byte
+}
+
+// meta is what the tree records of the ledger in the same write as a block.
+type meta struct {
+	Status
+	Chain [32]byte // hash chain over the state writes of all blocks
+}
+
+const localMeta = "meta"
+
+const metaVersion = 1
+
+func (m *meta) encode() []byte {
+	b := make([]byte, 0, 1+8+8+8+32*3)
+	b = append(b, metaVersion)
+	b = binary.BigEndian.AppendUint64(b, m.Height)
+	b = binary.BigEndian.AppendUint64(b, uint64(m.Time))
+	b = binary.BigEndian.AppendUint64(b, m.LogSize)
+	b = append(b, m.LogRoot[:]...)
+	b = append(b, m.AppHash[:]...)
+	return append(b, m.Chain[:]...)
+}
+
+func decodeMeta(b []byte) (m meta, err error) {
+	if len(b) != 1+24+96 || b[0] != metaVersion {
+		return m, errors.New("the ledger's record in the tree is not of version 1")
+	}
+	m.Height = binary.BigEndian.Uint64(b[1:])
+	m.Time = int64(binary.BigEndian.Uint64(b[9:]))
+	m.LogSize = binary.BigEndian.Uint64(b[17:])
+	copy(m.LogRoot[:], b[25:])
+	copy(m.AppHash[:], b[57:])
+	copy(m.Chain[:], b[89:])
+	return m, nil
+}
+
+// appHash commits to the log and to every state write since genesis, so that nodes that diverge are found at the
+// next block.
+func (m *meta) appHash() [32]byte {
+	b := make([]byte, 0, 128)
+	b = append(b, "tallystick/app/v1\n"...)
+	b = binary.BigEndian.AppendUint64(b, m.LogSize)
+	b = append(b, m.LogRoot[:]...)
+	b = append(b, m.Chain[:]...)
+	return sha256.Sum256(b)
+}
+
+// chainState continues the hash chain over state writes.
+func chainState(prev [32]byte, height uint64, time int64, digest [32]byte) [32]byte {
+	b := make([]byte, 0, 128)
+	b = append(b, "tallystick/state/v1\n"...)
+	b = append(b, prev[:]...)
+	b = binary.BigEndian.AppendUint64(b, height)
+	b = binary.BigEndian.AppendUint64(b, uint64(time))
+	b = append(b, digest[:]...)
+	return sha256.Sum256(b)
+}
+
+// Head returns the committed state.
+func (a *App) Head() Status { return *a.head.Load() }
+
+// IdentityVersion changes whenever a credential is enrolled or revoked.
+func (a *App) IdentityVersion() uint64 { return a.identityVersion.Load() }
+
+// Info tells CometBFT where this application stands, so that it can replay what is missing.
+func (a *App) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
+	h := a.Head()
+	r := &abci.ResponseInfo{Data: "tallystick", AppVersion: 1, LastBlockHeight: int64(h.Height)}
+	if h.Height > 0 {
+		r.LastBlockAppHash = h.AppHash[:]
+	}
+	return r, nil
+}
+
+// InitChain takes the genesis document; its effects are part of the first block.
+func (a *App) InitChain(_ context.Context, req *abci.RequestInitChain) (*abci.ResponseInitChain, error) {
+	if !bytes.Equal(bytes.TrimSpace(req.AppStateBytes), bytes.TrimSpace(a.Options.Genesis)) {
+		return nil, errors.New("the genesis document is not this node's")
+	}
+	h := sha256.Sum256(req.AppStateBytes)
+	return &abci.ResponseInitChain{AppHash: h[:]}, nil
+}
+
+// CheckTx admits batches that a member signed to the mempool.
+func (a *App) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
+	if err := a.verify(req.Tx); err != nil {
+		return &abci.ResponseCheckTx{Code: 1, Log: err.Error()}, nil
+	}
+	return &abci.ResponseCheckTx{GasWanted: 1}, nil
+}
+
+// verify checks the signature of a batch against the member it names.
+func (a *App) verify(tx []byte) error {
+	id := sha256.Sum256(tx)
+	if a.verified.has(id) {
+		return nil
+	}
+	b, err := DecodeBatch(tx, nil)
+	if err != nil {
+		return err
+	}
+	key, ok := a.members[b.Node]
+	if !ok {
+		return fmt.Errorf("batch %d: %q is no member", b.Seq, b.Node)
+	}
+	if !VerifyBatch(tx, a.ChainID, key) {
+		return fmt.Errorf("batch %d of %s: the signature is not valid", b.Seq, b.Node)
+	}
+	a.verified.add(id)
+	return nil
+}
+
+// PrepareProposal orders what the mempool holds, adds what is waiting on this node right now, and puts the block's
+// time first.
+func (a *App) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
+	room := req.MaxTxBytes - 64
+	txs := make([][]byte, 1, len(req.Txs)+2)
+	for _, tx := range req.Txs {
+		size := int64(len(tx)) + 16
+		if size > room || a.verify(tx) != nil {
+			continue
+		}
+		room -= size
+		txs = append(txs, tx)
+	}
+	if a.Fill != nil && room > 1024 {
+		if tx := a.Fill(int(room) - 16); tx != nil {
+			a.verified.add(sha256.Sum256(tx))
+			txs = append(txs, tx)
+		}
+	}
+	if len(txs) == 1 {
+		return &abci.ResponsePrepareProposal{}, nil
+	}
+	now := max(time.Now().UnixMicro(), a.Head().Time+1, req.Time.UnixMicro())
+	txs[0] = encodeTime(now)
+	return &abci.ResponsePrepareProposal{Txs: txs}, nil
+}
+
+// clockTolerance is how far ahead of this node's clock a proposer's may be.
+const clockTolerance = 10 * time.Second
+
+// ProcessProposal refuses blocks that no honest proposer makes: batches without a member's signature, no time or a
+// time that runs backwards, before CometBFT's own block time, or far ahead. CometBFT's block time alone will not do:
+// it is the time of the previous block's votes, which lie as far back as the network was idle.
+func (a *App) ProcessProposal(_ context.Context, req *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
+	if err := a.checkProposal(req.Txs, req.Time); err != nil {
+		a.Logger.Warn("refused a proposed block", "height", req.Height, "why", err)
+		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
+	}
+	return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_ACCEPT}, nil
+}
+
+func (a *App) checkProposal(txs [][]byte, blockTime time.Time) error {
+	if len(txs) == 0 {
+		return nil
+	}
+	t, err := decodeTime(txs[0])
+	if err != nil {
+		return err
+	}
+	if t <= a.Head().Time || t < blockTime.UnixMicro() {
+		return fmt.Errorf("the time %d is not after the last block's", t)
+	}
+	if t > time.Now().Add(clockTolerance).UnixMicro() {
+		return fmt.Errorf("the time %d is more than %s ahead of this node's clock", t, clockTolerance)
+	}
+	if len(txs) == 1 {
+		return errors.New("a time without a batch")
+	}
+	for _, tx := range txs[1:] {
+		if err := a.verify(tx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FinalizeBlock executes a decided block. Nothing is written before Commit.
+func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
+	results, err := a.finalize(uint64(req.Height), req.Txs)
+	if err != nil {
+		err = fmt.Errorf("execute block %d: %w", req.Height, err)
+		a.fatal(err)
+		return nil, err
+	}
+	return &abci.ResponseFinalizeBlock{TxResults: results, AppHash: a.next.AppHash[:]}, nil
+}
+
+func (a *App) finalize(height uint64, txs [][]byte) ([]*abci.ExecTxResult, error) {
+	head := a.Head()
+	b := &building{height: height, time: head.Time, base: head.LogSize}
+	if len(txs) > 0 {
+		t, err := decodeTime(txs[0])
+		if err != nil { // more than 1/3 of the power is faulty, or this is another version's block
+			return nil, err
+		}
+		b.time = t
+	}
+	b.state = a.tree.Begin(height, b.time)
+	b.log.Height, b.log.Time = height, b.time
+	a.cur = b
+	if head.LogSize == 0 {
+		if b.time == 0 {
+			b.time = genesisTime
+			b.log.Time = b.time
+		}
+		if err := a.applyGenesis(b); err != nil {
+			return nil, err
+		}
+	}
+	results := make([]*abci.ExecTxResult, len(txs))
+	for i, tx := range txs {
+		results[i] = &abci.ExecTxResult{}
+		if i == 0 {
+			continue
+		}
+		if err := a.verify(tx); err != nil {
+			results[i].Code = 1
+			continue
+		}
+		batch, err := DecodeBatch(tx, &a.strings)
+		if err != nil {
+			return nil, err
+		}
+		if i == 1 {
+			if err := a.expire(b, batch.Seed); err != nil {
+				return nil, err
+			}
+		}
+		if err := a.applyBatch(b, batch); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range results {
+		b.codes = append(b.codes, r.Code)
+	}
+	return results, a.stage(b)
+}
+
+// genesisTime is the time of the first entries when the first block has no batch: one microsecond after the epoch,
+// because no node's clock has been agreed on yet.
+const genesisTime = 1
+
+// expire removes what has expired. Its salts come from the seed of the block's first batch.
+func (a *App) expire(b *building, seed [32]byte) error {
+	res := a.core.Expire(b.state, cse.Env{Time: b.time, NextIndex: b.nextIndex()}, expirePerBlock)
+	if res.Err != nil {
+		return fmt.Errorf("expire resources: %w", res.Err)
+	}
+	if len(res.Effects) > 0 {
+		b.seed(sha256.Sum256(append([]byte("expire\n"), seed[:]...)))
+		b.notify(res.Events)
+		b.effects(res.Effects, noAuth)
+	}
+	return nil
+}
+
+// stage computes the new log head and application hash.
+func (a *App) stage(b *building) error {
+	next := a.last
+	next.Height = b.height
+	a.staged = nil
+	if len(b.log.Records) > 0 {
+		staged, err := a.log.Stage(&b.log)
+		if err != nil {
+			return err
+		}
+		a.staged = staged
+		head := a.staged.Head()
+		next.Time, next.LogSize, next.LogRoot = b.time, head.Size, head.Root
+		next.Chain = chainState(a.last.Chain, b.height, b.time, b.state.Digest())
+		next.AppHash = next.appHash()
+	}
+	a.next = next
+	return nil
+}
+
+// Commit writes the block: the log's frame, then the tree with the record of where both stand.
+//
+// Neither is synced. The block itself is durable in CometBFT's store; what a crash takes from here is executed again.
+func (a *App) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit, error) {
+	retain, err := a.commit()
+	if err != nil {
+		err = fmt.Errorf("commit block %d: %w", a.cur.height, err)
+		a.fatal(err)
+		return nil, err
+	}
+	return &abci.ResponseCommit{RetainHeight: retain}, nil
+}
+
+func (a *App) commit() (retain int64, err error) {
+	b := a.cur
+	if a.staged != nil {
+		frame := a.staged.Frame()
+		if err := a.log.Append(a.staged); err != nil {
+			return 0, err
+		}
+		// The frame goes through the tree's write-ahead log as well, until the segment is synced: the tree then
+		// never knows of entries that the log lost, without a sync of two files a block.
+		b.state.SetLocal(frameKey(b.base), frame)
+		a.unsynced += int64(len(frame))
+	}
+	for i := range b.log.Records {
+		// A contentInstance's ID names its entry; of all others the newest entry is noted.
+		if e := &b.log.Records[i].Entry; e.Type != uint32(onem2m.TypeContentInstance) {
+			b.state.SetLocal(entryKey(e.Resource), binary.BigEndian.AppendUint64(nil, b.base+uint64(i)))
+		}
+	}
+	for i := range b.events {
+		e := &b.events[i]
+		v, err := json.Marshal(outboxRecord{e.Subscription, e.Targets, e.Content, e.Originator, b.time})
+		if err != nil {
+			return 0, err
+		}
+		b.state.SetLocal(outboxKey(e.index, e.n), v)
+	}
+	codes, err := json.Marshal(b.codes)
+	if err != nil {
+		return 0, err
+	}
+	b.state.SetLocal(localResults, codes)
+	b.state.SetLocal(localMeta, a.next.encode())
+	if err := b.state.Commit(); err != nil {
+		return 0, err
+	}
+	a.last = a.next
+	status := a.last.Status
+	a.head.Store(&status)
+	a.cur, a.staged = nil, nil
+	a.grown.broadcast()
+	if a.Committed != nil {
+		a.Committed(b.height, b.results)
+	}
+	return a.keep(b), nil
+}
+
+func (a *App) fatal(err error) {
+	a.Logger.Error("the ledger cannot go on", "error", err)
+	if a.Fatal != nil {
+		a.Fatal(err)
+	}
+}
+
+// verifiedBatches remembers the transactions whose signatures were checked: each is met three times, in the mempool,
+// in the proposal and in the decided block.
+type verifiedBatches struct {
+	mu       sync.Mutex
+	new, old map[[32]byte]struct{}
+}
+
+const maxVerified = 4096
+
+func (v *verifiedBatches) has(id [32]byte) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	_, ok := v.new[id]
+	if !ok {
+		_, ok = v.old[id]
+	}
+	return ok
+}
+
+func (v *verifiedBatches) add(id [32]byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.new == nil || len(v.new) >= maxVerified {
+		v.old, v.new = v.new, make(map[[32]byte]struct{})
+	}
+	v.new[id] = struct{}{}
+}
+
+// notifier wakes any number of waiters.
+type notifier struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (n *notifier) broadcast() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ch != nil {
+		close(n.ch)
+		n.ch = nil
+	}
+}
+
+func (n *notifier) wait() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ch == nil {
+		n.ch = make(chan struct{})
+	}
+	return n.ch
+}

@@ -1,0 +1,311 @@
+package ledger
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/proof"
+)
+
+// Bounds of a batch, enforced by every validator.
+const (
+	MaxItems      = 1 << 14 // requests in one batch
+	MaxBatchBytes = 2 << 20 // encoded size of one batch
+	MaxBlockBytes = 8 << 20 // all batches of one block
+)
+
+// The first byte of a transaction says what it is.
+const (
+	kindBatch = 0x01 // a batch, format version 1
+	kindTime  = 0x02 // the proposer's clock; first in every block that has a batch
+)
+
+// batchContext separates batch signatures from all other uses of a node's key.
+const batchContext = "tallystick/batch/v1\n"
+
+// Item is one request in a batch. It carries everything that can change the outcome, so that every validator
+// reaches the same one; what only shapes the answer's envelope (rqi, rvi) stays with the node that waits for it.
+type Item struct {
+	Operation     proof.Operation
+	From, To      string
+	Type          onem2m.ResourceType
+	Content       []byte
+	Key           identity.KeyID // the credential that the accepting node checked
+	ResultContent onem2m.ResultContent
+	DesiredIDType uint8
+	SourceIP      netip.Addr             // zero when unknown
+	Filter        *onem2m.FilterCriteria // conditional requests and fan-outs
+	Release       string                 // rvi, so that rules that depend on it are the same everywhere
+}
+
+// Batch is one transaction: the requests that one node accepted, in order, signed by it.
+type Batch struct {
+	Node  string   // the member that accepted the requests
+	Seq   uint64   // strictly new for that member, so that a batch cannot be replayed
+	Seed  [32]byte // the salts of all payloads derive from it
+	Items []Item
+}
+
+const (
+	flagResult = 1 << iota
+	flagSource
+	flagFilter
+	flagRelease
+)
+
+// defaultRelease is the rvi left out of an item to keep it small.
+const defaultRelease = "4"
+
+// appendItem encodes one item; the batch is a concatenation of them, so that ingress can encode on arrival.
+func appendItem(dst []byte, it *Item) []byte {
+	var flags byte
+	if it.ResultContent != onem2m.ResultContentDefault || it.DesiredIDType != 0 {
+		flags |= flagResult
+	}
+	if it.SourceIP.IsValid() {
+		flags |= flagSource
+	}
+	if it.Filter != nil {
+		flags |= flagFilter
+	}
+	if it.Release != defaultRelease {
+		flags |= flagRelease
+	}
+	dst = append(dst, byte(it.Operation), flags)
+	dst = appendString(dst, it.From)
+	dst = appendString(dst, it.To)
+	dst = binary.AppendUvarint(dst, uint64(it.Type))
+	dst = append(dst, it.Key[:]...)
+	dst = binary.AppendUvarint(dst, uint64(len(it.Content)))
+	dst = append(dst, it.Content...)
+	if flags&flagResult != 0 {
+		dst = append(dst, byte(it.ResultContent), it.DesiredIDType)
+	}
+	if flags&flagSource != 0 {
+		ip := it.SourceIP.AsSlice()
+		dst = append(dst, byte(len(ip)))
+		dst = append(dst, ip...)
+	}
+	if flags&flagFilter != 0 {
+		f, err := json.Marshal(it.Filter)
+		if err != nil { // a struct of strings and integers always marshals
+			panic(err)
+		}
+		dst = binary.AppendUvarint(dst, uint64(len(f)))
+		dst = append(dst, f...)
+	}
+	if flags&flagRelease != 0 {
+		dst = appendString(dst, it.Release)
+	}
+	return dst
+}
+
+func appendString(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+// EncodeBatch encodes and signs a batch for the network chainID.
+func EncodeBatch(b *Batch, chainID string, key ed25519.PrivateKey) []byte {
+	size := 128 + len(b.Node)
+	for i := range b.Items {
+		it := &b.Items[i]
+		size += 64 + len(it.From) + len(it.To) + len(it.Content)
+	}
+	tx := make([]byte, 0, size)
+	tx = append(tx, kindBatch)
+	tx = appendString(tx, b.Node)
+	tx = binary.AppendUvarint(tx, b.Seq)
+	tx = append(tx, b.Seed[:]...)
+	tx = binary.AppendUvarint(tx, uint64(len(b.Items)))
+	for i := range b.Items {
+		tx = appendItem(tx, &b.Items[i])
+	}
+	return append(tx, ed25519.Sign(key, batchMessage(chainID, tx))...)
+}
+
+func batchMessage(chainID string, body []byte) []byte {
+	m := make([]byte, 0, len(batchContext)+len(chainID)+1+len(body))
+	m = append(m, batchContext...)
+	m = append(m, chainID...)
+	m = append(m, '\n')
+	return append(m, body...)
+}
+
+// VerifyBatch checks the signature of an encoded batch.
+func VerifyBatch(tx []byte, chainID string, key ed25519.PublicKey) bool {
+	n := len(tx) - ed25519.SignatureSize
+	return n > 0 && ed25519.Verify(key, batchMessage(chainID, tx[:n]), tx[n:])
+}
+
+var errTruncated = errors.New("truncated")
+
+type decoder struct {
+	b       []byte
+	strings *interner
+	err     error
+}
+
+func (d *decoder) fail(err error) {
+	if d.err == nil {
+		d.err = err
+	}
+	d.b = nil
+}
+
+func (d *decoder) byte() byte {
+	if len(d.b) == 0 {
+		d.fail(errTruncated)
+		return 0
+	}
+	c := d.b[0]
+	d.b = d.b[1:]
+	return c
+}
+
+// uvarint reads a number of at most max in its shortest form; a longer form would make two transactions of one batch.
+func (d *decoder) uvarint(max uint64) uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 || (n > 1 && d.b[n-1] == 0) {
+		d.fail(errTruncated)
+		return 0
+	}
+	if v > max {
+		d.fail(fmt.Errorf("%d is over the limit of %d", v, max))
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) bytes(n int) []byte {
+	if n > len(d.b) {
+		d.fail(errTruncated)
+		return nil
+	}
+	v := d.b[:n:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) string(max uint64) string {
+	return d.strings.intern(d.bytes(int(d.uvarint(max))))
+}
+
+// DecodeBatch decodes a batch without checking its signature. Contents alias tx. The result's strings come from
+// in, which may be nil.
+func DecodeBatch(tx []byte, in *interner) (*Batch, error) {
+	if len(tx) > MaxBatchBytes {
+		return nil, fmt.Errorf("decode batch: %d bytes are over the limit of %d", len(tx), MaxBatchBytes)
+	}
+	if len(tx) < 1+ed25519.SignatureSize || tx[0] != kindBatch {
+		return nil, errors.New("decode batch: not a batch of version 1")
+	}
+	d := &decoder{b: tx[1 : len(tx)-ed25519.SignatureSize], strings: in}
+	b := &Batch{Node: d.string(maxName), Seq: d.uvarint(1<<63 - 1)}
+	copy(b.Seed[:], d.bytes(32))
+	n := d.uvarint(MaxItems)
+	if d.err == nil && n*13 > uint64(len(d.b)) { // an item has at least 13 bytes
+		d.fail(errTruncated)
+	}
+	if d.err == nil {
+		b.Items = make([]Item, n)
+	}
+	for i := range b.Items {
+		d.item(&b.Items[i])
+		if d.err != nil {
+			return nil, fmt.Errorf("decode batch: item %d: %w", i, d.err)
+		}
+	}
+	if d.err == nil && len(d.b) != 0 {
+		d.fail(fmt.Errorf("%d bytes too many", len(d.b)))
+	}
+	if d.err != nil {
+		return nil, fmt.Errorf("decode batch: %w", d.err)
+	}
+	return b, nil
+}
+
+const maxName = 64 // bytes of a member's name
+
+func (d *decoder) item(it *Item) {
+	it.Operation = proof.Operation(d.byte())
+	flags := d.byte()
+	if flags&^(flagResult|flagSource|flagFilter|flagRelease) != 0 {
+		d.fail(fmt.Errorf("flags %#x are not known", flags))
+	}
+	it.From = d.string(proof.MaxID)
+	it.To = d.string(4 * proof.MaxID)
+	it.Type = onem2m.ResourceType(d.uvarint(1<<31 - 1))
+	copy(it.Key[:], d.bytes(8))
+	it.Content = d.bytes(int(d.uvarint(proof.MaxPayload)))
+	if len(it.Content) == 0 {
+		it.Content = nil
+	}
+	it.ResultContent = onem2m.ResultContentDefault
+	if flags&flagResult != 0 {
+		it.ResultContent = onem2m.ResultContent(int8(d.byte()))
+		it.DesiredIDType = d.byte()
+	}
+	if flags&flagSource != 0 {
+		ip, ok := netip.AddrFromSlice(d.bytes(int(d.uvarint(16))))
+		if !ok && d.err == nil {
+			d.fail(errors.New("the source address has neither 4 nor 16 bytes"))
+		}
+		it.SourceIP = ip
+	}
+	if flags&flagFilter != 0 {
+		it.Filter = new(onem2m.FilterCriteria)
+		if f := d.bytes(int(d.uvarint(1 << 14))); d.err == nil {
+			if err := json.Unmarshal(f, it.Filter); err != nil {
+				d.fail(fmt.Errorf("filter criteria: %w", err))
+			}
+		}
+	}
+	it.Release = defaultRelease
+	if flags&flagRelease != 0 {
+		it.Release = d.string(8)
+	}
+}
+
+// interner returns the same string for the same bytes, so that originators and addresses, which recur in every
+// block, are not allocated again. It forgets everything when full. One goroutine owns it.
+type interner struct{ m map[string]string }
+
+const maxInterned = 1 << 16
+
+func (in *interner) intern(b []byte) string {
+	if in == nil {
+		return string(b)
+	}
+	if s, ok := in.m[string(b)]; ok {
+		return s
+	}
+	if in.m == nil || len(in.m) >= maxInterned {
+		in.m = make(map[string]string)
+	}
+	s := string(b)
+	in.m[s] = s
+	return s
+}
+
+func encodeTime(t int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kindTime}, uint64(t))
+}
+
+func decodeTime(tx []byte) (int64, error) {
+	if len(tx) != 9 || tx[0] != kindTime {
+		return 0, errors.New("decode time: not a time transaction")
+	}
+	t := int64(binary.BigEndian.Uint64(tx[1:]))
+	if t <= 0 || t > 253402300799999999 { // the end of the year 9999, the last that oneM2M timestamps can name
+		return 0, fmt.Errorf("decode time: %d is out of range", t)
+	}
+	return t, nil
+}

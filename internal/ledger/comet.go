@@ -1,0 +1,185 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	dbm "github.com/cometbft/cometbft-db"
+	cmtcfg "github.com/cometbft/cometbft/config"
+	cmtlog "github.com/cometbft/cometbft/libs/log"
+	"github.com/cometbft/cometbft/mempool"
+	"github.com/cometbft/cometbft/node"
+	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/proxy"
+	"github.com/cometbft/cometbft/types"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Consensus is CometBFT in this process, driving an App.
+type Consensus struct {
+	node *node.Node
+	db   *pebble.DB
+}
+
+// ConsensusOptions places CometBFT.
+type ConsensusOptions struct {
+	Dir           string // everything CometBFT keeps
+	ListenAddress string // tcp://host:port for other nodes; "" when there are none
+	Peers         string // id@host:port, comma-separated
+	Genesis       *types.GenesisDoc
+	Validator     types.PrivValidator
+	NodeKey       *p2p.NodeKey
+	Logger        *slog.Logger
+	Fatal         func(error)
+}
+
+func cometConfig(o ConsensusOptions) *cmtcfg.Config {
+	c := cmtcfg.DefaultConfig()
+	c.SetRoot(o.Dir)
+	c.RPC.ListenAddress = "" // nothing listens that the node's configuration does not name
+	c.TxIndex.Indexer = "null"
+	c.Storage.DiscardABCIResponses = true
+	c.P2P.ListenAddress = o.ListenAddress
+	c.P2P.PersistentPeers = o.Peers
+	c.P2P.PexReactor = false
+	c.P2P.AddrBookStrict = false
+	c.P2P.AllowDuplicateIP = true
+	c.P2P.FlushThrottleTimeout = time.Millisecond
+	c.P2P.SendRate, c.P2P.RecvRate = 100<<20, 100<<20
+	c.Mempool.Recheck = false // a batch does not become invalid
+	c.Mempool.Size = 1024
+	c.Mempool.MaxTxBytes = MaxBatchBytes
+	c.Mempool.MaxTxsBytes = 64 << 20
+	c.Mempool.CacheSize = 8192
+	c.Consensus.CreateEmptyBlocks = false
+	c.Consensus.TimeoutCommit = 0
+	c.Consensus.SkipTimeoutCommit = true
+	c.Consensus.PeerGossipSleepDuration = 5 * time.Millisecond
+	return c
+}
+
+// StartConsensus opens CometBFT's store, replays what the application misses, and takes part in consensus.
+// Stop must be called once, also after the Fatal callback.
+func StartConsensus(app *App, o ConsensusOptions) (*Consensus, error) {
+	cfg := cometConfig(o)
+	for _, dir := range []string{"config", "data"} {
+		if err := os.MkdirAll(filepath.Join(o.Dir, dir), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	db, err := openChain(filepath.Join(o.Dir, "blocks"), o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	c := &Consensus{db: db}
+	provider := func(ctx *cmtcfg.DBContext) (dbm.DB, error) { return newStore(db, ctx.ID), nil }
+	if err := app.lendResults(db); err != nil {
+		db.Close()
+		return nil, err
+	}
+	logger := cometLogger{log: o.Logger, fatal: o.Fatal}
+	err = guard("start consensus", func() (err error) {
+		c.node, err = node.NewNode(cfg, o.Validator, o.NodeKey, proxy.NewConnSyncLocalClientCreator(app),
+			func() (*types.GenesisDoc, error) { return o.Genesis, nil },
+			provider, node.DefaultMetricsProvider(cfg.Instrumentation), logger)
+		if err != nil {
+			return err
+		}
+		return c.node.Start()
+	})
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// guard turns a panic of CometBFT, its way to report damaged files at start, into an error.
+func guard(what string, f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%s: %v", what, r)
+		}
+	}()
+	if err := f(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// Submit hands an encoded batch to the mempool, from where every proposer takes it.
+func (c *Consensus) Submit(tx []byte) error {
+	return c.node.Mempool().CheckTx(tx, nil, mempool.TxInfo{})
+}
+
+// Peers returns how many other nodes are connected.
+func (c *Consensus) Peers() int { return c.node.Switch().Peers().Size() }
+
+// Stop ends consensus and closes the store.
+func (c *Consensus) Stop() error {
+	err := guard("stop consensus", func() error {
+		if err := c.node.Stop(); err != nil {
+			return err
+		}
+		c.node.Wait()
+		return nil
+	})
+	if e := c.db.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// cometLogger passes CometBFT's log on: its errors as warnings, all else at debug level. It also listens for the one
+// line by which CometBFT tells that consensus has stopped for good.
+type cometLogger struct {
+	log   *slog.Logger
+	fatal func(error)
+}
+
+var _ cmtlog.Logger = cometLogger{}
+
+func (l cometLogger) Debug(string, ...any) {}
+
+func (l cometLogger) Info(msg string, kv ...any) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug(msg, printable(kv)...)
+	}
+}
+
+func (l cometLogger) Error(msg string, kv ...any) {
+	if strings.HasPrefix(msg, "CONSENSUS FAILURE") {
+		cause := "unknown"
+		for i := 0; i+1 < len(kv); i += 2 {
+			if kv[i] == "err" {
+				cause = fmt.Sprint(kv[i+1])
+			}
+		}
+		if l.fatal != nil {
+			l.fatal(fmt.Errorf("consensus stopped: %s", cause))
+		}
+	}
+	l.log.Warn("consensus: "+msg, printable(kv)...)
+}
+
+func (l cometLogger) With(kv ...any) cmtlog.Logger {
+	return cometLogger{log: l.log.With(printable(kv)...), fatal: l.fatal}
+}
+
+// printable renders lazily formatted values, which slog would print as addresses.
+func printable(kv []any) []any {
+	out := make([]any, len(kv))
+	for i, v := range kv {
+		if s, ok := v.(fmt.Stringer); ok && i%2 == 1 {
+			v = s.String()
+		}
+		out[i] = v
+	}
+	return out
+}

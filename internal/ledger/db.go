@@ -1,0 +1,218 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+
+	dbm "github.com/cometbft/cometbft-db"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// store lends a key range of the tree's Pebble instance to CometBFT, instead of a second engine.
+//
+// Sharing one instance means sharing one write-ahead log, and with it one order: whatever was written before a
+// synced write is durable when that returns. Only the block itself needs to be synced before it is executed. The
+// other synced writes of CometBFT (the results of a block, its own state) come after the block and before the next
+// one; should a power failure take them, it takes a suffix of the log, and the handshake replays the block from the
+// block store. So they are written without waiting for the disk.
+type store struct {
+	db     *pebble.DB
+	prefix []byte
+	end    []byte // first key after the range
+	sync   *pebble.WriteOptions
+}
+
+var _ dbm.DB = (*store)(nil)
+
+// storePrefix starts every key of CometBFT; the tree keeps clear of it.
+const storePrefix = "z/"
+
+// blockStoreID is CometBFT's name for the database whose synced writes are the durability of the whole node.
+const blockStoreID = "blockstore"
+
+func newStore(db *pebble.DB, id string) *store {
+	s := &store{db: db, prefix: []byte(storePrefix + id + "/"), sync: pebble.NoSync}
+	s.end = append(bytes.Clone(s.prefix[:len(s.prefix)-1]), '/'+1)
+	if id == blockStoreID {
+		s.sync = pebble.Sync
+	}
+	return s
+}
+
+var (
+	errEmptyKey = errors.New("key is empty")
+	errNilValue = errors.New("value is nil")
+)
+
+func (s *store) key(k []byte) []byte {
+	return append(s.prefix[:len(s.prefix):len(s.prefix)], k...)
+}
+
+func (s *store) Get(k []byte) ([]byte, error) {
+	if len(k) == 0 {
+		return nil, errEmptyKey
+	}
+	v, closer, err := s.db.Get(s.key(k))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, len(v)) // never nil: that would mean absent
+	copy(out, v)
+	return out, closer.Close()
+}
+
+func (s *store) Has(k []byte) (bool, error) {
+	v, err := s.Get(k)
+	return v != nil, err
+}
+
+func (s *store) set(k, v []byte, o *pebble.WriteOptions) error {
+	if len(k) == 0 {
+		return errEmptyKey
+	}
+	if v == nil {
+		return errNilValue
+	}
+	return s.db.Set(s.key(k), v, o)
+}
+
+func (s *store) delete(k []byte, o *pebble.WriteOptions) error {
+	if len(k) == 0 {
+		return errEmptyKey
+	}
+	return s.db.Delete(s.key(k), o)
+}
+
+func (s *store) Set(k, v []byte) error     { return s.set(k, v, pebble.NoSync) }
+func (s *store) SetSync(k, v []byte) error { return s.set(k, v, s.sync) }
+func (s *store) Delete(k []byte) error     { return s.delete(k, pebble.NoSync) }
+func (s *store) DeleteSync(k []byte) error { return s.delete(k, s.sync) }
+
+// Close does nothing: the tree owns the instance.
+func (s *store) Close() error { return nil }
+
+func (s *store) Print() error             { return nil }
+func (s *store) Stats() map[string]string { return nil }
+
+// Compact does nothing: Pebble compacts by itself.
+func (s *store) Compact(start, end []byte) error { return nil }
+
+func (s *store) bounds(start, end []byte) (*pebble.IterOptions, error) {
+	if (start != nil && len(start) == 0) || (end != nil && len(end) == 0) {
+		return nil, errEmptyKey
+	}
+	o := &pebble.IterOptions{LowerBound: s.prefix, UpperBound: s.end}
+	if start != nil {
+		o.LowerBound = s.key(start)
+	}
+	if end != nil {
+		o.UpperBound = s.key(end)
+	}
+	return o, nil
+}
+
+func (s *store) Iterator(start, end []byte) (dbm.Iterator, error) {
+	return s.iterate(start, end, false)
+}
+
+func (s *store) ReverseIterator(start, end []byte) (dbm.Iterator, error) {
+	return s.iterate(start, end, true)
+}
+
+func (s *store) iterate(start, end []byte, reverse bool) (dbm.Iterator, error) {
+	o, err := s.bounds(start, end)
+	if err != nil {
+		return nil, err
+	}
+	it, err := s.db.NewIter(o)
+	if err != nil {
+		return nil, err
+	}
+	si := &storeIterator{it: it, start: start, end: end, prefix: len(s.prefix), reverse: reverse}
+	if reverse {
+		it.Last()
+	} else {
+		it.First()
+	}
+	return si, nil
+}
+
+type storeIterator struct {
+	it         *pebble.Iterator
+	start, end []byte
+	prefix     int
+	reverse    bool
+}
+
+func (i *storeIterator) Domain() (start, end []byte) { return i.start, i.end }
+func (i *storeIterator) Valid() bool                 { return i.it.Valid() }
+func (i *storeIterator) Key() []byte                 { return bytes.Clone(i.it.Key()[i.prefix:]) }
+func (i *storeIterator) Value() []byte               { return bytes.Clone(i.it.Value()) }
+func (i *storeIterator) Error() error                { return i.it.Error() }
+func (i *storeIterator) Close() error                { return i.it.Close() }
+
+func (i *storeIterator) Next() {
+	if !i.it.Valid() {
+		panic("next on an iterator that is not valid")
+	}
+	if i.reverse {
+		i.it.Prev()
+	} else {
+		i.it.Next()
+	}
+}
+
+func (s *store) NewBatch() dbm.Batch { return &storeBatch{s: s, b: s.db.NewBatch()} }
+
+type storeBatch struct {
+	s *store
+	b *pebble.Batch
+}
+
+var errBatchClosed = errors.New("batch has been written or closed")
+
+func (b *storeBatch) Set(k, v []byte) error {
+	switch {
+	case b.b == nil:
+		return errBatchClosed
+	case len(k) == 0:
+		return errEmptyKey
+	case v == nil:
+		return errNilValue
+	}
+	return b.b.Set(b.s.key(k), v, nil)
+}
+
+func (b *storeBatch) Delete(k []byte) error {
+	switch {
+	case b.b == nil:
+		return errBatchClosed
+	case len(k) == 0:
+		return errEmptyKey
+	}
+	return b.b.Delete(b.s.key(k), nil)
+}
+
+func (b *storeBatch) Write() error     { return b.commit(pebble.NoSync) }
+func (b *storeBatch) WriteSync() error { return b.commit(b.s.sync) }
+
+func (b *storeBatch) commit(o *pebble.WriteOptions) error {
+	if b.b == nil {
+		return errBatchClosed
+	}
+	err := b.b.Commit(o)
+	return errors.Join(err, b.Close())
+}
+
+func (b *storeBatch) Close() error {
+	if b.b == nil {
+		return nil
+	}
+	err := b.b.Close()
+	b.b = nil
+	return err
+}

@@ -1,0 +1,333 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/internal/translog"
+	"github.com/tallystick/tallystick/internal/tree"
+	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/proof"
+)
+
+// building is a block between FinalizeBlock and Commit.
+type building struct {
+	height  uint64
+	time    int64
+	base    uint64 // log index of the first record
+	state   *tree.Block
+	log     translog.Block
+	salt    uint32 // next salt of the current seed
+	events  []event
+	results []Result
+	codes   []uint32 // CometBFT's result code of each transaction
+}
+
+// event is a notification that the block calls for; index and n are its key in the outbox.
+type event struct {
+	index uint64
+	n     uint32
+	cse.Event
+}
+
+func (b *building) nextIndex() uint64 { return b.base + uint64(len(b.log.Records)) }
+
+func (b *building) seed(s [32]byte) {
+	b.log.Seeds = append(b.log.Seeds, s)
+	b.salt = 0
+}
+
+func (b *building) record(e proof.Entry, payload []byte) {
+	e.Height, e.Time = b.height, b.time
+	b.log.Records = append(b.log.Records, translog.Record{
+		Entry: e, Payload: payload, Seed: uint32(len(b.log.Seeds) - 1), Counter: b.salt,
+	})
+	b.salt++
+}
+
+func (b *building) effects(effects []cse.Effect, auth proof.Auth) {
+	for i := range effects {
+		f := &effects[i]
+		b.record(proof.Entry{
+			Operation: proof.Operation(f.Operation), Originator: f.Originator, Target: f.Target, Resource: f.Resource,
+			Type: uint32(f.Type), Status: uint32(f.Status), Auth: auth,
+		}, f.Payload)
+	}
+}
+
+// Result is the outcome of one batch of this node.
+type Result struct {
+	Seq       uint64
+	Responses []onem2m.Response // one an item, in order
+}
+
+// expirePerBlock bounds the expired resources removed in one block; the rest waits for the next, unseen by reads.
+const expirePerBlock = 256
+
+// applyBatch executes a batch. A batch that was applied before has no effect.
+func (a *App) applyBatch(b *building, batch *Batch) error {
+	if !b.useSeq(a.seqs, batch.Node, batch.Seq) {
+		return nil
+	}
+	b.seed(batch.Seed)
+	mine := batch.Node == a.name
+	var responses []onem2m.Response
+	if mine {
+		responses = make([]onem2m.Response, len(batch.Items))
+	}
+	for i := range batch.Items {
+		resp, err := a.applyItem(b, &batch.Items[i])
+		if err != nil {
+			return fmt.Errorf("request %d of batch %d of %s: %w", i, batch.Seq, batch.Node, err)
+		}
+		if mine {
+			responses[i] = resp
+		}
+	}
+	if mine {
+		b.results = append(b.results, Result{batch.Seq, responses})
+	}
+	return nil
+}
+
+func denied(format string, args ...any) onem2m.Response {
+	return failure(onem2m.StatusOriginatorHasNoPrivilege, fmt.Sprintf(format, args...))
+}
+
+func failure(status onem2m.StatusCode, why string) onem2m.Response {
+	content := onem2m.AppendQuote([]byte(`{"m2m:dbg":`), why)
+	return onem2m.Response{Status: status, Content: append(content, '}')}
+}
+
+func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
+	cred, err := a.credential(b.state, it.Key)
+	if err != nil {
+		return onem2m.Response{}, err
+	}
+	if cred == nil || cred.Revoked || cred.Originator != it.From {
+		return denied("the credential is not valid for %s", it.From), nil
+	}
+	auth := proof.Auth{Method: proof.AuthToken, Key: it.Key}
+	switch it.Operation {
+	case proof.Operation(onem2m.Create), proof.Operation(onem2m.Update), proof.Operation(onem2m.Delete):
+	case proof.OpEnrol, proof.OpRevoke, proof.OpErase:
+		if cred.Role != identity.Operator {
+			return denied("%s is no operator", it.From), nil
+		}
+		return a.applyOwn(b, it, auth)
+	default:
+		return failure(onem2m.StatusBadRequest, fmt.Sprintf("operation %d does not change anything", it.Operation)), nil
+	}
+	a.req = onem2m.Request{
+		Operation: onem2m.Operation(it.Operation), To: it.To, From: it.From, Type: it.Type, Content: it.Content,
+		ResultContent: it.ResultContent, DesiredIDType: it.DesiredIDType, Filter: it.Filter,
+		RequestID: "-", ReleaseVersion: it.Release,
+	}
+	if it.SourceIP.IsValid() {
+		a.req.SourceIP = it.SourceIP.String()
+	}
+	mark := b.state.Mark()
+	res := a.core.Execute(b.state, &a.req, cse.Env{Time: b.time, NextIndex: b.nextIndex(), MayRegister: true})
+	if res.Err != nil {
+		return onem2m.Response{}, res.Err
+	}
+	if len(res.Effects) == 0 {
+		b.state.Rollback(mark)
+		return res.Response, nil
+	}
+	b.notify(res.Events)
+	b.effects(res.Effects, auth)
+	return res.Response, nil
+}
+
+// notify keys events by the log index that comes next, so that they sort as the log does.
+func (b *building) notify(events []cse.Event) {
+	for i := range events {
+		b.events = append(b.events, event{b.nextIndex(), uint32(i), events[i]})
+	}
+}
+
+// OwnRequest is the content of the ledger's own operations.
+type OwnRequest struct {
+	Originator string `json:"originator,omitempty"` // enrol: the AE-ID that the credential speaks for
+	Role       string `json:"role,omitempty"`       // enrol: device (default) or operator
+	TokenHash  string `json:"tokenHash,omitempty"`  // enrol: SHA-256 of the token in hex
+	Key        string `json:"key,omitempty"`        // revoke: the credential's ID in hex
+	Index      uint64 `json:"index,omitempty"`      // erase: the log index of the instance
+}
+
+// applyOwn executes the ledger's own operations: enrol, revoke, erase.
+func (a *App) applyOwn(b *building, it *Item, auth proof.Auth) (onem2m.Response, error) {
+	var r OwnRequest
+	if err := json.Unmarshal(it.Content, &r); err != nil {
+		return failure(onem2m.StatusBadRequest, "the content is no JSON object of the expected form"), nil
+	}
+	mark := b.state.Mark()
+	status := onem2m.StatusCreated
+	var err error
+	switch it.Operation {
+	case proof.OpEnrol:
+		var c identity.Credential
+		if c, err = r.credential(); err == nil {
+			err = a.enrol(b, c, it.From, auth)
+		}
+	case proof.OpRevoke:
+		status = onem2m.StatusDeleted
+		err = a.revoke(b, r.Key, it, auth)
+	case proof.OpErase:
+		status = onem2m.StatusDeleted
+		err = a.erase(b, r.Index, it, auth)
+	}
+	var bad *refusal
+	switch {
+	case errors.As(err, &bad):
+		b.state.Rollback(mark)
+		return failure(bad.status, bad.Error()), nil
+	case err != nil:
+		return onem2m.Response{}, err
+	}
+	return onem2m.Response{Status: status}, nil
+}
+
+// refusal is a request that cannot be met, as opposed to a ledger that cannot go on.
+type refusal struct {
+	status onem2m.StatusCode
+	why    string
+}
+
+func (r *refusal) Error() string { return r.why }
+
+func (r *OwnRequest) credential() (identity.Credential, error) {
+	var c identity.Credential
+	h, err := hex.DecodeString(r.TokenHash)
+	if err != nil || len(h) != len(c.Hash) {
+		return c, &refusal{onem2m.StatusBadRequest, "tokenHash is not a SHA-256 in hex"}
+	}
+	role, err := identity.ParseRole(r.Role)
+	if err != nil {
+		return c, &refusal{onem2m.StatusBadRequest, err.Error()}
+	}
+	if len(r.Originator) < 2 || len(r.Originator) > proof.MaxID || (r.Originator[0] != 'C' && r.Originator[0] != 'S') || !validName(r.Originator) {
+		return c, &refusal{onem2m.StatusBadRequest, "originator is not an AE-ID: C or S and then letters, digits, '-', '_' or '.'"}
+	}
+	return identity.Credential{Hash: [32]byte(h), Originator: r.Originator, Role: role}, nil
+}
+
+func validName(s string) bool {
+	for _, c := range []byte(s) {
+		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *App) enrol(b *building, c identity.Credential, by string, auth proof.Auth) error {
+	if err := identity.Enrol(b.state, c); errors.Is(err, identity.ErrExists) {
+		return &refusal{onem2m.StatusConflict, err.Error()}
+	} else if err != nil {
+		return err
+	}
+	payload, err := json.Marshal(OwnRequest{Originator: c.Originator, Role: c.Role.String(), TokenHash: hex.EncodeToString(c.Hash[:])})
+	if err != nil {
+		return err
+	}
+	id := c.ID()
+	a.forget(id)
+	b.record(proof.Entry{
+		Operation: proof.OpEnrol, Originator: by, Target: c.Originator, Resource: hex.EncodeToString(id[:]),
+		Status: uint32(onem2m.StatusCreated), Auth: auth,
+	}, payload)
+	return nil
+}
+
+func (a *App) revoke(b *building, key string, it *Item, auth proof.Auth) error {
+	var id identity.KeyID
+	h, err := hex.DecodeString(key)
+	if err != nil || len(h) != len(id) {
+		return &refusal{onem2m.StatusBadRequest, "key is not the ID of a credential: 8 bytes in hex"}
+	}
+	copy(id[:], h)
+	c, err := identity.Revoke(b.state, id)
+	switch {
+	case errors.Is(err, identity.ErrUnknown):
+		return &refusal{onem2m.StatusNotFound, err.Error()}
+	case errors.Is(err, identity.ErrLast):
+		return &refusal{onem2m.StatusConflict, err.Error()}
+	case err != nil:
+		return err
+	}
+	a.forget(id)
+	b.record(proof.Entry{
+		Operation: proof.OpRevoke, Originator: it.From, Target: c.Originator, Resource: key,
+		Status: uint32(onem2m.StatusDeleted), Auth: auth,
+	}, it.Content)
+	return nil
+}
+
+// erase takes an instance out of its container and notes that its payload has to go from the log; each node does
+// that after the block is committed.
+func (a *App) erase(b *building, index uint64, it *Item, auth proof.Auth) error {
+	if index >= b.base {
+		return &refusal{onem2m.StatusNotFound, fmt.Sprintf("the log has no committed entry %d yet", index)}
+	}
+	rec, err := a.log.Record(index)
+	if err != nil {
+		return err
+	}
+	if rec.Entry.Operation != proof.Operation(onem2m.Create) || rec.Entry.Type != uint32(onem2m.TypeContentInstance) {
+		return &refusal{onem2m.StatusOperationNotAllowed, fmt.Sprintf("entry %d is no contentInstance", index)}
+	}
+	// Whether it was erased is asked of the state: the log itself follows at each node's own pace.
+	erased := fmt.Sprintf("erased/%d", index)
+	if v, err := b.state.Aux(erased); err != nil {
+		return err
+	} else if v != nil {
+		return &refusal{onem2m.StatusNotFound, fmt.Sprintf("the payload of entry %d is erased already", index)}
+	}
+	if err := b.state.SetAux(erased, []byte{1}); err != nil {
+		return err
+	}
+	if err := a.core.EraseInstance(b.state, index, cse.Env{Time: b.time}); err != nil {
+		return err
+	}
+	b.record(proof.Entry{
+		Operation: proof.OpErase, Originator: it.From, Target: rec.Entry.Resource, Resource: rec.Entry.Resource,
+		Type: rec.Entry.Type, Status: uint32(onem2m.StatusDeleted), Auth: auth,
+	}, it.Content)
+	b.state.SetLocal(eraseKey(index), []byte{1})
+	return nil
+}
+
+const localErase = "erase/"
+
+func eraseKey(index uint64) string {
+	return localErase + string(binary.BigEndian.AppendUint64(nil, index))
+}
+
+// credential reads a credential through a small cache that this goroutine owns.
+func (a *App) credential(r cse.Reader, id identity.KeyID) (*identity.Credential, error) {
+	if c, ok := a.creds[id]; ok {
+		return c, nil
+	}
+	c, err := identity.Lookup(r, id)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	if len(a.creds) >= 1<<14 {
+		clear(a.creds)
+	}
+	a.creds[id] = c
+	return c, nil
+}
+
+func (a *App) forget(id identity.KeyID) {
+	delete(a.creds, id)
+	a.identityVersion.Add(1)
+}

@@ -1,0 +1,115 @@
+package ledger
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/proof"
+)
+
+// Genesis is what all nodes of a network agree on before the first block. It is the app_state of CometBFT's genesis
+// document, and the payload of the log's first entry.
+type Genesis struct {
+	Version   int               `json:"version"` // 1
+	Origin    string            `json:"origin"`  // the log's name in checkpoints (C2SP tlog-checkpoint)
+	CSE       cse.Config        `json:"cse"`
+	Members   []Member          `json:"members"`
+	Operators []GenesisOperator `json:"operators"`
+	Seed      string            `json:"seed"` // 32 random bytes in hex: the salts of the first entries
+}
+
+// Member is an organisation that runs a node. Its key signs batches and cosigns checkpoints.
+type Member struct {
+	Name string            `json:"name"`
+	Key  ed25519.PublicKey `json:"key"`
+}
+
+// GenesisOperator is a credential that exists from the start.
+type GenesisOperator struct {
+	Originator string `json:"originator"`
+	TokenHash  string `json:"tokenHash"` // SHA-256 of the token in hex
+}
+
+func parseGenesis(b []byte) (*Genesis, error) {
+	g := new(Genesis)
+	if err := json.Unmarshal(b, g); err != nil {
+		return nil, fmt.Errorf("parse genesis: %w", err)
+	}
+	if g.Version != 1 {
+		return nil, fmt.Errorf("parse genesis: version %d is not known to this program", g.Version)
+	}
+	if len(g.Members) == 0 || len(g.Operators) == 0 || g.Origin == "" {
+		return nil, errors.New("parse genesis: it needs an origin, a member and an operator")
+	}
+	seen := make(map[string]bool)
+	for _, m := range g.Members {
+		if m.Name == "" || len(m.Name) > maxName || len(m.Key) != ed25519.PublicKeySize || seen[m.Name] {
+			return nil, fmt.Errorf("parse genesis: member %q: the name is missing, too long or used twice, or the key is no Ed25519 key", m.Name)
+		}
+		seen[m.Name] = true
+	}
+	return g, nil
+}
+
+func (g *Genesis) seed() ([32]byte, error) {
+	var s [32]byte
+	b, err := hex.DecodeString(g.Seed)
+	if err != nil || len(b) != len(s) {
+		return s, errors.New("genesis: the seed is not 32 bytes in hex")
+	}
+	return [32]byte(b), nil
+}
+
+// policy is the network's policy for auditors, as it was at genesis.
+func (g *Genesis) policy() (*proof.Policy, error) {
+	var members []proof.Member
+	for _, m := range g.Members {
+		members = append(members, proof.Member{Name: m.Name, Key: m.Key})
+	}
+	return proof.NewPolicy(g.Origin, members)
+}
+
+// auxGenesis is where the tree keeps the genesis document.
+const auxGenesis = "genesis"
+
+// applyGenesis begins the log.
+func (a *App) applyGenesis(b *building) error {
+	seed, err := a.genesis.seed()
+	if err != nil {
+		return err
+	}
+	b.seed(seed)
+	return a.applyGenesisEntries(b)
+}
+
+// applyGenesisEntries writes the first entries: the network itself, what the core creates, the operators'
+// credentials.
+func (a *App) applyGenesisEntries(b *building) error {
+	doc := a.Options.Genesis
+	if err := b.state.SetAux(auxGenesis, doc); err != nil {
+		return err
+	}
+	b.record(proof.Entry{Operation: proof.OpGenesis, Originator: a.genesis.CSE.CSEID, Resource: a.genesis.CSE.BaseRI}, doc)
+
+	res, err := a.core.Genesis(b.state, cse.Env{Time: b.time, NextIndex: b.nextIndex()})
+	if err != nil {
+		return fmt.Errorf("genesis of the resource tree: %w", err)
+	}
+	b.effects(res.Effects, proof.Auth{})
+	for _, o := range a.genesis.Operators {
+		h, err := hex.DecodeString(o.TokenHash)
+		if err != nil || len(h) != 32 {
+			return fmt.Errorf("genesis: the token hash of %s is not a SHA-256 in hex", o.Originator)
+		}
+		c := identity.Credential{Hash: [32]byte(h), Originator: o.Originator, Role: identity.Operator}
+		if err := a.enrol(b, c, a.genesis.CSE.CSEID, proof.Auth{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

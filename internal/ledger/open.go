@@ -1,0 +1,222 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	sm "github.com/cometbft/cometbft/state"
+	"github.com/cometbft/cometbft/store"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/internal/translog"
+	"github.com/tallystick/tallystick/internal/tree"
+	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/proof"
+)
+
+// Names of the folders below a node's data folder.
+const (
+	LogDir   = "log"
+	TreeDir  = "tree"
+	ChainDir = "chain"
+)
+
+// Open opens log and tree below dir and brings them to the same block. CometBFT then replays what is missing.
+func Open(dir string, fs vfs.FS, o Options) (*App, error) {
+	a := &App{Options: o, creds: make(map[identity.KeyID]*identity.Credential), seqs: make(map[string]sequence), closing: make(chan struct{})}
+	g, err := parseGenesis(o.Genesis)
+	if err != nil {
+		return nil, err
+	}
+	if a.policy, err = g.policy(); err != nil {
+		return nil, err
+	}
+	a.genesis, a.core, a.members = g, cse.New(g.CSE), make(map[string]ed25519.PublicKey)
+	for _, m := range g.Members {
+		a.members[m.Name] = m.Key
+	}
+	if a.log, err = translog.Open(filepath.Join(dir, LogDir), translog.Options{FS: fs}); err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	if a.tree, err = tree.Open(filepath.Join(dir, TreeDir), logReader{a}, tree.Options{FS: fs, Logger: o.Logger}); err != nil {
+		a.log.Close()
+		return nil, fmt.Errorf("open the tree: %w", err)
+	}
+	if err := a.recover(); err != nil {
+		a.tree.Close()
+		a.log.Close()
+		return nil, err
+	}
+	a.startKeeper()
+	a.startPublisher()
+	return a, nil
+}
+
+// recover reads where the tree stands and makes the log agree.
+func (a *App) recover() error {
+	v, err := a.tree.LocalValue(localMeta)
+	if err != nil {
+		return fmt.Errorf("read the tree: %w", err)
+	}
+	if v != nil {
+		if a.last, err = decodeMeta(v); err != nil {
+			return err
+		}
+	}
+	if err := a.recoverLog(); err != nil {
+		return err
+	}
+	status := a.last.Status
+	a.head.Store(&status)
+	a.keeper.durable.Store(0)
+
+	view := a.tree.View()
+	defer view.Close()
+	doc, err := view.Aux(auxGenesis)
+	if err != nil {
+		return fmt.Errorf("read the genesis document from the tree: %w", err)
+	}
+	if doc != nil && !bytes.Equal(doc, a.Options.Genesis) {
+		return errors.New("the tree belongs to another network: its genesis document is not this node's")
+	}
+	return a.loadSeqs()
+}
+
+// recoverLog drops entries that the tree does not know, appends those that the log lost since its last sync, and
+// checks that both then speak of the same log.
+func (a *App) recoverLog() error {
+	if d := a.log.Damage(); d != nil && a.log.Head().Size < a.last.LogSize {
+		return fmt.Errorf("the log is damaged: %w; run tally fsck --repair", d)
+	}
+	for k, frame := range a.tree.Local(localFrame) {
+		if k != frameKey(a.log.Head().Size) {
+			continue
+		}
+		if err := a.log.AppendFrame(frame); err != nil {
+			return fmt.Errorf("append a frame that the log had lost: %w", err)
+		}
+	}
+	if err := a.log.Rewind(a.last.LogSize); err != nil {
+		return fmt.Errorf("bring the log to the tree's size of %d: %w; run tally fsck --repair", a.last.LogSize, err)
+	}
+	if h := a.log.Head(); h.Root != a.last.LogRoot && a.last.LogSize > 0 {
+		return fmt.Errorf("the log's root at size %d is not the one that the tree recorded: one of them is damaged; run tally fsck", h.Size)
+	}
+	return nil
+}
+
+// Close makes everything durable and closes log and tree. CometBFT must have been stopped.
+func (a *App) Close() error {
+	close(a.closing)
+	a.publisher.Wait()
+	return errors.Join(a.stopKeeper(), a.tree.Close(), a.log.Close())
+}
+
+// Core returns the network's oneM2M core.
+func (a *App) Core() *cse.Core { return a.core }
+
+// Genesis returns what the network began with.
+func (a *App) Genesis() *Genesis { return a.genesis }
+
+// Policy returns the network's policy for auditors.
+func (a *App) Policy() *proof.Policy { return a.policy }
+
+// View returns the committed resources. The caller closes it.
+func (a *App) View() *tree.View { return a.tree.View() }
+
+// Log returns the log, for reading.
+func (a *App) Log() *translog.Log { return a.log }
+
+// logReader gives the tree the contents of instances, those of the block under way included.
+type logReader struct{ a *App }
+
+func (r logReader) Instance(index uint64) (string, cse.InstanceContent, error) {
+	a := r.a
+	var rec *translog.Record
+	// Only the goroutine that executes blocks asks for entries that are not committed, and it owns cur.
+	if index >= a.log.Head().Size {
+		if a.cur == nil || index < a.cur.base || index >= a.cur.nextIndex() {
+			return "", cse.InstanceContent{}, tree.ErrNotInstance
+		}
+		rec = &a.cur.log.Records[index-a.cur.base]
+		rec.Entry.Time = a.cur.time
+	} else {
+		committed, err := a.log.Record(index)
+		if err != nil {
+			return "", cse.InstanceContent{}, err
+		}
+		rec = &committed
+	}
+	e := &rec.Entry
+	if e.Operation != proof.Operation(onem2m.Create) || e.Type != uint32(onem2m.TypeContentInstance) {
+		return "", cse.InstanceContent{}, tree.ErrNotInstance
+	}
+	return e.Target, cse.InstanceContent{Content: rec.Payload, Time: e.Time, Originator: e.Originator}, nil
+}
+
+// openChain opens CometBFT's store. It is apart from the tree, so that neither's damage is the other's.
+func openChain(dir string, logger *slog.Logger) (*pebble.DB, error) {
+	cache := pebble.NewCache(8 << 20)
+	defer cache.Unref()
+	opts := &pebble.Options{
+		Cache:              cache,
+		MemTableSize:       16 << 20,
+		FormatMajorVersion: pebble.FormatNewest,
+		Logger:             pebbleLogger{logger},
+	}
+	db, err := pebble.Open(dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("open the block store %s: %w", dir, err)
+	}
+	return db, nil
+}
+
+type pebbleLogger struct{ log *slog.Logger }
+
+func (l pebbleLogger) Infof(string, ...any) {}
+func (l pebbleLogger) Errorf(f string, args ...any) {
+	l.log.Error("block store: " + fmt.Sprintf(f, args...))
+}
+
+// Fatalf is called when the write-ahead log cannot be written. It panics; consensus reports that and stops.
+func (l pebbleLogger) Fatalf(f string, args ...any) { panic("block store: " + fmt.Sprintf(f, args...)) }
+
+const localResults = "results"
+
+// lendResults gives CometBFT back the results of the last block when a power failure took its copy but left the
+// application's commit, which is not synced before it either. Without them it could not go on.
+func (a *App) lendResults(db *pebble.DB) error {
+	height := int64(a.Head().Height)
+	blocks := store.NewBlockStore(newStore(db, blockStoreID))
+	if height == 0 || blocks.Height() != height {
+		return nil
+	}
+	states := sm.NewStore(newStore(db, "state"), sm.StoreOptions{DiscardABCIResponses: true})
+	if _, err := states.LoadLastFinalizeBlockResponse(height); err == nil {
+		return nil
+	}
+	v, err := a.tree.LocalValue(localResults)
+	if err != nil {
+		return err
+	}
+	var codes []uint32
+	if err := json.Unmarshal(v, &codes); err != nil {
+		return fmt.Errorf("read the results of block %d: %w", height, err)
+	}
+	hash := a.Head().AppHash
+	resp := &abci.ResponseFinalizeBlock{AppHash: hash[:]}
+	for _, c := range codes {
+		resp.TxResults = append(resp.TxResults, &abci.ExecTxResult{Code: c})
+	}
+	return states.SaveFinalizeBlockResponse(height, resp)
+}

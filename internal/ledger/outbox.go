@@ -1,0 +1,84 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"github.com/tallystick/tallystick/internal/notify"
+)
+
+// Notifications wait in the tree, written in the same batch as the block that calls for them, until they are
+// delivered. The outbox is each node's own and no part of what nodes agree on.
+const localOutbox = "outbox/"
+
+type outboxRecord struct {
+	Subscription string   `json:"sub"`
+	Targets      []string `json:"nu"`
+	Content      []byte   `json:"sgn"`
+	Originator   string   `json:"fr"`
+	Time         int64    `json:"time"`
+}
+
+func outboxKey(index uint64, n uint32) string {
+	b := binary.BigEndian.AppendUint64([]byte(localOutbox), index)
+	return string(binary.BigEndian.AppendUint32(b, n))
+}
+
+// Outbox returns the node's notifications to deliver.
+func (a *App) Outbox() notify.Outbox { return outbox{a} }
+
+type outbox struct{ a *App }
+
+func (o outbox) Next(after notify.Key, max int) ([]notify.Item, error) {
+	var items []notify.Item
+	start := outboxKey(after.Index, after.N) + "\x00"
+	if after == (notify.Key{}) {
+		start = localOutbox
+	}
+	for k, v := range o.a.tree.LocalFrom(start, localOutbox) {
+		if len(items) == max {
+			break
+		}
+		var r outboxRecord
+		if err := json.Unmarshal(v, &r); err != nil {
+			return nil, fmt.Errorf("read the outbox: %w", err)
+		}
+		items = append(items, notify.Item{
+			Key: parseOutboxKey(k), Subscription: r.Subscription, Targets: r.Targets,
+			Content: r.Content, Originator: r.Originator, Time: r.Time,
+		})
+	}
+	return items, nil
+}
+
+func parseOutboxKey(k string) notify.Key {
+	b := []byte(k[len(localOutbox):])
+	return notify.Key{Index: binary.BigEndian.Uint64(b), N: binary.BigEndian.Uint32(b[8:])}
+}
+
+func (o outbox) Done(keys ...notify.Key) error {
+	for _, k := range keys {
+		key := outboxKey(k.Index, k.N)
+		if err := o.a.tree.DropLocal(key, key+"\x00"); err != nil {
+			return fmt.Errorf("take a delivered notification from the outbox: %w", err)
+		}
+	}
+	return nil
+}
+
+func (o outbox) Wait(ctx context.Context, after notify.Key) error {
+	for {
+		grown := o.a.grown.wait()
+		items, err := o.Next(after, 1)
+		if err != nil || len(items) > 0 {
+			return err
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

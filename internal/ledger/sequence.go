@@ -1,0 +1,71 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+)
+
+// sequence is which batch numbers of one member were used. It follows from the blocks alone, so all nodes agree on
+// it, but the log does not carry it; it is therefore kept beside the state that the application hash covers.
+type sequence struct {
+	newest uint64
+	used   uint64 // bit i: newest-i was used
+}
+
+// seqWindow is how far behind its newest batch a member's batch may be ordered.
+const seqWindow = 64
+
+// use marks a number as used and says whether it was free: neither used before nor further back than the window, so
+// that no proposer can replay an old batch.
+func (s *sequence) use(seq uint64) bool {
+	switch {
+	case seq > s.newest:
+		if d := seq - s.newest; d < seqWindow {
+			s.used = s.used<<d | 1
+		} else {
+			s.used = 1
+		}
+		s.newest = seq
+		return true
+	case s.newest-seq >= seqWindow || s.used&(1<<(s.newest-seq)) != 0:
+		return false
+	}
+	s.used |= 1 << (s.newest - seq)
+	return true
+}
+
+const localSeq = "seq/"
+
+func (s sequence) encode() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, s.newest), s.used)
+}
+
+func (b *building) useSeq(seqs map[string]sequence, node string, seq uint64) bool {
+	s := seqs[node]
+	fresh := s.use(seq)
+	if fresh {
+		seqs[node] = s
+		b.state.SetLocal(localSeq+node, s.encode())
+	}
+	return fresh
+}
+
+// loadSeqs reads the used numbers and sets that of this node's next batch. After a restart it leaves a gap: a batch
+// from before may still come out of CometBFT's write-ahead log.
+func (a *App) loadSeqs() error {
+	for k, v := range a.tree.Local(localSeq) {
+		if len(v) != 16 {
+			return fmt.Errorf("read the batch numbers: %q has %d bytes", k, len(v))
+		}
+		a.seqs[strings.TrimPrefix(k, localSeq)] = sequence{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}
+	}
+	a.seq.Store(a.seqs[a.Name].newest + seqWindow)
+	return nil
+}
+
+// Sign makes a batch of this node: it numbers, encodes and signs it.
+func (a *App) Sign(seed [32]byte, items []Item) (seq uint64, tx []byte) {
+	seq = a.seq.Add(1)
+	return seq, EncodeBatch(&Batch{Node: a.Name, Seq: seq, Seed: seed, Items: items}, a.ChainID, a.Key)
+}

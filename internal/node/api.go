@@ -1,0 +1,353 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/internal/ingress"
+	"github.com/tallystick/tallystick/internal/ledger"
+	"github.com/tallystick/tallystick/internal/translog"
+	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/proof"
+)
+
+// Prefix is where a node serves what is not oneM2M: the log as C2SP tlog-tiles, proofs, and its own administration.
+// No resource can have this name.
+const Prefix = "/-"
+
+func (n *Node) routes(mux *http.ServeMux) {
+	// What an auditor or a monitor needs, open to all: hashes say nothing about what they cover.
+	mux.HandleFunc("GET "+Prefix+"/checkpoint", n.serveCheckpoint)
+	mux.HandleFunc("GET "+Prefix+"/policy", n.servePolicy)
+	mux.HandleFunc("GET "+Prefix+"/tile/{path...}", n.serveTile)
+	// The rest asks for a credential.
+	mux.HandleFunc("GET "+Prefix+"/proof", n.serveProof)
+	mux.HandleFunc("GET "+Prefix+"/status", n.serveStatus)
+	mux.HandleFunc("POST "+Prefix+"/credentials", n.serveEnrol)
+	mux.HandleFunc("DELETE "+Prefix+"/credentials/{key}", n.serveRevoke)
+	mux.HandleFunc("POST "+Prefix+"/erase", n.serveErase)
+	mux.HandleFunc("POST "+Prefix+"/fsck", n.serveFsck)
+}
+
+func refuse(w http.ResponseWriter, status int, why string) {
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	http.Error(w, why, status)
+}
+
+func bearer(r *http.Request) string {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return token
+}
+
+// authenticated returns the requester's credential, or answers the request and returns nil.
+func (n *Node) authenticated(w http.ResponseWriter, r *http.Request) *identity.Credential {
+	c, err := n.ingress.Authenticate(bearer(r))
+	switch {
+	case errors.Is(err, ingress.ErrNoCredential):
+		refuse(w, http.StatusUnauthorized, err.Error())
+	case err != nil:
+		refuse(w, http.StatusInternalServerError, err.Error())
+	default:
+		return c
+	}
+	return nil
+}
+
+func (n *Node) operator(w http.ResponseWriter, r *http.Request) bool {
+	c := n.authenticated(w, r)
+	if c != nil && c.Role != identity.Operator {
+		refuse(w, http.StatusForbidden, "only an operator may do this")
+		return false
+	}
+	return c != nil
+}
+
+func (n *Node) serveCheckpoint(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write(n.app.Published().Marshal())
+}
+
+func (n *Node) servePolicy(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Write(n.app.Policy().Marshal())
+}
+
+// serveTile serves tiles of the log (c2sp.org/tlog-tiles): hashes to anybody, entries to operators.
+func (n *Node) serveTile(w http.ResponseWriter, r *http.Request) {
+	level, index, width, err := parseTilePath(r.PathValue("path"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	var tile []byte
+	if level == entriesLevel {
+		if !n.operator(w, r) {
+			return
+		}
+		tile, err = n.app.Log().EntryTile(index, width)
+	} else {
+		tile, err = n.app.Log().Tile(level, index, width)
+	}
+	switch {
+	case errors.Is(err, translog.ErrNotFound):
+		refuse(w, http.StatusNotFound, "the log has no such tile yet")
+	case err != nil:
+		refuse(w, http.StatusInternalServerError, err.Error())
+	default:
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		w.Write(tile)
+	}
+}
+
+const entriesLevel = -1
+
+// parseTilePath parses <level>/<N>[.p/<W>], N in groups of three digits, all but the last with an x before them.
+func parseTilePath(p string) (level int, index uint64, width int, err error) {
+	bad := fmt.Errorf("tile %q is not of the form <level>/<N>[.p/<W>] of c2sp.org/tlog-tiles", p)
+	first, rest, ok := strings.Cut(p, "/")
+	if !ok {
+		return 0, 0, 0, bad
+	}
+	if first == "entries" {
+		level = entriesLevel
+	} else if level, err = strconv.Atoi(first); err != nil || level < 0 || level > 63 || first != strconv.Itoa(level) {
+		return 0, 0, 0, bad
+	}
+	width = 256
+	if path, w, partial := strings.Cut(rest, ".p/"); partial {
+		if width, err = strconv.Atoi(w); err != nil || width < 1 || width > 255 || w != strconv.Itoa(width) {
+			return 0, 0, 0, bad
+		}
+		rest = path
+	}
+	groups := strings.Split(rest, "/")
+	if len(groups) > 6 {
+		return 0, 0, 0, bad
+	}
+	for i, g := range groups {
+		if i < len(groups)-1 {
+			if g, ok = strings.CutPrefix(g, "x"); !ok {
+				return 0, 0, 0, bad
+			}
+		}
+		v, err := strconv.ParseUint(g, 10, 16)
+		if err != nil || len(g) != 3 {
+			return 0, 0, 0, bad
+		}
+		index = index*1000 + v
+	}
+	if len(groups) > 1 && groups[0] == "x000" {
+		return 0, 0, 0, bad
+	}
+	return level, index, width, nil
+}
+
+// serveProof serves the proof bundle of a resource, to whoever may retrieve it, or of a log entry, to operators.
+func (n *Node) serveProof(w http.ResponseWriter, r *http.Request) {
+	c := n.authenticated(w, r)
+	if c == nil {
+		return
+	}
+	index, err := n.proofIndex(c, r)
+	if err != nil {
+		var denied *httpError
+		if errors.As(err, &denied) {
+			refuse(w, denied.status, denied.why)
+		} else {
+			refuse(w, http.StatusInternalServerError, err.Error())
+		}
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+	defer cancel()
+	b, err := n.app.Bundle(ctx, index)
+	switch {
+	case errors.Is(err, ledger.ErrNotCommitted):
+		refuse(w, http.StatusNotFound, err.Error())
+	case errors.Is(err, ledger.ErrNotPublished):
+		refuse(w, http.StatusServiceUnavailable, err.Error())
+	case err != nil:
+		refuse(w, http.StatusInternalServerError, err.Error())
+	default:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write(b.Marshal())
+	}
+}
+
+type httpError struct {
+	status int
+	why    string
+}
+
+func (e *httpError) Error() string { return e.why }
+
+func (n *Node) proofIndex(c *identity.Credential, r *http.Request) (uint64, error) {
+	q := r.URL.Query()
+	if s := q.Get("index"); s != "" {
+		if c.Role != identity.Operator {
+			return 0, &httpError{http.StatusForbidden, "only an operator may ask by log index; ask by resource"}
+		}
+		index, err := strconv.ParseUint(s, 10, 63)
+		if err != nil {
+			return 0, &httpError{http.StatusBadRequest, "index is not a number"}
+		}
+		return index, nil
+	}
+	resource := q.Get("resource")
+	if resource == "" {
+		return 0, &httpError{http.StatusBadRequest, "name a resource or an index"}
+	}
+	ri, err := n.readable(c, resource, r)
+	if err != nil {
+		return 0, err
+	}
+	index, err := n.app.EntryOf(ri)
+	if errors.Is(err, ledger.ErrNotCommitted) {
+		return 0, &httpError{http.StatusNotFound, err.Error()}
+	}
+	return index, err
+}
+
+// readable returns the ID of a resource if the holder of a credential may retrieve it.
+func (n *Node) readable(c *identity.Credential, resource string, r *http.Request) (string, error) {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	resp := n.ingress.MayRead(c.Originator, resource, host)
+	if resp.Status != onem2m.StatusOK {
+		return "", &httpError{resp.Status.HTTPStatus(), debugText(resp)}
+	}
+	var content map[string]struct {
+		RI string `json:"ri"`
+	}
+	if err := json.Unmarshal(resp.Content, &content); err != nil {
+		return "", err
+	}
+	for _, v := range content {
+		return v.RI, nil
+	}
+	return "", errors.New("the resource has no ID")
+}
+
+func debugText(resp *onem2m.Response) string {
+	var d struct {
+		Text string `json:"m2m:dbg"`
+	}
+	json.Unmarshal(resp.Content, &d)
+	return fmt.Sprintf("%d %s: %s", int(resp.Status), resp.Status, d.Text)
+}
+
+// StatusReport is what GET /-/status tells.
+type StatusReport struct {
+	Name      string    `json:"name"`
+	Origin    string    `json:"origin"`
+	Height    uint64    `json:"height"`
+	BlockTime time.Time `json:"blockTime"`
+	Committed uint64    `json:"committedEntries"`
+	Published uint64    `json:"publishedEntries"`
+	LogRoot   string    `json:"logRoot"`
+	AppHash   string    `json:"appHash"`
+	LogBytes  int64     `json:"logBytes"`
+	Segments  int       `json:"segments"`
+	FreeBytes uint64    `json:"freeBytes"`
+	Listens   []string  `json:"listens"`
+	Refusing  string    `json:"refusingWrites,omitempty"`
+}
+
+func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
+	if n.authenticated(w, r) == nil {
+		return
+	}
+	h, st := n.app.Head(), n.app.Log().Stats()
+	s := StatusReport{
+		Name: n.cfg.Name, Origin: n.app.Genesis().Origin, Height: h.Height, BlockTime: time.UnixMicro(h.Time).UTC(),
+		Committed: h.LogSize, Published: n.app.Published().Size, LogRoot: hex.EncodeToString(h.LogRoot[:]),
+		AppHash: hex.EncodeToString(h.AppHash[:]), LogBytes: st.Bytes, Segments: st.Segments,
+		FreeBytes: n.disk.free.Load(), Listens: []string{"http " + n.Addr()},
+	}
+	if err := n.disk.refuse(); err != nil {
+		s.Refusing = err.Error()
+	}
+	writeJSON(w, s)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.Encode(v)
+}
+
+// Enrolled is the answer to an enrolment. The token is shown here and never again.
+type Enrolled struct {
+	Originator string `json:"originator"`
+	Role       string `json:"role"`
+	Key        string `json:"key"`
+	Token      string `json:"token"`
+}
+
+func (n *Node) serveEnrol(w http.ResponseWriter, r *http.Request) {
+	var req ledger.OwnRequest
+	if !n.operator(w, r) || !decodeBody(w, r, &req) {
+		return
+	}
+	out := Enrolled{Originator: req.Originator, Role: req.Role, Token: identity.NewToken()}
+	if out.Role == "" {
+		out.Role = identity.Device.String()
+	}
+	hash, _ := identity.TokenHash(out.Token)
+	out.Key = hex.EncodeToString(hash[:8])
+	if n.own(w, r, proof.OpEnrol, ledger.OwnRequest{Originator: req.Originator, Role: out.Role, TokenHash: hex.EncodeToString(hash[:])}) {
+		writeJSON(w, out)
+	}
+}
+
+func (n *Node) serveRevoke(w http.ResponseWriter, r *http.Request) {
+	if n.operator(w, r) && n.own(w, r, proof.OpRevoke, ledger.OwnRequest{Key: r.PathValue("key")}) {
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// serveErase erases the payload of an instance: {"index":N}.
+func (n *Node) serveErase(w http.ResponseWriter, r *http.Request) {
+	var req ledger.OwnRequest
+	if n.operator(w, r) && decodeBody(w, r, &req) && n.own(w, r, proof.OpErase, ledger.OwnRequest{Index: req.Index}) {
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func decodeBody(w http.ResponseWriter, r *http.Request, v any) bool {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		refuse(w, http.StatusBadRequest, "the body is not the JSON object expected: "+err.Error())
+		return false
+	}
+	return true
+}
+
+// own orders one of the ledger's own operations and says whether it was committed; if not it has answered.
+func (n *Node) own(w http.ResponseWriter, r *http.Request, op proof.Operation, req ledger.OwnRequest) bool {
+	content, err := json.Marshal(req)
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, err.Error())
+		return false
+	}
+	resp := n.ingress.Own(r.Context(), op, content, bearer(r))
+	if resp.Status >= 3000 {
+		refuse(w, resp.Status.HTTPStatus(), debugText(resp))
+		return false
+	}
+	return true
+}

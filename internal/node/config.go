@@ -1,0 +1,85 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Config is a node's configuration, the file config.json in its data folder. What it does not name has the default.
+type Config struct {
+	// Name is the member that runs this node, as in the network's policy.
+	Name string `json:"name"`
+	// HTTP is the address of the oneM2M HTTP binding and of the log's public pages. Default 127.0.0.1:7380.
+	HTTP string `json:"http"`
+	// RetainBlocks is how many of the newest consensus blocks are kept once log and tree are safe without them.
+	// The log is never pruned. Default 4096.
+	RetainBlocks int64 `json:"retainBlocks"`
+	// MaxBody is the largest request body in bytes. Default and limit 1 MiB.
+	MaxBody int64 `json:"maxBody"`
+	// MinFreeBytes is the free disk space below which the node refuses writes, so that it never has to break off
+	// half way. Default 256 MiB.
+	MinFreeBytes uint64 `json:"minFreeBytes"`
+}
+
+// Names in a data folder.
+const (
+	configFile    = "config.json"
+	genesisFile   = "genesis.json"
+	policyFile    = "policy.txt"
+	lockFile      = "lock"
+	keysDir       = "keys"
+	nodeKeyFile   = "node.key"
+	validatorFile = "validator.key"
+	peerKeyFile   = "peer.key"
+	signStateFile = "validator.state"
+	operatorFile  = "operator.token"
+)
+
+func (c *Config) defaults() {
+	if c.HTTP == "" {
+		c.HTTP = "127.0.0.1:7380"
+	}
+	if c.RetainBlocks == 0 {
+		c.RetainBlocks = 4096
+	}
+	if c.MaxBody == 0 {
+		c.MaxBody = 1 << 20
+	}
+	if c.MinFreeBytes == 0 {
+		c.MinFreeBytes = 256 << 20
+	}
+}
+
+// LoadConfig reads the configuration of a data folder.
+func LoadConfig(dir string) (Config, error) {
+	var c Config
+	path := filepath.Join(dir, configFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("%s is no node's data folder: it has no %s; make one with tally init --data %s", dir, configFile, dir)
+	}
+	if err != nil {
+		return c, fmt.Errorf("read the configuration: %w", err)
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("read the configuration %s: %w", path, err)
+	}
+	if c.Name == "" {
+		return c, fmt.Errorf("read the configuration %s: it has no name", path)
+	}
+	if c.MaxBody < 0 || c.MaxBody > 1<<20 {
+		return c, fmt.Errorf("read the configuration %s: maxBody is over 1 MiB", path)
+	}
+	c.defaults()
+	return c, nil
+}
+
+// PolicyPath is where a data folder keeps the network's policy for auditors.
+func PolicyPath(dir string) string { return filepath.Join(dir, policyFile) }
+
+// OperatorTokenPath is where a data folder keeps the token of the operator that init made.
+func OperatorTokenPath(dir string) string { return filepath.Join(dir, keysDir, operatorFile) }

@@ -1,0 +1,249 @@
+// Package node wires one node together: log, tree, ledger, consensus, ingress, bindings and notifications. It is the
+// only place that knows all of them.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/types"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
+	"github.com/tallystick/tallystick/internal/ingress"
+	"github.com/tallystick/tallystick/internal/ledger"
+	"github.com/tallystick/tallystick/internal/notify"
+)
+
+// Node is a running node.
+type Node struct {
+	dir       string
+	cfg       Config
+	log       *slog.Logger
+	unlock    func() error
+	app       *ledger.App
+	consensus *ledger.Consensus
+	validator *ledger.Validator
+	ingress   *ingress.Ingress
+	deliverer *notify.Deliverer
+	listener  net.Listener
+	server    *http.Server
+	disk      *disk
+	stop      context.CancelFunc // ends everything that runs beside requests
+	running   sync.WaitGroup
+
+	failure chan error // receives the first error after which the node cannot go on
+	once    sync.Once
+}
+
+// Start starts the node in a data folder. When it returns without an error the node takes requests.
+func Start(ctx context.Context, dir string, logger *slog.Logger) (n *Node, err error) {
+	cfg, err := LoadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	n = &Node{dir: dir, cfg: cfg, log: logger, failure: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			n.shutdown(context.Background())
+		}
+	}()
+	if n.unlock, err = lock(filepath.Join(dir, lockFile)); err != nil {
+		return nil, err
+	}
+	if n.listener, err = listen(cfg.HTTP); err != nil {
+		return nil, err
+	}
+	if n.disk, err = watchDisk(dir, cfg.MinFreeBytes); err != nil {
+		return nil, err
+	}
+	running, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	n.running.Go(func() { n.disk.watch(running) })
+	if err := n.openLedger(ctx); err != nil {
+		return nil, err
+	}
+	n.running.Go(func() { n.deliverer.Run(running) })
+	n.serve()
+	return n, nil
+}
+
+func (n *Node) openLedger(ctx context.Context) error {
+	nodeKey, err := loadKey(n.dir, nodeKeyFile)
+	if err != nil {
+		return err
+	}
+	validatorKey, err := loadKey(n.dir, validatorFile)
+	if err != nil {
+		return err
+	}
+	peerKey, err := loadKey(n.dir, peerKeyFile)
+	if err != nil {
+		return err
+	}
+	genesis, err := types.GenesisDocFromFile(filepath.Join(n.dir, genesisFile))
+	if err != nil {
+		return fmt.Errorf("read the genesis document: %w", err)
+	}
+	n.app, err = ledger.Open(n.dir, vfs.Default, ledger.Options{
+		Name: n.cfg.Name, Key: nodeKey, ChainID: genesis.ChainID, Genesis: genesis.AppState, Logger: n.log,
+		RetainBlocks: n.cfg.RetainBlocks,
+		Fill:         func(max int) []byte { return n.ingress.Fill(max) },
+		Committed:    func(h uint64, r []ledger.Result) { n.ingress.Committed(h, r) },
+		Fatal:        n.fail,
+	})
+	if err != nil {
+		return err
+	}
+	n.deliverer = notify.New(n.app.Outbox(), n.resolve, notify.Options{Logger: n.log})
+	n.ingress = ingress.New(ingress.Options{
+		App:     n.app,
+		Submit:  func(tx []byte) error { return n.consensus.Submit(tx) },
+		Outside: outside{n.deliverer},
+		Refuse:  n.disk.refuse,
+	})
+	chain := filepath.Join(n.dir, ledger.ChainDir)
+	if err := os.MkdirAll(chain, 0o700); err != nil {
+		return err
+	}
+	if n.validator, err = ledger.OpenValidator(filepath.Join(chain, signStateFile), cmted25519.PrivKey(validatorKey)); err != nil {
+		return err
+	}
+	n.consensus, err = ledger.StartConsensus(n.app, ledger.ConsensusOptions{
+		Dir: chain, Genesis: genesis, Validator: n.validator,
+		NodeKey: &p2p.NodeKey{PrivKey: cmted25519.PrivKey(peerKey)}, Logger: n.log, Fatal: n.fail,
+	})
+	if err != nil {
+		return err
+	}
+	return n.awaitFirstBlock(ctx)
+}
+
+// awaitFirstBlock waits until the network's own entries are committed and published.
+func (n *Node) awaitFirstBlock(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for n.app.Published() == nil {
+		select {
+		case <-tick.C:
+		case err := <-n.failure:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the first block: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// listen opens the HTTP listener before anything else, so that a busy port costs nothing.
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; stop what uses it or choose another address with --http", addr, err)
+	}
+	return l, nil
+}
+
+func (n *Node) serve() {
+	mux := http.NewServeMux()
+	n.routes(mux)
+	mux.Handle("/", httpbinding.New(n.ingress, httpbinding.Options{MaxBody: n.cfg.MaxBody}))
+	n.server = httpbinding.NewServer(mux, n.log)
+	n.running.Go(func() {
+		if err := n.server.Serve(n.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			n.fail(fmt.Errorf("serve HTTP: %w", err))
+		}
+	})
+}
+
+// fail notes the first error after which the node cannot go on. Requests that wait are answered at once.
+func (n *Node) fail(err error) {
+	n.once.Do(func() {
+		n.failure <- err
+		if n.ingress != nil {
+			go n.ingress.Close()
+		}
+	})
+}
+
+// Failed delivers the error that ended the node, if one does.
+func (n *Node) Failed() <-chan error { return n.failure }
+
+// Addr returns the address that the node serves HTTP on.
+func (n *Node) Addr() string { return n.listener.Addr().String() }
+
+// Dir returns the node's data folder.
+func (n *Node) Dir() string { return n.dir }
+
+// App returns the node's ledger, for reading.
+func (n *Node) App() *ledger.App { return n.app }
+
+// Stop ends the node in order: no new requests, the ones under way answered, everything durable.
+func (n *Node) Stop(ctx context.Context) error { return n.shutdown(ctx) }
+
+func (n *Node) shutdown(ctx context.Context) error {
+	var errs []error
+	if n.server != nil {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if err := n.server.Shutdown(ctx); err != nil {
+			errs = append(errs, n.server.Close())
+		}
+	} else if n.listener != nil {
+		n.listener.Close()
+	}
+	if n.ingress != nil {
+		n.ingress.Close()
+	}
+	if n.stop != nil {
+		n.stop()
+		n.running.Wait()
+	}
+	if n.consensus != nil {
+		errs = append(errs, n.consensus.Stop())
+	}
+	if n.validator != nil {
+		errs = append(errs, n.validator.Close())
+	}
+	if n.app != nil {
+		errs = append(errs, n.app.Close())
+	}
+	if n.unlock != nil {
+		errs = append(errs, n.unlock())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("stop the node: %w", err)
+	}
+	return nil
+}
+
+// resolve turns a notification target into the URLs that reach it.
+func (n *Node) resolve(target string) []string {
+	view := n.app.View()
+	defer view.Close()
+	return n.app.Core().Targets(view, target)
+}
+
+// outside reaches other machines for ingress.
+type outside struct{ d *notify.Deliverer }
+
+func (o outside) Verify(ctx context.Context, targets []string, originator string, content []byte) error {
+	return o.d.Verify(ctx, targets, originator, content)
+}
+
+func (o outside) Forward(ctx context.Context, targets []string, originator string, content []byte) error {
+	return o.d.Forward(ctx, targets, originator, content)
+}

@@ -1,0 +1,86 @@
+package tree
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// LocalRecord is a record that only this node has: a cursor, a delivery to be made, its own bookkeeping.
+type LocalRecord struct {
+	Key   string
+	Value []byte
+}
+
+// Local reads a node-local record as it is now; nil when absent.
+func (t *Tree) Local(key string) ([]byte, error) {
+	return t.value(appendKey(nil, spaceLocal, key))
+}
+
+// SetLocal writes a node-local record, or removes it when value is nil. It becomes durable with the next synced write.
+func (t *Tree) SetLocal(key string, value []byte) error {
+	k := appendKey(nil, spaceLocal, key)
+	return t.failure.guard(fmt.Sprintf("writing local record %q", key), func() error {
+		if value == nil {
+			return t.db.Delete(k, pebble.NoSync)
+		}
+		return t.db.Set(k, value, pebble.NoSync)
+	})
+}
+
+// Locals lists the node-local records whose keys begin with prefix, in order of their keys, as they are when it begins.
+func (t *Tree) Locals(prefix string) iter.Seq2[LocalRecord, error] {
+	return func(yield func(LocalRecord, error) bool) {
+		lower := appendKey(nil, spaceLocal, prefix)
+		it, err := t.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: successor(lower)})
+		if err != nil {
+			yield(LocalRecord{}, readError(lower, err))
+			return
+		}
+		for it.First(); it.Valid(); it.Next() {
+			value, err := it.ValueAndErr()
+			if err != nil {
+				break // Close reports it
+			}
+			if !yield(LocalRecord{string(it.Key()[2:]), append([]byte(nil), value...)}, nil) {
+				_ = it.Close() // nothing more is read, so nothing can be missing
+				return
+			}
+		}
+		if err := it.Close(); err != nil {
+			yield(LocalRecord{}, readError(lower, err))
+		}
+	}
+}
+
+// successor is the lowest key above all that begin with prefix, which does not consist of 0xff alone.
+func successor(prefix []byte) []byte {
+	s := append([]byte(nil), prefix...)
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i] != 0xff {
+			s[i]++
+			return s[:i+1]
+		}
+	}
+	return nil
+}
+
+// Dump calls yield with all replicated records of the newest version in order of their keys, until it answers false.
+// Trees with the same history give the same dump. The bytes are valid during the call only.
+func (t *Tree) Dump(yield func(key, value []byte) bool) error {
+	v := t.acquire()
+	defer v.releaseLogged()
+	for i := range len(replicated) {
+		space := replicated[i]
+		more := true
+		err := v.scan([]byte{space, '/'}, []byte{space, '/' + 1}, func(key, value []byte) (bool, error) {
+			more = yield(key, value)
+			return more, nil
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}

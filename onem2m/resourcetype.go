@@ -1,0 +1,59 @@
+package onem2m
+
+import "strconv"
+
+// ResourceType is ty (m2m:resourceType, TS-0004 clause 6.3.4.2.1).
+type ResourceType int32
+
+// The resource types that this implementation knows.
+const (
+	// TypeMixed is the memberType of a group whose members have different types. No resource has it.
+	TypeMixed           ResourceType = 0
+	TypeACP             ResourceType = 1
+	TypeAE              ResourceType = 2
+	TypeContainer       ResourceType = 3
+	TypeContentInstance ResourceType = 4
+	TypeCSEBase         ResourceType = 5
+	TypeGroup           ResourceType = 9
+	TypeNode            ResourceType = 14
+	TypeSubscription    ResourceType = 23
+)
+
+// Virtual resources have no number in m2m:resourceType. These values name them inside the server and never travel.
+const (
+	TypeOldest      ResourceType = 20001 // <oldest>, "ol"
+	TypeLatest      ResourceType = 20002 // <latest>, "la"
+	TypeFanOutPoint ResourceType = 20003 // <fanOutPoint>, "fopt"
+)
+
+// String gives the name of the resource type ("container"), or its number when it is not a known one.
+func (t ResourceType) String() string {
+	switch t {
+	case TypeMixed:
+		return "mixed"
+	case TypeOldest:
+		return "oldest"
+	case TypeLatest:
+		return "latest"
+	case TypeFanOutPoint:
+		return "fanOutPoint"
+	}
+	if d := Lookup(t); d != nil {
+		return d.Name
+	}
+	return strconv.Itoa(int(t))
+}
+
+// VirtualChild gives the virtual resource that name addresses below a parent of type t (TS-0001 clauses 9.6.6,
+// 9.6.13, 9.6.27 and 9.6.28), or 0 when it addresses none.
+func (t ResourceType) VirtualChild(name string) ResourceType {
+	switch {
+	case t == TypeContainer && name == "la":
+		return TypeLatest
+	case t == TypeContainer && name == "ol":
+		return TypeOldest
+	case t == TypeGroup && name == "fopt":
+		return TypeFanOutPoint
+	}
+	return 0
+}
