@@ -1,5 +1,7 @@
 package onem2m
 
+import "fmt"
+
 // maxMembers bounds the attributes of one representation. No resource type has as many.
 const maxMembers = 64
 
@@ -27,7 +29,7 @@ func ParseContent(content []byte) (tag string, members []Member, err error) {
 	tag = intern(b[i:root.nameEnd])
 	i = root.value
 	if i >= len(b) || b[i] != '{' {
-		return "", nil, badRequest("content: %s is not a JSON object", tag)
+		return "", nil, badRequest("content: %.64q is not a JSON object", tag)
 	}
 	members = make([]Member, 0, 4)
 	i = skipSpace(b, i+1)
@@ -47,7 +49,7 @@ func ParseContent(content []byte) (tag string, members []Member, err error) {
 	case b[i] == ',':
 		return "", nil, badRequest("content: more than one root member")
 	case b[i] != '}':
-		return "", nil, badRequest("content: expected } after %s, byte %d", tag, i)
+		return "", nil, badRequest("content: expected } after %.64q, byte %d", tag, i)
 	}
 	if i = skipSpace(b, i+1); i != len(b) {
 		return "", nil, badRequest("content: %v", syntaxAt(i, errTrailing))
@@ -64,11 +66,11 @@ func parseMember(b []byte, i int, members []Member) (_ []Member, next int, more 
 	name := intern(b[i:span.nameEnd])
 	for k := range members {
 		if members[k].Name == name {
-			return nil, i, false, badRequest("attribute %s is given twice", name)
+			return nil, i, false, fmt.Errorf("attribute %.64q is given twice", name)
 		}
 	}
 	if len(members) == maxMembers {
-		return nil, i, false, badRequest("more than %d attributes", maxMembers)
+		return nil, i, false, fmt.Errorf("more than %d attributes", maxMembers)
 	}
 	end, err := scanValue(b, span.value, 2)
 	if err != nil {
@@ -84,11 +86,11 @@ func parseMember(b []byte, i int, members []Member) (_ []Member, next int, more 
 	case b[i] == ',':
 		return members, skipSpace(b, i+1), true, nil
 	}
-	return nil, i, false, badRequest("expected , or } after attribute %s, byte %d", name, i)
+	return nil, i, false, fmt.Errorf("expected , or } after attribute %.64q, byte %d", name, i)
 }
 
-// names holds every tag and short name of the tables, so that parsing one of them allocates nothing.
-var names = collectNames()
+// knownNames holds every tag and short name of the tables, so that parsing one of them allocates nothing.
+var knownNames = collectNames()
 
 func collectNames() map[string]string {
 	all := map[string]string{}
@@ -110,7 +112,7 @@ func collectNames() map[string]string {
 
 // intern gives the text of a quoted name, from the tables when it is there.
 func intern(quoted []byte) string {
-	if s, ok := names[string(quoted[1:len(quoted)-1])]; ok {
+	if s, ok := knownNames[string(quoted[1:len(quoted)-1])]; ok {
 		return s
 	}
 	s, _ := Unquote(quoted)

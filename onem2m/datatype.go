@@ -47,7 +47,7 @@ func (a *AttributeDef) checkOne(value []byte) error {
 			return errors.New("want true or false")
 		}
 		return nil
-	case KindInteger, KindNonNegInteger, KindPositiveInteger, KindEnum:
+	case KindNonNegInteger, KindPositiveInteger, KindEnum:
 		return a.checkInteger(value)
 	case KindFloat:
 		if c := value[0]; c != '-' && (c < '0' || c > '9') {
@@ -147,7 +147,7 @@ func checkText(k Kind, s string) error {
 			return fmt.Errorf("%.64q is not a name", s)
 		}
 	case KindResourceName:
-		return CheckResourceName(s)
+		return checkResourceName(s)
 	case KindAppID:
 		if len(s) < 2 || s[0] != 'R' && s[0] != 'r' && s[0] != 'N' {
 			return errors.New("an App-ID starts with R, r or N (TS-0001 clause 7.1.3)")
@@ -168,7 +168,7 @@ func checkText(k Kind, s string) error {
 		_, err := ParseDuration(s)
 		return err
 	case KindSchedule:
-		return CheckSchedule(s)
+		return checkSchedule(s)
 	case KindIPv4, KindIPv6:
 		return checkAddress(k, s)
 	}
@@ -201,15 +201,15 @@ func isNCName(s string) bool {
 	return true
 }
 
-// MaxResourceName is the length of the longest resource name, in bytes.
-const MaxResourceName = 256
+// maxResourceName is the length of the longest resource name, in bytes.
+const maxResourceName = 256
 
-// CheckResourceName says what is wrong with a name for a resource (rn, TS-0004 clause 6.3.3): it is made of the
+// checkResourceName says what is wrong with a name for a resource (rn, TS-0004 clause 6.3.3): it is made of the
 // unreserved characters of RFC 3986 and is not the name of a virtual resource, nor "." or "..", which paths swallow,
 // nor "-", which stands for the CSEBase.
-func CheckResourceName(s string) error {
-	if s == "" || len(s) > MaxResourceName {
-		return fmt.Errorf("want a name of 1 to %d bytes", MaxResourceName)
+func checkResourceName(s string) error {
+	if s == "" || len(s) > maxResourceName {
+		return fmt.Errorf("want a name of 1 to %d bytes", maxResourceName)
 	}
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -240,10 +240,10 @@ func checkAddress(k Kind, s string) error {
 	return nil
 }
 
-// CheckSchedule says what is wrong with an m2m:scheduleEntry (TS-0004 clause 6.3.3): seven fields apart by one
+// checkSchedule says what is wrong with an m2m:scheduleEntry (TS-0004 clause 6.3.3): seven fields apart by one
 // blank, second, minute, hour, day of month, month, day of week and year, each "*" or a list of numbers, ranges a-b
 // and steps */n.
-func CheckSchedule(s string) error {
+func checkSchedule(s string) error {
 	bounds := [...][2]int64{{0, 59}, {0, 59}, {0, 23}, {1, 31}, {1, 12}, {0, 6}, {1970, 9999}}
 	fields := strings.Split(s, " ")
 	if len(fields) != len(bounds) {

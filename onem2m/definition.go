@@ -16,7 +16,6 @@ const (
 	KindAppID                           // App-ID (TS-0001 clause 7.1.3): registered "R...", not registered "N..."
 	KindAnyURI                          // xs:anyURI
 	KindBoolean                         // xs:boolean
-	KindInteger                         // xs:integer that fits in 64 bits
 	KindNonNegInteger                   // xs:nonNegativeInteger that fits in 63 bits
 	KindPositiveInteger                 // xs:positiveInteger that fits in 63 bits
 	KindFloat                           // xs:float
@@ -35,7 +34,7 @@ const (
 
 var kindNames = [...]string{
 	KindString: "string", KindToken: "token", KindNCName: "NCName", KindResourceName: "resourceName", KindID: "ID",
-	KindAppID: "App-ID", KindAnyURI: "anyURI", KindBoolean: "boolean", KindInteger: "integer",
+	KindAppID: "App-ID", KindAnyURI: "anyURI", KindBoolean: "boolean",
 	KindNonNegInteger: "nonNegativeInteger", KindPositiveInteger: "positiveInteger", KindFloat: "float",
 	KindEnum: "enumeration", KindTimestamp: "timestamp", KindAbsRelTimestamp: "absRelTimestamp",
 	KindDuration: "duration", KindSchedule: "scheduleEntry", KindIPv4: "ipv4", KindIPv6: "ipv6",

@@ -238,7 +238,7 @@ func addAttributeFilter(dst *[]AttributeFilter, parameter, name, value string) e
 
 // isShortName says whether a name is in the tables or looks like the short names of TS-0004 clause 8.2.
 func isShortName(name string) bool {
-	if _, ok := names[name]; ok && !strings.Contains(name, ":") {
+	if _, ok := knownNames[name]; ok && !strings.Contains(name, ":") {
 		return true
 	}
 	if len(name) < 2 || len(name) > 5 {

@@ -231,7 +231,7 @@ func scanObject(b []byte, i, depth int) (int, error) {
 		}
 		name := b[start:colon.nameEnd]
 		if !names.add(name) {
-			return start, syntaxAt(start, fmt.Errorf("two members named %s in one object", name))
+			return start, syntaxAt(start, fmt.Errorf("two members named %.64s in one object", name))
 		}
 		if i, err = scanValue(b, colon.value, depth+1); err != nil {
 			return i, err

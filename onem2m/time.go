@@ -98,7 +98,7 @@ func ParseTime(s string) (int64, error) {
 // milliseconds, with a sign or without, counted from now, or an xs:duration from now ("PT30S").
 // A time outside MinTime and MaxTime is refused.
 func ParseAbsRel(s string, now int64) (int64, error) {
-	if len(s) >= 15 && s[8] == 'T' {
+	if len(s) >= 15 && s[8] == 'T' && s[0] != 'P' {
 		return ParseTime(s)
 	}
 	var offset int64

@@ -5,6 +5,7 @@ import (
 	"strings"
 )
 
+// The columns of the tables in TS-0004 clause 7.4, in its own notation.
 const (
 	np = NotPresent
 	o  = Optional

@@ -8,7 +8,7 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// access is a set of operations in an access control rule (m2m:accessControlOperations, TS-0004 clause 6.3.4.2.29).
+// access is a set of operations in an access control rule (m2m:accessControlOperations, TS-0004 clause 6.3.4.2).
 type access uint8
 
 // The operations that a rule can allow.
@@ -28,11 +28,12 @@ type accessContext struct {
 	sourceIP string              // "" when unknown, which no rule with addresses matches
 	child    onem2m.ResourceType // type of the resource to create, for CREATE
 	object   onem2m.ResourceType // type of what is addressed when it is not the resource itself: a contentInstance
+	agreed   bool                // decided before: always allowed
 }
 
-// accessContext collects what a decision about a request on t depends on.
+// newAccessContext collects what a decision about a request on t depends on.
 func newAccessContext(req *onem2m.Request, env Env, t *target) accessContext {
-	ctx := accessContext{time: env.Time, sourceIP: req.SourceIP, child: req.Type}
+	ctx := accessContext{time: env.Time, sourceIP: req.SourceIP, child: req.Type, agreed: env.Agreed}
 	if t.typ() != t.resource.Type {
 		ctx.object = t.typ()
 	}
@@ -47,6 +48,9 @@ func newAccessContext(req *onem2m.Request, env Env, t *target) accessContext {
 //   - A resource that links none that exists falls back to the default privileges: everything for its custodian
 //     if it has one, else for its creator (for an AE: the AE itself), and nothing for anybody else.
 func (c *Core) authorize(r Reader, res *Resource, originator string, op access, ctx accessContext) (bool, error) {
+	if ctx.agreed {
+		return true, nil
+	}
 	originator = c.localID(originator)
 	if ctx.object == 0 {
 		ctx.object = res.Type
@@ -123,6 +127,9 @@ func (c *Core) policy(r Reader, id string, now int64) (*Resource, error) {
 // selfPrivileges of any linked accessControlPolicy, whatever their privileges say (TS-0001 clause 9.6.1.3.2).
 // Without a link the default privileges decide.
 func (c *Core) mayUpdatePolicies(r Reader, res *Resource, originator string, ctx accessContext) (bool, error) {
+	if ctx.agreed {
+		return true, nil
+	}
 	originator = c.localID(originator)
 	own := c.compile(res)
 	linked := false

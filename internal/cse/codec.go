@@ -112,6 +112,13 @@ func decodeResource(b []byte) (*Resource, error) {
 		if i > 0 && stored.Attrs[i-1].Name >= a.Name {
 			return nil, fmt.Errorf("attribute %q is not in ascending order", a.Name)
 		}
+		value, err := onem2m.ScanValue(a.Value)
+		if err != nil {
+			return nil, fmt.Errorf("attribute %q: %w", a.Name, err)
+		}
+		if len(value) != len(a.Value) {
+			return nil, fmt.Errorf("attribute %q has blanks around its value", a.Name)
+		}
 		res.Attrs[i] = Attr{Name: a.Name, Value: a.Value}
 	}
 	if res.RI == "" || res.RN == "" {

@@ -1,7 +1,6 @@
 package cse
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/tallystick/tallystick/onem2m"
@@ -73,9 +72,9 @@ func (c *Core) createInstance(st State, req *onem2m.Request, env Env, d *draft) 
 	if err := st.AppendInstance(d.parent.RI, d.instance.ref, d.name); err != nil {
 		return Result{}, err
 	}
-	return c.committed(st, req, env, change{
-		kind: changeCreated, originator: d.originator, parent: d.parent, instance: &d.instance,
-	}, Effect{
+	o := &d.outcome
+	o.change = change{kind: changeCreated, originator: d.originator, parent: d.parent, instance: &d.instance}
+	o.effects[0] = Effect{
 		Operation:  onem2m.Create,
 		Originator: d.originator,
 		Target:     d.parent.RI,
@@ -83,7 +82,8 @@ func (c *Core) createInstance(st State, req *onem2m.Request, env Env, d *draft) 
 		Type:       onem2m.TypeContentInstance,
 		Status:     onem2m.StatusCreated,
 		Payload:    req.Content,
-	})
+	}
+	return c.committed(st, req, env, o)
 }
 
 // validContentInfo checks m2m:contentInfo: "text/plain", "application/json:0" or "application/json:1:0"
@@ -134,26 +134,27 @@ func (c *Core) EraseInstance(st State, index uint64, env Env) error {
 // depends on (rn and et). Executed again, it makes the same writes to the tree. What is not the content of a
 // contentInstance gives an empty one.
 func Redact(content []byte) []byte {
-	var out bytes.Buffer
-	out.WriteString(`{"m2m:cin":{`)
-	separator := ""
-	for _, body := range onem2m.Fields(content) {
-		for name, value := range onem2m.Fields(body) {
-			switch name {
-			case "rn", "et":
-			case "con":
-				value = filler(onem2m.Size(value))
-			default:
-				continue
-			}
-			out.WriteString(separator)
-			out.WriteString(`"` + name + `":`)
-			out.Write(value)
-			separator = ","
-		}
+	out := []byte(`{"m2m:cin":{`)
+	tag, members, err := onem2m.ParseContent(content)
+	if err != nil || tag != "m2m:cin" {
+		members = nil
 	}
-	out.WriteString("}}")
-	return out.Bytes()
+	separator := ""
+	for _, m := range members {
+		value := m.Value
+		switch m.Name {
+		case "rn", "et":
+		case "con":
+			value = filler(onem2m.Size(value))
+		default:
+			continue
+		}
+		out = append(out, separator...)
+		out = append(onem2m.AppendQuote(out, m.Name), ':')
+		out = append(out, value...)
+		separator = ","
+	}
+	return append(out, "}}"...)
 }
 
 // filler is a JSON string whose contentSize is size.

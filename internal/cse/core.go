@@ -3,8 +3,6 @@
 package cse
 
 import (
-	"slices"
-
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -25,6 +23,9 @@ type Env struct {
 	// MayRegister says that the originator authenticated with a credential bound to exactly that AE-ID. It stands in
 	// for the CREATE privilege on the CSEBase, for the creation of the originator's own AE resource and nothing else.
 	MayRegister bool
+	// Agreed says that the request is repeated from the log, to rebuild the state. Whether it was allowed was decided
+	// when it was first executed, by facts that the log does not keep, such as the client's address.
+	Agreed bool
 }
 
 // Effect is one committed change: it becomes one log entry, at NextIndex plus its place in Result.Effects.
@@ -66,49 +67,17 @@ type Core struct {
 // New returns the core of one network.
 func New(cfg Config) *Core { return &Core{cfg: cfg} }
 
-// releases are the values of rvi that this CSE speaks (TS-0004 clause 6.3.4.2.42).
-var releases = []string{"2a", "3", "4", "5"}
-
-// checkPrimitive checks what every request must have (TS-0004 clause 7.3.2.1). The originator may be missing only
-// from the registration of an AE, which asks for an ID that way.
-func (c *Core) checkPrimitive(req *onem2m.Request) error {
-	switch {
-	case req.RequestID == "":
-		return refuse(onem2m.StatusBadRequest, "the request has no request identifier (rqi)")
-	case req.ReleaseVersion == "":
-		return refuse(onem2m.StatusBadRequest, "the request has no release version indicator (rvi)")
-	case !slices.Contains(releases, req.ReleaseVersion):
-		return refuse(onem2m.StatusReleaseVersionNotSupported, "release version indicator (rvi) %q is not one of 2a, 3, 4 and 5", req.ReleaseVersion)
-	case req.From == "" && (req.Operation != onem2m.Create || req.Type != onem2m.TypeAE):
-		return refuse(onem2m.StatusBadRequest, "the request has no originator (fr)")
-	case len(req.From) > maxID:
-		return refuse(onem2m.StatusBadRequest, "the originator (fr) has %d bytes; the limit is %d", len(req.From), maxID)
-	case !printable(req.From):
-		return refuse(onem2m.StatusBadRequest, "the originator (fr) has characters that no ID has")
-	}
-	return nil
-}
-
-// printable says whether a string has visible ASCII characters only, as every ID has (TS-0001 clause 7.2).
-func printable(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] <= ' ' || s[i] >= 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// maxID bounds originators and resource IDs, in bytes; a log entry holds no longer ones.
-const maxID = 512
-
 // Execute does a CREATE, UPDATE or DELETE, and what a fanOutPoint makes of one. It never panics on a request. A
 // refused request has made no writes; when Result.Err is set, the writes of the request must be rolled back.
 func (c *Core) Execute(st State, req *onem2m.Request, env Env) Result {
-	if err := c.checkPrimitive(req); err != nil {
+	if err := checkPrimitive(req, env.Time); err != nil {
 		return c.failed(req, err)
 	}
-	t, err := c.resolve(st, req.To, env.Time)
+	now := env.Time
+	if env.Agreed {
+		now = 0 // a DELETE from the log may be of something that had expired, and nothing had at this time
+	}
+	t, err := c.resolve(st, req.To, now)
 	if err != nil {
 		return c.failed(req, err)
 	}
@@ -134,7 +103,7 @@ func (c *Core) Execute(st State, req *onem2m.Request, env Env) Result {
 
 // Read answers a RETRIEVE, a discovery, or decides and prepares a NOTIFY. It changes nothing.
 func (c *Core) Read(r Reader, req *onem2m.Request, env Env) Result {
-	if err := c.checkPrimitive(req); err != nil {
+	if err := checkPrimitive(req, env.Time); err != nil {
 		return c.failed(req, err)
 	}
 	t, err := c.resolve(r, req.To, env.Time)
@@ -163,7 +132,7 @@ func (c *Core) Check(r Reader, req *onem2m.Request, env Env) *onem2m.Response {
 }
 
 func (c *Core) check(r Reader, req *onem2m.Request, env Env) error {
-	if err := c.checkPrimitive(req); err != nil {
+	if err := checkPrimitive(req, env.Time); err != nil {
 		return err
 	}
 	t, err := c.resolve(r, req.To, env.Time)

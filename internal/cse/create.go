@@ -21,6 +21,14 @@ type draft struct {
 	instance   instance
 	name       string
 	counters   Counters // of the container
+
+	outcome outcome
+}
+
+// outcome is what a request does: one change and its effect, made in one piece because every reading makes one.
+type outcome struct {
+	change  change
+	effects [1]Effect
 }
 
 func (c *Core) create(st State, req *onem2m.Request, env Env, t *target) (Result, error) {
@@ -34,9 +42,9 @@ func (c *Core) create(st State, req *onem2m.Request, env Env, t *target) (Result
 	if err := st.Put(d.resource); err != nil {
 		return Result{}, err
 	}
-	return c.committed(st, req, env, change{
-		kind: changeCreated, originator: d.originator, parent: d.parent, after: d.resource,
-	}, Effect{
+	o := &d.outcome
+	o.change = change{kind: changeCreated, originator: d.originator, parent: d.parent, after: d.resource}
+	o.effects[0] = Effect{
 		Operation:  onem2m.Create,
 		Originator: d.originator,
 		Target:     d.parent.RI,
@@ -44,20 +52,23 @@ func (c *Core) create(st State, req *onem2m.Request, env Env, t *target) (Result
 		Type:       d.resource.Type,
 		Status:     onem2m.StatusCreated,
 		Payload:    req.Content,
-	})
+	}
+	return c.committed(st, req, env, o)
 }
 
-// committed finishes a request that has made its writes: notifications, effect and response.
-func (c *Core) committed(st State, req *onem2m.Request, env Env, ch change, effect Effect) (Result, error) {
-	events, err := c.matchSubscriptions(st, ch, env)
+// committed finishes a request: response, notifications and effect. The resource of a CREATE or UPDATE is in the
+// state by then; that of a DELETE still is. The response comes first, since it may be what refuses a DELETE, and
+// notifying may write.
+func (c *Core) committed(st State, req *onem2m.Request, env Env, o *outcome) (Result, error) {
+	rsp := c.response(req, o.effects[0].Status)
+	if err := c.writeResponse(st, req, env, &o.change, &rsp); err != nil {
+		return Result{}, err
+	}
+	events, err := c.matchSubscriptions(st, &o.change, env)
 	if err != nil {
 		return Result{}, err
 	}
-	rsp := c.response(req, effect.Status)
-	if err := c.writeResponse(st, req, env, &ch, &rsp); err != nil {
-		return Result{}, err
-	}
-	return Result{Response: rsp, Effects: []Effect{effect}, Events: events}, nil
+	return Result{Response: rsp, Effects: o.effects[:], Events: events}, nil
 }
 
 // prepareCreate checks a CREATE in the order of TS-0004 clause 7.2.2.2 (authorization, resource type, representation)
@@ -286,7 +297,11 @@ func (r *Resource) unset(name string) {
 // checkPolicies refuses links to accessControlPolicies that do not exist: a policy that is believed to protect a
 // resource must be there (TS-0001 clause 9.6.1.3.2).
 func (c *Core) checkPolicies(r Reader, res *Resource, attribute string, now int64) error {
-	for _, id := range stringsOf(res.Get(attribute)) {
+	ids := stringsOf(res.Get(attribute))
+	if len(ids) > maxPolicies {
+		return refuse(onem2m.StatusNotAcceptable, "%s: %d links; the limit is %d", attribute, len(ids), maxPolicies)
+	}
+	for _, id := range ids {
 		acp, err := c.policy(r, id, now)
 		if err != nil {
 			return err

@@ -39,6 +39,17 @@ func TestPrimitive(t *testing.T) {
 		"content of another type": {func(r *onem2m.Request) { r.Content = []byte(`{"m2m:ae":{}}`) }, onem2m.StatusBadRequest},
 		"wrong result content":    {func(r *onem2m.Request) { r.ResultContent = onem2m.ResultContentChildRefs }, onem2m.StatusBadRequest},
 		"retrieve":                {func(r *onem2m.Request) { r.Operation = onem2m.Retrieve }, onem2m.StatusBadRequest},
+		"blocking":                {func(r *onem2m.Request) { r.ResponseType = 3 }, onem2m.StatusCreated},
+		"non-blocking, sync":      {func(r *onem2m.Request) { r.ResponseType = 1 }, onem2m.StatusNonBlockingSynchRequestNotSupported},
+		"non-blocking, async":     {func(r *onem2m.Request) { r.ResponseType = 2 }, onem2m.StatusNotImplemented},
+		"unknown response type":   {func(r *onem2m.Request) { r.ResponseType = 6 }, onem2m.StatusBadRequest},
+		"unknown ID type":         {func(r *onem2m.Request) { r.DesiredIDType = 3 }, onem2m.StatusBadRequest},
+		"expired request":         {func(r *onem2m.Request) { r.RequestExpiration = "20261123T065900" }, onem2m.StatusRequestTimeout},
+		"expired, relative":       {func(r *onem2m.Request) { r.RequestExpiration = "-5" }, onem2m.StatusRequestTimeout},
+		"not expired":             {func(r *onem2m.Request) { r.RequestExpiration = "5000" }, onem2m.StatusCreated},
+		"unreadable expiration":   {func(r *onem2m.Request) { r.RequestExpiration = "soon" }, onem2m.StatusBadRequest},
+		"unreadable result time":  {func(r *onem2m.Request) { r.ResultExpiration = "soon" }, onem2m.StatusBadRequest},
+		"to be done later":        {func(r *onem2m.Request) { r.OperationExecution = "5000" }, onem2m.StatusNotImplemented},
 		"good":                    {func(*onem2m.Request) {}, onem2m.StatusCreated},
 	} {
 		req := n.Complete(onem2m.Request{
@@ -249,7 +260,7 @@ func TestCreateSubscription(t *testing.T) {
 		`{"nu":["Ca"],"enc":{"atr":["lbl"]}}`:                onem2m.StatusCreated,
 		`{"nu":["Ca"],"enc":{"aq":"x"}}`:                     onem2m.StatusNotImplemented,
 		`{"nu":["Ca"],"bn":{"num":3}}`:                       onem2m.StatusNotImplemented,
-		`{"nu":["Ca"],"rl":{"mnn":3,"tww":"PT3S"}}`:               onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"rl":{"mnn":3,"tww":"PT3S"}}`:          onem2m.StatusNotImplemented,
 		`{"nu":["Ca"],"pn":1}`:                               onem2m.StatusNotImplemented,
 	} {
 		cases = append(cases, createCase{"Ca", "Ca", onem2m.TypeSubscription, body, want})
@@ -374,3 +385,25 @@ func TestStateFailure(t *testing.T) {
 }
 
 func second[A, B any](_ A, b B) B { return b }
+
+// What every request may have to search is bounded.
+func TestBounds(t *testing.T) {
+	n := csetest.NewNetwork(t)
+	n.Register("Ca", "ae1")
+	many := func(count int, format string) string {
+		var list []string
+		for i := range count {
+			list = append(list, strings.ReplaceAll(format, "#", fmt.Sprint(i)))
+		}
+		return strings.Join(list, ",")
+	}
+	acp := n.MustCreate("Ca", "Ca", onem2m.TypeACP, policyWith(``))
+	runCreates(t, n, []createCase{
+		{"Ca", "Ca", onem2m.TypeACP, policyWith(many(256, `{"acor":["C#"],"acop":1}`)), onem2m.StatusCreated},
+		{"Ca", "Ca", onem2m.TypeACP, policyWith(many(257, `{"acor":["C#"],"acop":1}`)), onem2m.StatusNotAcceptable},
+		{"Ca", "Ca", onem2m.TypeACP, policyWith(`{"acor":[` + many(1025, `"C#"`) + `],"acop":1}`), onem2m.StatusNotAcceptable},
+		{"Ca", "Ca", onem2m.TypeContainer, `{"acpi":[` + many(33, `"`+acp+`"`) + `]}`, onem2m.StatusNotAcceptable},
+		{"Ca", "Ca", onem2m.TypeGroup, `{"mnm":5000,"mid":[` + many(1001, `"/other/C#"`) + `]}`, onem2m.StatusMaxNumberOfMemberExceeded},
+		{"Ca", "Ca", onem2m.TypeContainer, `{"lbl":["` + strings.Repeat("x", 1<<20) + `"]}`, onem2m.StatusBadRequest},
+	})
+}

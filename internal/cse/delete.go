@@ -74,25 +74,22 @@ func (c *Core) endInstance(r Reader, container *Resource, newest bool, now int64
 // remove writes a removal. Children go with their parent and have no effects of their own: the one DELETE implies
 // them. The response and the notifications are made first, while everything is still there.
 func (c *Core) remove(st State, req *onem2m.Request, env Env, d *removal) (Result, error) {
-	effect := Effect{
-		Operation:  onem2m.Delete,
-		Originator: d.originator,
-		Status:     onem2m.StatusDeleted,
+	o := &outcome{
+		change: change{kind: changeDeleted, originator: d.originator, parent: d.parent, before: d.resource, instance: d.instance},
 	}
-	ch := change{kind: changeDeleted, originator: d.originator, parent: d.parent, before: d.resource, instance: d.instance}
+	effect := &o.effects[0]
+	effect.Operation, effect.Originator, effect.Status = onem2m.Delete, d.originator, onem2m.StatusDeleted
 	if d.instance != nil {
-		effect.Type, effect.Resource = onem2m.TypeContentInstance, d.instance.ri
-		effect.Target = effect.Resource
-		result, err := c.committed(st, req, env, ch, effect)
-		if err != nil {
-			return Result{}, err
-		}
-		return result, removeInstance(st, d.parent.RI, d.instance.ref.Index, env.Time)
+		effect.Type, effect.Resource, effect.Target = onem2m.TypeContentInstance, d.instance.ri, d.instance.ri
+	} else {
+		effect.Type, effect.Resource, effect.Target = d.resource.Type, d.resource.RI, d.resource.RI
 	}
-	effect.Type, effect.Resource, effect.Target = d.resource.Type, d.resource.RI, d.resource.RI
-	result, err := c.committed(st, req, env, ch, effect)
+	result, err := c.committed(st, req, env, o)
 	if err != nil {
 		return Result{}, err
+	}
+	if d.instance != nil {
+		return result, removeInstance(st, d.parent.RI, d.instance.ref.Index, env.Time)
 	}
 	subtree, err := collectSubtree(st, d.resource)
 	if err != nil {
@@ -100,7 +97,7 @@ func (c *Core) remove(st State, req *onem2m.Request, env Env, d *removal) (Resul
 	}
 	// From the top down, as the subscriptions of each resource see it.
 	for _, removed := range subtree[1:] {
-		events, err := c.matchSubscriptions(st, change{
+		events, err := c.matchSubscriptions(st, &change{
 			kind: changeDeleted, originator: d.originator, parent: removed.parent, before: removed.resource,
 		}, env)
 		if err != nil {

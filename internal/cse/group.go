@@ -3,6 +3,7 @@ package cse
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -82,7 +83,7 @@ func (f *fan) group(req *onem2m.Request, t target) (onem2m.Response, error) {
 		if t.rest != "" {
 			member.To += "/" + t.rest
 		}
-		answer, err := f.member(&member, t.rest)
+		answer, err := f.member(&member, id, t.rest)
 		if err != nil {
 			return rsp, err
 		}
@@ -96,17 +97,13 @@ func (f *fan) group(req *onem2m.Request, t target) (onem2m.Response, error) {
 	return rsp, nil
 }
 
-// member does the request on one member. The error is a failure of the state only.
-func (f *fan) member(req *onem2m.Request, rest string) (onem2m.Response, error) {
+// member does the request on one member, or on what rest leads to from it. The error is a failure of the state only.
+func (f *fan) member(req *onem2m.Request, id, rest string) (onem2m.Response, error) {
 	if f.left == 0 {
 		return f.c.refusal(req, onem2m.Errorf(onem2m.StatusNotAcceptable, "the group has more than %d members", maxFanOut)), nil
 	}
 	f.left--
-	t, err := f.c.resolve(f.r, req.To, f.env.Time)
-	if err == nil && rest == "" && !t.isInstance && t.virtual == 0 && t.resource.Type == onem2m.TypeGroup {
-		// A request to a group that is a member goes to its members (TS-0001 clause 10.7.1).
-		t.virtual = onem2m.TypeFanOutPoint
-	}
+	t, err := f.resolve(req.To, id, rest)
 	var result Result
 	switch {
 	case err != nil:
@@ -125,6 +122,22 @@ func (f *fan) member(req *onem2m.Request, rest string) (onem2m.Response, error) 
 	f.effects = append(f.effects, result.Effects...)
 	f.events = append(f.events, result.Events...)
 	return result.Response, result.Err
+}
+
+// resolve finds what a member request is for. A request to a group that is a member goes to its members, with or
+// without its fopt being named (TS-0001 clause 10.7.1).
+func (f *fan) resolve(to, id, rest string) (target, error) {
+	t, err := f.c.resolve(f.r, id, f.env.Time)
+	if err == nil && !t.isInstance && t.virtual == 0 && t.resource.Type == onem2m.TypeGroup {
+		if name, _, _ := strings.Cut(rest, "/"); name != "fopt" {
+			t.virtual, t.rest = onem2m.TypeFanOutPoint, rest
+			return t, nil
+		}
+	}
+	if rest == "" || err != nil {
+		return t, err
+	}
+	return f.c.resolve(f.r, to, f.env.Time)
 }
 
 // appendResponse appends one response primitive of m2m:aggregatedResponse (TS-0004 clause 6.4.2).

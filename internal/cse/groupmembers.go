@@ -7,7 +7,7 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// The consistency strategies (m2m:consistencyStrategy, TS-0004 clause 6.3.4.2.20).
+// The consistency strategies (m2m:consistencyStrategy, TS-0004 clause 6.3.4.2).
 const (
 	abandonMember = 1
 	abandonGroup  = 2
@@ -30,6 +30,9 @@ func (c *Core) completeGroup(r Reader, req *onem2m.Request, env Env, before, aft
 	ids := c.uniqueMembers(stringsOf(after.Get("mid")))
 	if int64(len(ids)) > limit {
 		return refuse(onem2m.StatusMaxNumberOfMemberExceeded, "%d members (mid) exceed maxNrOfMembers (mnm) %d", len(ids), limit)
+	}
+	if len(ids) > maxFanOut {
+		return refuse(onem2m.StatusMaxNumberOfMemberExceeded, "%d members (mid); a group of this CSE has at most %d", len(ids), maxFanOut)
 	}
 	var known []string
 	if before != nil {

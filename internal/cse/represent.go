@@ -1,6 +1,7 @@
 package cse
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/tallystick/tallystick/onem2m"
@@ -181,8 +182,10 @@ func (w *objectWriter) instanceAttributes(in *instance) {
 	w.text("ri", in.ri)
 	w.text("pi", in.container.RI)
 	w.text("rn", in.name())
-	w.time("ct", in.ref.Time)
-	w.time("lt", in.ref.Time)
+	var buf [32]byte
+	stamp := append(onem2m.AppendTime(append(buf[:0], '"'), in.ref.Time), '"') // formatted once for both
+	w.raw("ct", stamp)
+	w.raw("lt", stamp)
 	if in.ref.Expires != 0 {
 		w.time("et", in.ref.Expires)
 	}
@@ -216,6 +219,7 @@ func tagOf(t onem2m.ResourceType) string {
 
 // appendRepresentation appends {"m2m:cnt":{...}} with the attributes that keep chooses.
 func appendRepresentation(dst []byte, it *item, keep attributeSet) []byte {
+	dst = slices.Grow(dst, it.weight())
 	dst = append(dst, `{"`...)
 	dst = append(dst, tagOf(it.typ())...)
 	dst = append(dst, `":{`...)

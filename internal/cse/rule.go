@@ -143,8 +143,24 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 	return netip.PrefixFrom(a, a.BitLen()), true
 }
 
+// Bounds of one set of access control rules, which may have to be searched for every request.
+const (
+	maxRules       = 256
+	maxOriginators = 1024 // in all rules together
+	maxPolicies    = 32   // links from one resource
+)
+
 // checkRules refuses rules that this CSE could store but not enforce, so that no policy says more than it does.
 func checkRules(attribute string, set []byte) error {
+	rules := parseRules(set)
+	originators := 0
+	for i := range rules {
+		originators += len(rules[i].originators)
+	}
+	if len(rules) > maxRules || originators > maxOriginators {
+		return refuse(onem2m.StatusNotAcceptable, "%s: %d access control rules with %d originators; the limits are %d and %d",
+			attribute, len(rules), originators, maxRules, maxOriginators)
+	}
 	for raw := range onem2m.Elements(onem2m.Field(set, "acr")) {
 		for name := range onem2m.Fields(raw) {
 			switch name {

@@ -10,14 +10,14 @@ import (
 // matchSubscriptions makes the notifications that a change calls for: for the subscriptions below the changed
 // resource and for those below its parent (TS-0001 clause 9.6.8, TS-0004 clause 7.5.1.2.2). It counts down their
 // expirationCounter, and removes a subscription whose counter has come to zero.
-func (c *Core) matchSubscriptions(st State, ch change, env Env) ([]Event, error) {
+func (c *Core) matchSubscriptions(st State, ch *change, env Env) ([]Event, error) {
 	var events []Event
 	var err error
 	switch ch.kind {
 	case changeCreated:
-		return c.notifyWatchers(st, nil, ch.parent, eventChildCreate, &ch, env)
+		return c.notifyWatchers(st, nil, ch.parent, eventChildCreate, ch, env)
 	case changeUpdated:
-		return c.notifyWatchers(st, nil, ch.after, eventUpdate, &ch, env)
+		return c.notifyWatchers(st, nil, ch.after, eventUpdate, ch, env)
 	}
 	if ch.before != nil {
 		if ch.before.Type == onem2m.TypeSubscription {
@@ -26,7 +26,7 @@ func (c *Core) matchSubscriptions(st State, ch change, env Env) ([]Event, error)
 				return nil, err
 			}
 		}
-		if events, err = c.notifyWatchers(st, events, ch.before, eventDelete, &ch, env); err != nil {
+		if events, err = c.notifyWatchers(st, events, ch.before, eventDelete, ch, env); err != nil {
 			return nil, err
 		}
 		if ch.before.Type == onem2m.TypeSubscription {
@@ -40,7 +40,7 @@ func (c *Core) matchSubscriptions(st State, ch change, env Env) ([]Event, error)
 	if ch.parent == nil {
 		return events, nil
 	}
-	return c.notifyWatchers(st, events, ch.parent, eventChildDelete, &ch, env)
+	return c.notifyWatchers(st, events, ch.parent, eventChildDelete, ch, env)
 }
 
 // notifyWatchers adds the notifications of the subscriptions directly below subject.

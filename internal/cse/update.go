@@ -34,16 +34,19 @@ func (c *Core) update(st State, req *onem2m.Request, env Env, t *target) (Result
 			return Result{}, err
 		}
 	}
-	return c.committed(st, req, env, change{
-		kind: changeUpdated, originator: v.originator, parent: v.parent, before: v.before, after: v.after, modified: v.modified,
-	}, Effect{
-		Operation:  onem2m.Update,
-		Originator: v.originator,
-		Target:     v.after.RI,
-		Resource:   v.after.RI,
-		Type:       v.after.Type,
-		Status:     onem2m.StatusUpdated,
-		Payload:    req.Content,
+	return c.committed(st, req, env, &outcome{
+		change: change{
+			kind: changeUpdated, originator: v.originator, parent: v.parent, before: v.before, after: v.after, modified: v.modified,
+		},
+		effects: [1]Effect{{
+			Operation:  onem2m.Update,
+			Originator: v.originator,
+			Target:     v.after.RI,
+			Resource:   v.after.RI,
+			Type:       v.after.Type,
+			Status:     onem2m.StatusUpdated,
+			Payload:    req.Content,
+		}},
 	})
 }
 

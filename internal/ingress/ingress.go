@@ -161,7 +161,7 @@ func (g *Ingress) check(ctx context.Context, core *cse.Core, req *onem2m.Request
 	resp := core.Check(view, req, env)
 	var ask []cse.Event
 	if resp == nil && len(req.Content) > 0 {
-		ask = core.VerificationRequests(view, req, env)
+		ask = core.VerificationRequest(view, req, env)
 	}
 	view.Close()
 	for i := range ask {

@@ -50,24 +50,29 @@ type Options struct {
 type App struct {
 	abci.BaseApplication
 	Options
-	core *cse.Core
-	tree *tree.Tree
-	log  *translog.Log
 
-	genesis  *Genesis
-	members  map[string]ed25519.PublicKey // fixed at genesis; any goroutine may read it
+	// Fixed when opened; any goroutine.
+	genesis *Genesis
+	policy  *proof.Policy
+	members map[string]ed25519.PublicKey
+	core    *cse.Core
+	tree    *tree.Tree
+	log     *translog.Log
+
 	cur      *building
 	last     meta // as of the last committed block
 	next     meta // what Commit will record for cur
 	staged   *translog.Staged
 	strings  interner
 	creds    map[identity.KeyID]*identity.Credential
-	req      onem2m.Request // reused
-	unsynced int64          // bytes of frames written since the last sync
+	seqs     map[string]sequence // batch numbers used, by member
+	req      onem2m.Request      // reused
+	unsynced int64               // bytes of frames written since the last sync
 
-	verified verifiedBatches        // any goroutine
-	head     atomic.Pointer[Status] // committed state; any goroutine may read it
-	grown    notifier               // any goroutine: wakes readers at each commit
+	logWriter sync.Mutex             // the log has one writer at a time: commits and the keeper
+	verified  verifiedBatches        // any goroutine
+	head      atomic.Pointer[Status] // committed state; any goroutine may read it
+	grown     notifier               // any goroutine: wakes readers at each commit
 	// identityVersion changes whenever a credential does, so that caches of credentials know they are stale.
 	identityVersion atomic.Uint64
 
@@ -379,8 +384,8 @@ func (a *App) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 func (a *App) commit() (retain int64, err error) {
 	b := a.cur
 	if a.staged != nil {
-		frame := a.staged.Frame()
-		if err := a.log.Append(a.staged); err != nil {
+		frame, err := a.append()
+		if err != nil {
 			return 0, err
 		}
 		// The frame goes through the tree's write-ahead log as well, until the segment is synced: the tree then
@@ -420,6 +425,15 @@ func (a *App) commit() (retain int64, err error) {
 		a.Committed(b.height, b.results)
 	}
 	return a.keep(b), nil
+}
+
+func (a *App) append() (frame []byte, err error) {
+	a.logWriter.Lock()
+	defer a.logWriter.Unlock()
+	if err := a.log.Append(a.staged); err != nil {
+		return nil, err
+	}
+	return a.log.Frame(), nil
 }
 
 func (a *App) fatal(err error) {

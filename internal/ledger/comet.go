@@ -16,6 +16,7 @@ import (
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/proxy"
+	"github.com/cometbft/cometbft/store"
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -46,6 +47,11 @@ func cometConfig(o ConsensusOptions) *cmtcfg.Config {
 	c.TxIndex.Indexer = "null"
 	c.Storage.DiscardABCIResponses = true
 	c.P2P.ListenAddress = o.ListenAddress
+	if o.ListenAddress == "" {
+		// CometBFT cannot run without a listener; alone it gets one that nobody else can reach and that takes no peer.
+		c.P2P.ListenAddress = "tcp://127.0.0.1:0"
+		c.P2P.MaxNumInboundPeers = 0
+	}
 	c.P2P.PersistentPeers = o.Peers
 	c.P2P.PexReactor = false
 	c.P2P.AddrBookStrict = false
@@ -153,6 +159,8 @@ func (l cometLogger) Info(msg string, kv ...any) {
 	}
 }
 
+func (l cometLogger) Warn(msg string, kv ...any) { l.Info(msg, kv...) }
+
 func (l cometLogger) Error(msg string, kv ...any) {
 	if strings.HasPrefix(msg, "CONSENSUS FAILURE") {
 		cause := "unknown"
@@ -183,3 +191,8 @@ func printable(kv []any) []any {
 	}
 	return out
 }
+
+// Blocks returns the block store, for reading.
+func (c *Consensus) Blocks() *store.BlockStore { return c.node.BlockStore() }
+
+var discard = slog.New(slog.DiscardHandler)

@@ -9,21 +9,21 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// store lends a key range of the tree's Pebble instance to CometBFT, instead of a second engine.
+// chainStore lends a key range of the tree's Pebble instance to CometBFT, instead of a second engine.
 //
 // Sharing one instance means sharing one write-ahead log, and with it one order: whatever was written before a
 // synced write is durable when that returns. Only the block itself needs to be synced before it is executed. The
 // other synced writes of CometBFT (the results of a block, its own state) come after the block and before the next
 // one; should a power failure take them, it takes a suffix of the log, and the handshake replays the block from the
 // block store. So they are written without waiting for the disk.
-type store struct {
+type chainStore struct {
 	db     *pebble.DB
 	prefix []byte
 	end    []byte // first key after the range
 	sync   *pebble.WriteOptions
 }
 
-var _ dbm.DB = (*store)(nil)
+var _ dbm.DB = (*chainStore)(nil)
 
 // storePrefix starts every key of CometBFT; the tree keeps clear of it.
 const storePrefix = "z/"
@@ -31,8 +31,8 @@ const storePrefix = "z/"
 // blockStoreID is CometBFT's name for the database whose synced writes are the durability of the whole node.
 const blockStoreID = "blockstore"
 
-func newStore(db *pebble.DB, id string) *store {
-	s := &store{db: db, prefix: []byte(storePrefix + id + "/"), sync: pebble.NoSync}
+func newStore(db *pebble.DB, id string) *chainStore {
+	s := &chainStore{db: db, prefix: []byte(storePrefix + id + "/"), sync: pebble.NoSync}
 	s.end = append(bytes.Clone(s.prefix[:len(s.prefix)-1]), '/'+1)
 	if id == blockStoreID {
 		s.sync = pebble.Sync
@@ -45,11 +45,11 @@ var (
 	errNilValue = errors.New("value is nil")
 )
 
-func (s *store) key(k []byte) []byte {
+func (s *chainStore) key(k []byte) []byte {
 	return append(s.prefix[:len(s.prefix):len(s.prefix)], k...)
 }
 
-func (s *store) Get(k []byte) ([]byte, error) {
+func (s *chainStore) Get(k []byte) ([]byte, error) {
 	if len(k) == 0 {
 		return nil, errEmptyKey
 	}
@@ -65,12 +65,12 @@ func (s *store) Get(k []byte) ([]byte, error) {
 	return out, closer.Close()
 }
 
-func (s *store) Has(k []byte) (bool, error) {
+func (s *chainStore) Has(k []byte) (bool, error) {
 	v, err := s.Get(k)
 	return v != nil, err
 }
 
-func (s *store) set(k, v []byte, o *pebble.WriteOptions) error {
+func (s *chainStore) set(k, v []byte, o *pebble.WriteOptions) error {
 	if len(k) == 0 {
 		return errEmptyKey
 	}
@@ -80,28 +80,28 @@ func (s *store) set(k, v []byte, o *pebble.WriteOptions) error {
 	return s.db.Set(s.key(k), v, o)
 }
 
-func (s *store) delete(k []byte, o *pebble.WriteOptions) error {
+func (s *chainStore) delete(k []byte, o *pebble.WriteOptions) error {
 	if len(k) == 0 {
 		return errEmptyKey
 	}
 	return s.db.Delete(s.key(k), o)
 }
 
-func (s *store) Set(k, v []byte) error     { return s.set(k, v, pebble.NoSync) }
-func (s *store) SetSync(k, v []byte) error { return s.set(k, v, s.sync) }
-func (s *store) Delete(k []byte) error     { return s.delete(k, pebble.NoSync) }
-func (s *store) DeleteSync(k []byte) error { return s.delete(k, s.sync) }
+func (s *chainStore) Set(k, v []byte) error     { return s.set(k, v, pebble.NoSync) }
+func (s *chainStore) SetSync(k, v []byte) error { return s.set(k, v, s.sync) }
+func (s *chainStore) Delete(k []byte) error     { return s.delete(k, pebble.NoSync) }
+func (s *chainStore) DeleteSync(k []byte) error { return s.delete(k, s.sync) }
 
 // Close does nothing: the tree owns the instance.
-func (s *store) Close() error { return nil }
+func (s *chainStore) Close() error { return nil }
 
-func (s *store) Print() error             { return nil }
-func (s *store) Stats() map[string]string { return nil }
+func (s *chainStore) Print() error             { return nil }
+func (s *chainStore) Stats() map[string]string { return nil }
 
 // Compact does nothing: Pebble compacts by itself.
-func (s *store) Compact(start, end []byte) error { return nil }
+func (s *chainStore) Compact(start, end []byte) error { return nil }
 
-func (s *store) bounds(start, end []byte) (*pebble.IterOptions, error) {
+func (s *chainStore) bounds(start, end []byte) (*pebble.IterOptions, error) {
 	if (start != nil && len(start) == 0) || (end != nil && len(end) == 0) {
 		return nil, errEmptyKey
 	}
@@ -115,15 +115,15 @@ func (s *store) bounds(start, end []byte) (*pebble.IterOptions, error) {
 	return o, nil
 }
 
-func (s *store) Iterator(start, end []byte) (dbm.Iterator, error) {
+func (s *chainStore) Iterator(start, end []byte) (dbm.Iterator, error) {
 	return s.iterate(start, end, false)
 }
 
-func (s *store) ReverseIterator(start, end []byte) (dbm.Iterator, error) {
+func (s *chainStore) ReverseIterator(start, end []byte) (dbm.Iterator, error) {
 	return s.iterate(start, end, true)
 }
 
-func (s *store) iterate(start, end []byte, reverse bool) (dbm.Iterator, error) {
+func (s *chainStore) iterate(start, end []byte, reverse bool) (dbm.Iterator, error) {
 	o, err := s.bounds(start, end)
 	if err != nil {
 		return nil, err
@@ -166,10 +166,10 @@ func (i *storeIterator) Next() {
 	}
 }
 
-func (s *store) NewBatch() dbm.Batch { return &storeBatch{s: s, b: s.db.NewBatch()} }
+func (s *chainStore) NewBatch() dbm.Batch { return &storeBatch{s: s, b: s.db.NewBatch()} }
 
 type storeBatch struct {
-	s *store
+	s *chainStore
 	b *pebble.Batch
 }
 

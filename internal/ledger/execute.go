@@ -75,7 +75,7 @@ func (a *App) applyBatch(b *building, batch *Batch) error {
 		return nil
 	}
 	b.seed(batch.Seed)
-	mine := batch.Node == a.name
+	mine := batch.Node == a.Name
 	var responses []onem2m.Response
 	if mine {
 		responses = make([]onem2m.Response, len(batch.Items))

@@ -32,6 +32,7 @@ type Report struct {
 	Records          int // of the tree, compared with those rebuilt from the log
 	FirstBlock, Last int64
 	Blocks           int64 // checked blocks
+	Repaired         []string
 }
 
 // Progress is told how far a check is.
@@ -54,7 +55,7 @@ type checked struct {
 func (a *App) Check(ctx context.Context, blocks *store.BlockStore, scratch string, progress Progress) (*Report, error) {
 	view := a.tree.View()
 	defer view.Close()
-	v, err := view.LocalValue(localMeta)
+	v, err := view.Local(localMeta)
 	if err != nil {
 		return nil, &Finding{"tree", err}
 	}

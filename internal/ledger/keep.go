@@ -69,11 +69,14 @@ func (a *App) keep(b *building) (retain int64) {
 
 // makeDurable syncs the log, then forgets the frames that the tree kept in case it was lost, then syncs the tree.
 func (a *App) makeDurable(height uint64) error {
+	a.logWriter.Lock()
 	size := a.log.Head().Size
-	if err := a.log.Sync(); err != nil {
+	err := a.log.Sync()
+	a.logWriter.Unlock()
+	if err != nil {
 		return fmt.Errorf("sync the log: %w", err)
 	}
-	if err := a.tree.DropLocal(localFrame, frameKey(size)); err != nil {
+	if err := a.tree.DropLocals(localFrame, frameKey(size)); err != nil {
 		return fmt.Errorf("forget synced frames: %w", err)
 	}
 	if err := a.tree.Sync(); err != nil {
@@ -85,22 +88,28 @@ func (a *App) makeDurable(height uint64) error {
 
 // erasePending takes payloads whose erasure was committed out of the log. It may be repeated after a crash.
 func (a *App) erasePending() error {
-	for k := range a.tree.Local(localErase) {
-		index := binary.BigEndian.Uint64([]byte(k[len(localErase):]))
+	for l, err := range a.tree.Locals(localErase) {
+		if err != nil {
+			return fmt.Errorf("read what is to be erased: %w", err)
+		}
+		index := binary.BigEndian.Uint64([]byte(l.Key[len(localErase):]))
 		rec, err := a.log.Record(index)
 		if err != nil {
 			return fmt.Errorf("erase entry %d: %w", index, err)
 		}
 		if !rec.Erased {
-			if err := a.log.Erase(index, cse.Redact(rec.Payload)); err != nil {
+			a.logWriter.Lock()
+			err := a.log.Erase(index, cse.Redact(rec.Payload))
+			a.logWriter.Unlock()
+			if err != nil {
 				return fmt.Errorf("erase entry %d: %w", index, err)
 			}
 		}
 		// Frames that wait in the tree for a sync hold the payload too.
-		if err := a.tree.DropLocal(localFrame, frameKey(index+1)); err != nil {
+		if err := a.tree.DropLocals(localFrame, frameKey(index+1)); err != nil {
 			return fmt.Errorf("erase entry %d: %w", index, err)
 		}
-		if err := a.tree.DropLocal(k, k+"\x00"); err != nil {
+		if err := a.tree.SetLocal(l.Key, nil); err != nil {
 			return fmt.Errorf("erase entry %d: %w", index, err)
 		}
 	}

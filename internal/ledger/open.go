@@ -64,7 +64,7 @@ func Open(dir string, fs vfs.FS, o Options) (*App, error) {
 
 // recover reads where the tree stands and makes the log agree.
 func (a *App) recover() error {
-	v, err := a.tree.LocalValue(localMeta)
+	v, err := a.tree.Local(localMeta)
 	if err != nil {
 		return fmt.Errorf("read the tree: %w", err)
 	}
@@ -98,11 +98,14 @@ func (a *App) recoverLog() error {
 	if d := a.log.Damage(); d != nil && a.log.Head().Size < a.last.LogSize {
 		return fmt.Errorf("the log is damaged: %w; run tally fsck --repair", d)
 	}
-	for k, frame := range a.tree.Local(localFrame) {
-		if k != frameKey(a.log.Head().Size) {
+	for l, err := range a.tree.Locals(localFrame) {
+		if err != nil {
+			return fmt.Errorf("read the frames kept in the tree: %w", err)
+		}
+		if l.Key != frameKey(a.log.Head().Size) {
 			continue
 		}
-		if err := a.log.AppendFrame(frame); err != nil {
+		if err := a.log.AppendFrame(l.Value); err != nil {
 			return fmt.Errorf("append a frame that the log had lost: %w", err)
 		}
 	}
@@ -205,7 +208,7 @@ func (a *App) lendResults(db *pebble.DB) error {
 	if _, err := states.LoadLastFinalizeBlockResponse(height); err == nil {
 		return nil
 	}
-	v, err := a.tree.LocalValue(localResults)
+	v, err := a.tree.Local(localResults)
 	if err != nil {
 		return err
 	}

@@ -37,16 +37,19 @@ func (o outbox) Next(after notify.Key, max int) ([]notify.Item, error) {
 	if after == (notify.Key{}) {
 		start = localOutbox
 	}
-	for k, v := range o.a.tree.LocalFrom(start, localOutbox) {
+	for l, err := range o.a.tree.LocalsFrom(start, localOutbox) {
+		if err != nil {
+			return nil, fmt.Errorf("read the outbox: %w", err)
+		}
 		if len(items) == max {
 			break
 		}
 		var r outboxRecord
-		if err := json.Unmarshal(v, &r); err != nil {
+		if err := json.Unmarshal(l.Value, &r); err != nil {
 			return nil, fmt.Errorf("read the outbox: %w", err)
 		}
 		items = append(items, notify.Item{
-			Key: parseOutboxKey(k), Subscription: r.Subscription, Targets: r.Targets,
+			Key: parseOutboxKey(l.Key), Subscription: r.Subscription, Targets: r.Targets,
 			Content: r.Content, Originator: r.Originator, Time: r.Time,
 		})
 	}
@@ -60,8 +63,7 @@ func parseOutboxKey(k string) notify.Key {
 
 func (o outbox) Done(keys ...notify.Key) error {
 	for _, k := range keys {
-		key := outboxKey(k.Index, k.N)
-		if err := o.a.tree.DropLocal(key, key+"\x00"); err != nil {
+		if err := o.a.tree.SetLocal(outboxKey(k.Index, k.N), nil); err != nil {
 			return fmt.Errorf("take a delivered notification from the outbox: %w", err)
 		}
 	}

@@ -73,7 +73,7 @@ func (a *App) EntryOf(ri string) (uint64, error) {
 	if index, ok := onem2m.ParseInstanceRI(ri); ok {
 		return index, nil
 	}
-	v, err := a.tree.LocalValue(entryKey(ri))
+	v, err := a.tree.Local(entryKey(ri))
 	if err != nil {
 		return 0, err
 	}

@@ -54,11 +54,15 @@ func (b *building) useSeq(seqs map[string]sequence, node string, seq uint64) boo
 // loadSeqs reads the used numbers and sets that of this node's next batch. After a restart it leaves a gap: a batch
 // from before may still come out of CometBFT's write-ahead log.
 func (a *App) loadSeqs() error {
-	for k, v := range a.tree.Local(localSeq) {
-		if len(v) != 16 {
-			return fmt.Errorf("read the batch numbers: %q has %d bytes", k, len(v))
+	for l, err := range a.tree.Locals(localSeq) {
+		if err == nil && len(l.Value) != 16 {
+			err = fmt.Errorf("%q has %d bytes", l.Key, len(l.Value))
 		}
-		a.seqs[strings.TrimPrefix(k, localSeq)] = sequence{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}
+		if err != nil {
+			return fmt.Errorf("read the batch numbers: %w", err)
+		}
+		v := l.Value
+		a.seqs[strings.TrimPrefix(l.Key, localSeq)] = sequence{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}
 	}
 	a.seq.Store(a.seqs[a.Name].newest + seqWindow)
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/cometbft/cometbft/libs/protoio"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/cometbft/cometbft/types"
+	"github.com/cosmos/gogoproto/proto"
 )
 
 // Validator signs proposals and votes and never signs two different ones for the same height, round and step.
@@ -201,7 +202,7 @@ func (v *Validator) SignVote(chainID string, vote *cmtproto.Vote) error {
 			}
 			at := a.Timestamp
 			a.Timestamp = b.Timestamp
-			return at, a.Equal(&b)
+			return at, proto.Equal(&a, &b)
 		})
 	if err != nil {
 		return fmt.Errorf("vote at height %d: %w", vote.Height, err)
@@ -223,7 +224,7 @@ func (v *Validator) SignProposal(chainID string, p *cmtproto.Proposal) error {
 			}
 			at := a.Timestamp
 			a.Timestamp = b.Timestamp
-			return at, a.Equal(&b)
+			return at, proto.Equal(&a, &b)
 		})
 	if err != nil {
 		return fmt.Errorf("proposal at height %d: %w", p.Height, err)

@@ -40,6 +40,7 @@ type Node struct {
 	listener  net.Listener
 	server    *http.Server
 	disk      *disk
+	checking  sync.Mutex         // held by the check under way
 	stop      context.CancelFunc // ends everything that runs beside requests
 	running   sync.WaitGroup
 
@@ -48,35 +49,38 @@ type Node struct {
 }
 
 // Start starts the node in a data folder. When it returns without an error the node takes requests.
-func Start(ctx context.Context, dir string, logger *slog.Logger) (n *Node, err error) {
+func Start(ctx context.Context, dir string, logger *slog.Logger) (*Node, error) {
 	cfg, err := LoadConfig(dir)
 	if err != nil {
 		return nil, err
 	}
-	n = &Node{dir: dir, cfg: cfg, log: logger, failure: make(chan error, 1)}
-	defer func() {
-		if err != nil {
-			n.shutdown(context.Background())
-		}
-	}()
-	if n.unlock, err = lock(filepath.Join(dir, lockFile)); err != nil {
+	n := &Node{dir: dir, cfg: cfg, log: logger, failure: make(chan error, 1)}
+	if err := n.start(ctx); err != nil {
+		n.shutdown(context.WithoutCancel(ctx)) // the first error says more than what closing half a node gives
 		return nil, err
 	}
-	if n.listener, err = listen(cfg.HTTP); err != nil {
-		return nil, err
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context) (err error) {
+	if n.unlock, err = lock(filepath.Join(n.dir, lockFile)); err != nil {
+		return err
 	}
-	if n.disk, err = watchDisk(dir, cfg.MinFreeBytes); err != nil {
-		return nil, err
+	if n.listener, err = listen(n.cfg.HTTP); err != nil {
+		return err
+	}
+	if n.disk, err = watchDisk(n.dir, n.cfg.MinFreeBytes); err != nil {
+		return err
 	}
 	running, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	n.running.Go(func() { n.disk.watch(running) })
 	if err := n.openLedger(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	n.running.Go(func() { n.deliverer.Run(running) })
 	n.serve()
-	return n, nil
+	return nil
 }
 
 func (n *Node) openLedger(ctx context.Context) error {
@@ -106,7 +110,7 @@ func (n *Node) openLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.deliverer = notify.New(n.app.Outbox(), n.resolve, notify.Options{Logger: n.log})
+	n.deliverer = notify.New(notify.Options{Outbox: n.app.Outbox(), Resolve: n.resolve, Subscribed: n.subscribed, Log: n.log})
 	n.ingress = ingress.New(ingress.Options{
 		App:     n.app,
 		Submit:  func(tx []byte) error { return n.consensus.Submit(tx) },
@@ -235,6 +239,14 @@ func (n *Node) resolve(target string) []string {
 	view := n.app.View()
 	defer view.Close()
 	return n.app.Core().Targets(view, target)
+}
+
+// subscribed says whether a subscription still exists.
+func (n *Node) subscribed(ri string) bool {
+	view := n.app.View()
+	defer view.Close()
+	r, err := view.Resource(ri)
+	return err != nil || r != nil
 }
 
 // outside reaches other machines for ingress.

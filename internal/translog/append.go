@@ -58,13 +58,21 @@ func (l *Log) Append(s *Staged) error {
 		l.tail = append([][32]byte(nil), l.tail[done:]...)
 	}
 	l.recent.add(s.block)
-	g.full = g.end >= l.segmentBytes
+	g.full = l.isFull(g)
 	full := g.full
 	l.mu.Unlock()
 	if full {
 		l.roll()
 	}
 	return nil
+}
+
+// segmentFrames is the number of frames from which on a segment is sealed, however short it is: frames of few entries
+// cost several times what they cost in a sealed segment.
+const segmentFrames = 1 << 14
+
+func (l *Log) isFull(g *segment) bool {
+	return g.end >= l.segmentBytes || len(g.frames) >= segmentFrames
 }
 
 // activeSegment returns the last segment, open for writing; a new one, not yet in the list, when the last one is
@@ -165,7 +173,7 @@ func (l *Log) syncFile(name string) error {
 	return f.Close()
 }
 
-// Close stops the sealer, makes everything durable and closes the files.
+// Close stops the sealer, makes everything durable and closes the files. A damaged log is left as it is.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -180,7 +188,5 @@ func (l *Log) Close() error {
 	if !damaged {
 		err = l.sync(head)
 	}
-	err = errors.Join(err, l.closeActive(), l.hashes.close())
-	l.unzip.Close()
-	return err
+	return errors.Join(err, l.closeActive(), l.hashes.close())
 }

@@ -1,11 +1,9 @@
 package translog
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -101,7 +99,7 @@ func (c *checker) file(g *segment, p *place) (err error) {
 		if err := c.ctx.Err(); err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(refs[:1], func(r frameRef) bool { return r.offset == p.offset && r.first == c.edge.size }) {
+		if len(refs) == 0 || refs[0] != (frameRef{first: c.edge.size, offset: p.offset}) {
 			return p.corrupt("the index of frames does not name the frame here", nil)
 		}
 		refs = refs[1:]
@@ -167,10 +165,9 @@ func (c *checker) sum(p *place, s *sum) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(have[0][:], s.hash[:]) {
+	if have[0] != s.hash {
 		return &CorruptError{File: hashName(s.level), Offset: int64(s.n) * 32, Index: s.n << (tileBits * s.level), Height: c.height,
 			What: fmt.Sprintf("the hash is %x, the records up to %s byte %d give %x", have[0], p.segment, p.offset, s.hash)}
 	}
 	return nil
 }
-

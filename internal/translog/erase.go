@@ -44,10 +44,11 @@ func (l *Log) Erase(index uint64, residue []byte) error {
 	}
 	b := blocks[f.block(int(index-f.first))]
 	b.erase(int(index-b.First), residue)
-	if l.buf, err = l.enc.appendFrame(l.buf[:0], f.first, blocks); err != nil {
+	with, err := l.enc.appendFrame(nil, f.first, blocks)
+	if err != nil {
 		return err
 	}
-	if err := l.exchange(index, l.buf); err != nil {
+	if err := l.exchange(index, with); err != nil {
 		return fmt.Errorf("translog: erase index %d: %w", index, err)
 	}
 	return nil
@@ -131,7 +132,7 @@ func (l *Log) exchange(index uint64, with []byte) error {
 	l.recent.forget(index)
 	last := g == l.segments[len(l.segments)-1]
 	l.mu.Unlock()
-	l.cache.drop(func(k cacheKey) bool { return k.kind != cacheTile && k.generation == old.generation })
+	l.cache.drop(func(k cacheKey) bool { return k.kind != cacheTile && k.at >= old.first && k.at < old.next })
 	delete(l.unsynced, p.segment)
 	if last {
 		// The open file is the old one. It is opened again by the next Append.

@@ -37,6 +37,8 @@ const (
 	headerFixed = headerSum + 4
 	headerMax   = headerFixed + 8*binary.MaxVarintLen64
 	maxStrings  = 3 * maxEntries
+	// minCompressed is the size of a body below which compression was never seen to help.
+	minCompressed = 128
 )
 
 const (
@@ -134,10 +136,12 @@ func (c *encoder) appendFrame(dst []byte, first uint64, blocks []*Block) ([]byte
 		return dst, fmt.Errorf("translog: encode the block of height %d: %d entries in %d and %d bytes, the limits are %d, %d and %d",
 			blocks[0].Height, entries, len(c.raw), len(c.plain), maxEntries, maxRaw, maxPlain)
 	}
-	c.packed = c.zstd.EncodeAll(c.raw, c.packed[:0])
-	body := c.packed
-	if len(body) >= len(c.raw) {
-		body = c.raw
+	body := c.raw
+	if len(body) >= minCompressed {
+		c.packed = c.zstd.EncodeAll(c.raw, c.packed[:0])
+		if len(c.packed) < len(c.raw) {
+			body = c.packed
+		}
 	}
 	start := len(dst)
 	dst = append(dst, frameMagic...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/errors/oserror"
@@ -23,13 +24,17 @@ const (
 
 func hashName(level int) string { return fmt.Sprintf("hash-%d", level) }
 
+// isHashFile says whether a file is one that is made from the segments.
+func isHashFile(name string) bool { return strings.HasPrefix(name, "hash-") }
+
 // hashStore is the files of subtree hashes. Hashes beyond the log's size are left-overs and mean nothing.
 type hashStore struct {
 	fs  vfs.FS
 	dir string
 
-	mu    sync.Mutex // guards files; the files themselves may be read and written at once
-	files [maxLevel + 1]vfs.File
+	mu     sync.Mutex // guards files and closed; the files themselves may be read and written at once
+	files  [maxLevel + 1]vfs.File
+	closed bool
 
 	// Owned by the writer.
 	dirty    [maxLevel + 1]bool
@@ -43,6 +48,9 @@ func (h *hashStore) path(name string) string { return h.fs.PathJoin(h.dir, name)
 func (h *hashStore) file(level int, write bool) (vfs.File, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.closed {
+		return nil, ErrClosed
+	}
 	if h.files[level] != nil {
 		return h.files[level], nil
 	}
@@ -132,7 +140,7 @@ func (h *hashStore) mark(head Head) error {
 	return nil
 }
 
-// readMark returns the mark; ok is false when there is none or it is damaged.
+// readMark returns the mark; ok is false when there is none. A damaged one is a *CorruptError.
 func (h *hashStore) readMark() (head Head, ok bool, err error) {
 	f, err := h.fs.Open(h.path(markName))
 	if oserror.IsNotExist(err) {
@@ -151,7 +159,7 @@ func (h *hashStore) readMark() (head Head, ok bool, err error) {
 	}
 	if n != markSize || string(b[:len(markMagic)]) != markMagic ||
 		crc32.Checksum(b[:markSize-4], castagnoli) != binary.LittleEndian.Uint32(b[markSize-4:]) {
-		return head, false, nil
+		return head, false, &CorruptError{File: markName, Offset: -1, What: "it is not what was written"}
 	}
 	head.Size = binary.LittleEndian.Uint64(b[len(markMagic):])
 	copy(head.Root[:], b[len(markMagic)+8:])
@@ -170,6 +178,7 @@ func (h *hashStore) unmark() error {
 func (h *hashStore) close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.closed = true
 	var errs []error
 	for level, f := range h.files {
 		if f != nil {

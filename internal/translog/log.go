@@ -27,7 +27,7 @@ import (
 // Options of a log. The zero value is good.
 type Options struct {
 	FS           vfs.FS // default vfs.Default
-	SegmentBytes int64  // a segment of at least this size is sealed; default 64 MiB
+	SegmentBytes int64  // a segment of at least this size (or of 16384 blocks) is sealed; default 64 MiB
 	CacheBytes   int64  // memory for decoded frames, indexes and tiles; default 64 MiB
 }
 
@@ -81,8 +81,8 @@ type segment struct {
 	size        int64  // bytes of the file
 	generation  uint64 // changes whenever the file is replaced
 	sealed      bool
-	full        bool // takes no more blocks: to be sealed, if it is not
-	unsealable  bool // damaged: the sealer leaves it alone
+	full        bool       // takes no more blocks: to be sealed, if it is not
+	unsealable  bool       // damaged: the sealer leaves it alone
 	frames      []frameRef // nil when sealed: the footer has them
 }
 

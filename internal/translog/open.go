@@ -100,7 +100,7 @@ func (l *Log) loadSegments(firsts []uint64) error {
 		if g.next > g.first {
 			l.segments = append(l.segments, g)
 			next, height = g.next, g.height
-			g.full = g.full || i+1 < len(firsts) || g.end >= l.segmentBytes
+			g.full = g.full || i+1 < len(firsts) || l.isFull(g)
 			rest = firsts[i+1:]
 		}
 		if damage != nil {

@@ -183,8 +183,9 @@ func (l *Log) shorten(g *segment, to Head) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.generation++
-	g.generation, g.sealed, g.full, g.unsealable = l.generation, false, end >= l.segmentBytes, false
+	g.generation, g.sealed, g.unsealable = l.generation, false, false
 	g.frames, g.end, g.size, g.next, g.height = kept, end, end, to.Size, to.Height
+	g.full = l.isFull(g)
 	l.head.Size, l.head.Height = to.Size, to.Height
 	delete(l.unsynced, p.segment)
 	return err

@@ -74,21 +74,21 @@ func (l *Log) cut(size uint64) error {
 // restore computes edge, root and tail for head.Size and writes the hashes that are not known to be durable.
 func (l *Log) restore() error {
 	mark, ok, err := l.hashes.readMark()
-	if err != nil {
+	if err == nil && !ok {
+		return l.replay(Head{})
+	}
+	if err == nil {
+		l.hashes.marked = mark.Size
+		err = l.replay(mark)
+	}
+	bad := (*CorruptError)(nil)
+	if !errors.As(err, &bad) || !isHashFile(bad.File) {
 		return err
 	}
-	if ok {
-		l.hashes.marked = mark.Size
-		bad := l.replay(mark)
-		damage := (*CorruptError)(nil)
-		switch {
-		case bad == nil:
-			return nil
-		case errors.As(bad, &damage) && damage.File[:4] == "hash":
-			l.mended = append(l.mended, fmt.Errorf("hash files made again from the segments: %w", damage))
-		default:
-			return bad
-		}
+	l.mended = append(l.mended, fmt.Errorf("hash files made again from the segments: %w", bad))
+	// Until the next Sync, a crash must lead here again.
+	if err := l.hashes.unmark(); err != nil {
+		return err
 	}
 	return l.replay(Head{})
 }

@@ -26,7 +26,7 @@ type frame struct {
 	resource column
 	// The rest of the columns are indexes that were checked at decoding.
 	originator, target, auth, salt column
-	counters                       []uint32 // nil when every counter is the entry's place among its seed's; then place holds
+	counters                       []uint32
 	slots                          []uint32 // place of a kept salt or commitment in kept; nil when there is none
 	kept                           [][32]byte
 	payloads                       []byte

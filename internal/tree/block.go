@@ -15,8 +15,13 @@ type Block struct {
 	v      *version
 	height uint64
 	time   int64
-	ended  bool
+	order  uint64 // next order of creation
+	marks  uint64 // number of marks and rollbacks so far
+	*work         // nil once the block has ended
+}
 
+// work is what a block has changed. It is kept for the next block, to spare the allocations.
+type work struct {
 	nodes     overlay[string, nodeChange]
 	names     overlay[pair, nameChange]
 	subs      overlay[string, []string]
@@ -29,12 +34,52 @@ type Block struct {
 
 	containers     map[string]*staged
 	containersUndo []containerUndo
-	appended       []instancePlace // instances of this block, ascending by index
-	order          uint64          // next order of creation
-	marks          uint64          // number of marks and rollbacks so far
+	appended       []appended // instances of this block, ascending by index
 
 	local   map[string][]byte
 	encoded *encoded // the writes, as long as nothing has changed since
+	memory  encoded  // what encoded points to
+}
+
+func newWork() *work {
+	return &work{
+		nodes:      newOverlay[string, nodeChange](),
+		names:      newOverlay[pair, nameChange](),
+		subs:       newOverlay[string, []string](),
+		aux:        newOverlay[string, []byte](),
+		instances:  newOverlay[instanceName, nameOfInstance](),
+		byIndex:    newOverlay[instancePlace, nameAtIndex](),
+		kids:       make(map[string][]child),
+		containers: make(map[string]*staged),
+		local:      make(map[string][]byte),
+	}
+}
+
+// keepLimit bounds what is kept for the next block, so that one large block does not hold memory for good.
+const keepLimit = 1 << 14
+
+// clear makes w as good as new; it answers false when that is not worth it.
+func (w *work) clear() bool {
+	if len(w.nodes.undo)+len(w.names.undo)+len(w.containersUndo)+len(w.byIndex.undo)+len(w.aux.undo) > keepLimit {
+		return false
+	}
+	w.nodes.clear()
+	w.names.clear()
+	w.subs.clear()
+	w.aux.clear()
+	w.instances.clear()
+	w.byIndex.clear()
+	clear(w.kids)
+	w.kidsUndo = w.kidsUndo[:0]
+	clear(w.containers)
+	clear(w.containersUndo)
+	w.containersUndo = w.containersUndo[:0]
+	clear(w.appended)
+	w.appended = w.appended[:0]
+	clear(w.local)
+	w.encoded = nil
+	w.memory.reuse()
+	return true
 }
 
 // nodeChange is a resource before the block and now.
@@ -67,9 +112,9 @@ type nameAtIndex struct {
 	live, committed bool
 }
 
-type containerUndo struct {
-	at   *staged
-	prev staged
+type appended struct {
+	to    *staged
+	index uint64
 }
 
 var _ cse.State = (*Block)(nil)
@@ -78,26 +123,23 @@ var _ cse.State = (*Block)(nil)
 // once it is committed.
 func (t *Tree) Begin(height uint64, time int64) *Block {
 	v := t.acquire()
-	return &Block{
-		t: t, v: v, height: height, time: time, order: v.order,
-		nodes:      newOverlay[string, nodeChange](),
-		names:      newOverlay[pair, nameChange](),
-		subs:       newOverlay[string, []string](),
-		aux:        newOverlay[string, []byte](),
-		instances:  newOverlay[instanceName, nameOfInstance](),
-		byIndex:    newOverlay[instancePlace, nameAtIndex](),
-		kids:       make(map[string][]child),
-		containers: make(map[string]*staged),
-		local:      make(map[string][]byte),
+	w := t.spare.Swap(nil)
+	if w == nil {
+		w = newWork()
 	}
+	return &Block{t: t, v: v, height: height, time: time, order: v.order, work: w}
 }
 
 // Discard ends a block without a trace. After Commit it does nothing.
 func (b *Block) Discard() {
-	if !b.ended {
-		b.ended = true
-		b.v.releaseLogged()
+	if b.work == nil {
+		return
 	}
+	if b.work.clear() {
+		b.t.spare.Store(b.work)
+	}
+	b.work = nil
+	b.v.releaseLogged()
 }
 
 // Mark is a point in a block that Rollback can come back to.
@@ -132,11 +174,11 @@ func (b *Block) Rollback(m Mark) {
 	}
 	b.kidsUndo = b.kidsUndo[:m.kids]
 	for i := len(b.containersUndo) - 1; i >= m.containers; i-- {
-		u := &b.containersUndo[i]
-		*u.at = u.prev
+		b.undoContainer(&b.containersUndo[i])
 	}
 	clear(b.containersUndo[m.containers:])
 	b.containersUndo = b.containersUndo[:m.containers]
+	clear(b.appended[m.appended:])
 	b.appended = b.appended[:m.appended]
 	b.order = m.order
 }
@@ -242,7 +284,7 @@ func (b *Block) newContainer(r *cse.Resource) error {
 			return corrupt(appendKey(nil, spaceContainer, r.RI), "it belongs to no resource")
 		}
 		s = &staged{ri: r.RI}
-		b.containers[r.RI] = s
+		b.addStaged(s)
 	}
 	b.save(s)
 	s.container = container{Counters: cse.Counters{StateTag: r.StateTag, Modified: r.Modified}}

@@ -24,17 +24,8 @@ func (b *Block) stage(ri string) (*staged, error) {
 	s := &staged{container: *base, ri: ri, base: base, present: true}
 	// The committed bytes are shared with readers; the block appends to its own.
 	s.tail = append(make([]byte, 0, len(base.tail)+64), base.tail...)
-	b.containers[ri] = s
+	b.addStaged(s)
 	return s, nil
-}
-
-// save keeps a copy of s for Rollback, once for each mark.
-func (b *Block) save(s *staged) {
-	b.encoded = nil
-	if s.saved != b.marks {
-		b.containersUndo = append(b.containersUndo, containerUndo{s, *s})
-		s.saved = b.marks
-	}
 }
 
 // AppendInstance implements cse.State. Indexes are log positions: each is above every one before it.
@@ -52,11 +43,15 @@ func (b *Block) AppendInstance(ri string, ref cse.InstanceRef, name string) erro
 	if n := len(b.appended); s.Count > 0 && ref.Index <= s.Newest || n > 0 && ref.Index <= b.appended[n-1].index {
 		return fmt.Errorf("tree: append instance %d to container %q: a later one is there already", ref.Index, ri)
 	}
-	b.save(s)
 	if name != "" {
 		if err := b.nameInstance(s, ref.Index, name); err != nil {
 			return err
 		}
+	}
+	if s.simplePush() {
+		b.saveTail(s)
+	} else {
+		b.save(s)
 	}
 	full, filled, err := s.push(&posting{InstanceRef: ref, named: name != ""})
 	if err != nil {
@@ -66,7 +61,7 @@ func (b *Block) AppendInstance(ri string, ref cse.InstanceRef, name string) erro
 		s.chunks = append(s.chunks, full)
 	}
 	s.dirty = true
-	b.appended = append(b.appended, instancePlace{ri, s.generation, ref.Index})
+	b.appended = append(b.appended, appended{s, ref.Index})
 	return nil
 }
 
@@ -180,11 +175,11 @@ func (b *Block) instanceNamed(ri, name string) (index uint64, ok bool, err error
 // LookupInstance implements cse.Reader.
 func (b *Block) LookupInstance(index uint64) (string, cse.InstanceRef, bool, error) {
 	var ri string
-	i, ok := slices.BinarySearchFunc(b.appended, index, func(p instancePlace, index uint64) int {
+	i, ok := slices.BinarySearchFunc(b.appended, index, func(p appended, index uint64) int {
 		return cmp.Compare(p.index, index)
 	})
 	if ok {
-		ri = b.appended[i].ri
+		ri = b.appended[i].to.ri
 	} else {
 		var err error
 		ri, _, err = b.t.log.Instance(index)

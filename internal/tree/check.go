@@ -8,18 +8,29 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// Check reads the whole newest version and verifies that its records agree: every name, child, subscription, expiry,
+// Check is View.Check of the newest version.
+func (t *Tree) Check(ctx context.Context) error {
+	v := t.View()
+	defer v.Close()
+	return v.Check(ctx)
+}
+
+// Check reads the whole version and verifies that its records agree: every name, child, subscription, expiry,
 // counter and posting record belongs to an existing resource, which in turn has all of its own, and counters are what
 // the postings add up to. The error names the first record that is wrong (CorruptionError) or unreadable.
-func (t *Tree) Check(ctx context.Context) error {
-	v := t.acquire()
-	defer v.releaseLogged()
+func (r *View) Check(ctx context.Context) error {
+	v := r.v
 	c := &checker{v: v, ctx: ctx}
 	each := map[byte]func(key, value []byte) error{
 		spaceAux: func(_, _ []byte) error { return nil }, spaceChild: c.child, spaceInstName: c.instanceName,
 		spaceInstIndex: c.instanceIndex, spaceContainer: c.container, spaceName: c.name, spaceOrder: c.order,
 		spaceChunk: c.chunk, spaceResource: c.resource, spaceSub: c.subscription, spaceExpiry: c.expiry,
 		spaceLocal: func(_, _ []byte) error { return nil }, spaceMeta: c.meta,
+	}
+	if v.order > 0 {
+		if err := c.expect(keyOrder, string(binary.AppendUvarint(nil, v.order)), "there are resources"); err != nil {
+			return err
+		}
 	}
 	return v.scan(nil, []byte("z"), func(key, value []byte) (bool, error) {
 		if err := ctx.Err(); err != nil {

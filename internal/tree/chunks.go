@@ -221,16 +221,20 @@ func (c *chunks) ascend(k *container, yield func(*posting) bool) error {
 
 // descend calls yield with the live postings of k from the newest on.
 func (c *chunks) descend(k *container, yield func(*posting) bool) error {
-	if k.Count == 0 {
-		return nil
-	}
-	var room [chunkLimit]posting
-	if k.tailN > 0 {
+	if k.Count > 0 && k.tailN > 0 {
 		// The newest is at hand without decoding anything; most readers want just that.
 		last := k.last
 		if !yield(&last) {
 			return errStopped
 		}
+	}
+	return c.descendOn(k, yield)
+}
+
+// descendOn is descend without the last of the tail.
+func (c *chunks) descendOn(k *container, yield func(*posting) bool) error {
+	var room [chunkLimit]posting
+	if k.tailN > 0 {
 		ps, err := c.decodeTail(room[:], k)
 		if err != nil {
 			return err

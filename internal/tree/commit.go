@@ -20,6 +20,18 @@ type encoded struct {
 	bytes  int
 	sum    [32]byte
 	arena  []byte
+	buf    []byte // for hash
+}
+
+// reuse makes e empty and keeps its memory, unless that is a lot.
+func (e *encoded) reuse() {
+	if cap(e.arena) > 1<<20 || cap(e.writes) > keepLimit {
+		*e = encoded{}
+		return
+	}
+	clear(e.ranges)
+	clear(e.writes)
+	*e = encoded{ranges: e.ranges[:0], writes: e.writes[:0], arena: e.arena[:0], buf: e.buf[:0]}
 }
 
 type write struct {
@@ -74,7 +86,8 @@ func (b *Block) encode() *encoded {
 	if b.encoded != nil {
 		return b.encoded
 	}
-	e := &encoded{arena: make([]byte, 0, 512*len(b.containers)+512*len(b.nodes.m)+64)}
+	e := &b.memory
+	e.reuse()
 	if b.order != b.v.order {
 		e.set(keyOrder, e.number(b.order))
 	}
@@ -189,7 +202,7 @@ func (e *encoded) container(s *staged) {
 // hash computes the digest: for each write its kind, and key and value with their lengths before them.
 func (e *encoded) hash() {
 	h := sha256.New()
-	buf := make([]byte, 0, 8<<10)
+	buf := e.buf[:0]
 	for _, list := range [][]write{e.ranges, e.writes} {
 		for i := range list {
 			w := &list[i]
@@ -206,6 +219,7 @@ func (e *encoded) hash() {
 		}
 	}
 	h.Write(buf)
+	e.buf = buf[:0]
 	h.Sum(e.sum[:0])
 }
 
@@ -226,7 +240,7 @@ func (b *Block) Commit() error {
 	t := b.t
 	t.commit.Lock()
 	defer t.commit.Unlock()
-	if b.ended {
+	if b.work == nil {
 		return errors.New("tree: commit: the block has ended")
 	}
 	if t.current.Load() != b.v {

@@ -29,11 +29,24 @@ func (t *Tree) SetLocal(key string, value []byte) error {
 	})
 }
 
+// DropLocals removes the node-local records whose keys are from from on and below to. It becomes durable with the next
+// synced write.
+func (t *Tree) DropLocals(from, to string) error {
+	return t.failure.guard(fmt.Sprintf("removing local records from %q to %q", from, to), func() error {
+		return t.db.DeleteRange(appendKey(nil, spaceLocal, from), appendKey(nil, spaceLocal, to), pebble.NoSync)
+	})
+}
+
 // Locals lists the node-local records whose keys begin with prefix, in order of their keys, as they are when it begins.
 func (t *Tree) Locals(prefix string) iter.Seq2[LocalRecord, error] {
+	return t.LocalsFrom(prefix, prefix)
+}
+
+// LocalsFrom is Locals for the keys from from on.
+func (t *Tree) LocalsFrom(from, prefix string) iter.Seq2[LocalRecord, error] {
 	return func(yield func(LocalRecord, error) bool) {
-		lower := appendKey(nil, spaceLocal, prefix)
-		it, err := t.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: successor(lower)})
+		lower, upper := appendKey(nil, spaceLocal, from), successor(appendKey(nil, spaceLocal, prefix))
+		it, err := t.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 		if err != nil {
 			yield(LocalRecord{}, readError(lower, err))
 			return
@@ -66,11 +79,28 @@ func successor(prefix []byte) []byte {
 	return nil
 }
 
-// Dump calls yield with all replicated records of the newest version in order of their keys, until it answers false.
-// Trees with the same history give the same dump. The bytes are valid during the call only.
+// Dump is View.Dump of the newest version.
 func (t *Tree) Dump(yield func(key, value []byte) bool) error {
-	v := t.acquire()
-	defer v.releaseLogged()
+	v := t.View()
+	defer v.Close()
+	return v.Dump(yield)
+}
+
+// Local reads a node-local record as the view's block left it; nil when absent.
+func (r *View) Local(key string) (value []byte, err error) {
+	err = r.v.get(appendKey(nil, spaceLocal, key), func(record []byte) error {
+		if record != nil {
+			value = append([]byte{}, record...)
+		}
+		return nil
+	})
+	return value, err
+}
+
+// Dump calls yield with all replicated records in order of their keys, until it answers false. Trees with the same
+// history give the same dump. The bytes are valid during the call only.
+func (r *View) Dump(yield func(key, value []byte) bool) error {
+	v := r.v
 	for i := range len(replicated) {
 		space := replicated[i]
 		more := true

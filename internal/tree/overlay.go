@@ -20,6 +20,12 @@ func (o *overlay[K, V]) set(k K, v V) {
 	o.m[k] = v
 }
 
+func (o *overlay[K, V]) clear() {
+	clear(o.m)
+	clear(o.undo)
+	o.undo = o.undo[:0]
+}
+
 func (o *overlay[K, V]) rollback(to int) {
 	for i := len(o.undo) - 1; i >= to; i-- {
 		u := &o.undo[i]

@@ -14,7 +14,7 @@ import (
 // storeOptions are the settings of the shared Pebble instance: small memory, small files, zstd at the bottom.
 func storeOptions(o Options, f *failure) *pebble.Options {
 	p := &pebble.Options{
-		FS:                          o.FS,
+		FS:                          failFS{o.FS, f},
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                16 << 20,
 		MemTableStopWritesThreshold: 4,

@@ -45,6 +45,7 @@ type Tree struct {
 
 	current atomic.Pointer[version]
 	commit  sync.Mutex // held while a version is replaced
+	spare   atomic.Pointer[work]
 }
 
 // pair is a parent and a name below it.

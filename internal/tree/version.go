@@ -63,7 +63,10 @@ func (v *version) releaseLogged() {
 func (v *version) get(key []byte, decode func(record []byte) error) error {
 	b, closer, err := v.snap.Get(key)
 	if err == pebble.ErrNotFound {
-		return decode(nil)
+		if err := decode(nil); err != nil {
+			return corrupt(key, "%v", err)
+		}
+		return nil
 	} else if err != nil {
 		return readError(key, err)
 	}

@@ -43,7 +43,7 @@ func (b *binding) refuse(w http.ResponseWriter, x *exchange, err error) {
 	rsp := &onem2m.Response{Status: status, Content: append(onem2m.AppendQuote([]byte(`{"m2m:dbg":`), why), '}')}
 	httpStatus := status.HTTPStatus()
 	switch {
-	case err == error(b.tooLarge):
+	case e == b.tooLarge:
 		httpStatus = http.StatusRequestEntityTooLarge
 	case httpStatus == http.StatusMethodNotAllowed:
 		w.Header()["Allow"] = []string{"GET, POST, PUT, DELETE"}

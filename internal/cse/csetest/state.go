@@ -81,13 +81,6 @@ func (s *State) Log(first uint64, time int64, effects []cse.Effect) {
 	}
 }
 
-// Erase drops the payload of an instance from the log and keeps the rest.
-func (s *State) Erase(index uint64) {
-	content := s.contents[index]
-	content.Content = nil
-	s.contents[index] = content
-}
-
 // IDs lists all resource IDs in ascending order.
 func (s *State) IDs() []string { return slices.Sorted(maps.Keys(s.resources)) }
 

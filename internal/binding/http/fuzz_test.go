@@ -1,0 +1,67 @@
+package httpbinding
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// FuzzRequest sends arbitrary requests. Whatever net/http takes for a request gets a response status code and its
+// HTTP status, and what reaches the handler keeps the promises of onem2m.Request.
+func FuzzRequest(f *testing.F) {
+	for _, s := range []string{
+		"GET /tally/x?rcn=4&lbl=a+b&fu=1 HTTP/1.1\nHost: h\nX-M2M-RI: 1\nX-M2M-RVI: 4\nX-M2M-Origin: C\nAccept: application/cbor;q=0.5,*/*\n\n",
+		"POST /~/cse/x HTTP/1.1\nHost: h\nX-M2M-RI: 1\nContent-Type: application/json;ty=4\nContent-Length: 23\n\n{\"m2m:cin\":{\"con\":\"1\"}}",
+		"POST /_/sp/cse/x%2F HTTP/1.1\nHost: h\nX-M2M-RI: 1\nContent-Type: application/cbor;ty=4\nTransfer-Encoding: chunked\n\n3\n\xa1\x61\x61\n1\n\x01\n0\n\n",
+		"PUT //x HTTP/1.0\nX-M2M-RI: 1\nAuthorization: Bearer x\n\n",
+	} {
+		f.Add([]byte(strings.ReplaceAll(s, "\n", "\r\n")))
+	}
+	const maxBody = 300
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(string(raw))))
+		if err != nil {
+			return
+		}
+		r.RemoteAddr = "192.0.2.1:99"
+		h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
+			checkPrimitive(t, req, maxBody)
+			return &onem2m.Response{Status: onem2m.StatusOK, Content: req.Content}
+		}), Options{MaxBody: maxBody})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		code, err := strconv.Atoi(strings.Join(w.Header()[headerRSC], ""))
+		if err != nil {
+			t.Fatalf("X-M2M-RSC is %q", w.Header()[headerRSC])
+		}
+		if status := onem2m.StatusCode(code).HTTPStatus(); w.Code != status && w.Code != http.StatusRequestEntityTooLarge {
+			t.Errorf("HTTP status %d goes with %d", w.Code, code)
+		}
+	})
+}
+
+func checkPrimitive(t *testing.T, req *onem2m.Request, maxBody int) {
+	if len(req.Content) > maxBody {
+		t.Errorf("content has %d bytes", len(req.Content))
+	}
+	if req.Content != nil {
+		if _, err := onem2m.ScanValue(req.Content); err != nil {
+			t.Errorf("content %q: %v", req.Content, err)
+		}
+	}
+	if (req.Operation == onem2m.Create) != (req.Type != 0) || req.Operation < onem2m.Create || req.Operation > onem2m.Notify {
+		t.Errorf("operation %d with type %d", req.Operation, req.Type)
+	}
+	if req.RequestID == "" || req.SourceIP != "192.0.2.1" {
+		t.Errorf("request identifier %q, source address %q", req.RequestID, req.SourceIP)
+	}
+	if to := req.To; to == "" || strings.Contains(to[1:], "//") || strings.ContainsAny(to, " \x00\n") {
+		t.Errorf("address %q", to)
+	}
+}

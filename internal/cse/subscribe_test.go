@@ -1,0 +1,225 @@
+package cse_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/internal/cse/csetest"
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// sgn gives the contents of events, with where they go.
+func sgn(result cse.Result) []string {
+	list := []string{}
+	for _, e := range result.Events {
+		list = append(list, strings.Join(e.Targets, ",")+" "+string(e.Content))
+	}
+	return list
+}
+
+func wantEvents(t *testing.T, what string, result cse.Result, want ...string) {
+	t.Helper()
+	if !result.Response.Status.Success() {
+		t.Fatalf("%s: %d %s", what, result.Response.Status, result.Response.Content)
+	}
+	if want == nil {
+		want = []string{}
+	}
+	if diff := cmp.Diff(want, sgn(result)); diff != "" {
+		t.Errorf("%s: notifications (-want +got):\n%s", what, diff)
+	}
+	for _, e := range result.Events {
+		if e.Originator != "/tally" || e.Subscription == "" {
+			t.Errorf("%s: event %+v", what, e)
+		}
+	}
+}
+
+// watched makes a container with a subscription that has the attributes given.
+func watched(t testing.TB, attributes string) (n *csetest.Network, cnt string) {
+	n = csetest.NewNetwork(t)
+	n.Register("Ca", "ae1")
+	cnt = n.MustCreate("Ca", "Ca", onem2m.TypeContainer, `{"rn":"cnt1"}`)
+	n.MustCreate("Ca", cnt, onem2m.TypeSubscription, `{"rn":"sub1","nu":["http://h"],`+attributes+`}`)
+	return n, cnt
+}
+
+func create(n *csetest.Network, to string, typ onem2m.ResourceType, body string) cse.Result {
+	_, result := n.Create("Ca", to, typ, body)
+	return result
+}
+
+// TS-0001 clause 9.6.8 and TS-0004 clause 7.5.1.1: the notification event types and the representations they carry.
+func TestNotificationEvents(t *testing.T) {
+	const sur = `"sur":"/tally/tally/ae1/cnt1/sub1"}}`
+	n, cnt := watched(t, `"enc":{"net":[1,2,3,4]}`)
+	wantEvents(t, "child", create(n, cnt, onem2m.TypeContentInstance, `{"rn":"a","con":"7"}`),
+		`http://h {"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:cin":{"ty":4,"ri":"cin6","pi":"cnt4","rn":"a","ct":"20261123T070003,000000","lt":"20261123T070003,000000","st":1,"cs":1,"con":"7"}}},`+sur)
+	wantEvents(t, "update", n.Update("Ca", cnt, onem2m.TypeContainer, `{"mni":4}`),
+		`http://h {"m2m:sgn":{"nev":{"net":1,"rep":{"m2m:cnt":{"ty":3,"ri":"cnt4","pi":"Ca","rn":"cnt1","ct":"20261123T070001,000000","lt":"20261123T070004,000000","st":2,"cni":1,"cbs":1,"mni":4}}},`+sur)
+	wantEvents(t, "child deleted", n.Delete("Ca", cnt+"/a"),
+		`http://h {"m2m:sgn":{"nev":{"net":4,"rep":{"m2m:cin":{"ty":4,"ri":"cin6","pi":"cnt4","rn":"a","ct":"20261123T070003,000000","lt":"20261123T070003,000000","st":1,"cs":1,"con":"7"}}},`+sur)
+	wantEvents(t, "deleted", n.Delete("Ca", cnt),
+		`http://h {"m2m:sgn":{"nev":{"net":2,"rep":{"m2m:cnt":{"ty":3,"ri":"cnt4","pi":"Ca","rn":"cnt1","ct":"20261123T070001,000000","lt":"20261123T070005,000000","st":3,"cni":0,"cbs":0,"mni":4}}},`+sur,
+		`http://h {"m2m:sgn":{"sud":true,`+sur)
+}
+
+// TS-0001 clause 9.6.8: without eventNotificationCriteria an update notifies and nothing else does.
+func TestNotificationDefault(t *testing.T) {
+	n, cnt := watched(t, `"nct":3`)
+	wantEvents(t, "child", create(n, cnt, onem2m.TypeContentInstance, `{"con":"7"}`))
+	wantEvents(t, "update", n.Update("Ca", cnt, onem2m.TypeContainer, `{"mni":4}`),
+		`http://h {"m2m:sgn":{"nev":{"net":1,"rep":{"m2m:uri":"/tally/cnt4"}},"sur":"/tally/tally/ae1/cnt1/sub1"}}`)
+}
+
+// TS-0004 clause 6.3.4.2.31: modified attributes only; one that was removed is null.
+func TestNotificationModified(t *testing.T) {
+	n, cnt := watched(t, `"nct":2,"enc":{"net":[1],"atr":["mni"]}`)
+	wantEvents(t, "other attribute", n.Update("Ca", cnt, onem2m.TypeContainer, `{"mbs":4}`))
+	wantEvents(t, "attribute", n.Update("Ca", cnt, onem2m.TypeContainer, `{"mni":4,"mbs":null}`),
+		`http://h {"m2m:sgn":{"nev":{"net":1,"rep":{"m2m:cnt":{"lt":"20261123T070004,000000","st":2,"mni":4,"mbs":null}}},"sur":"/tally/tally/ae1/cnt1/sub1"}}`)
+}
+
+// TS-0001 clause 9.6.8, table 9.6.8-3: the conditions of eventNotificationCriteria.
+func TestNotificationConditions(t *testing.T) {
+	for _, test := range []struct {
+		enc  string
+		want bool // an instance with "12345" of Ca notifies
+	}{
+		{`{"net":[3],"chty":[4]}`, true},
+		{`{"net":[3],"chty":[3,23]}`, false},
+		{`{"net":[1,2,4]}`, false},
+		{`{"net":[3],"sza":5}`, true},
+		{`{"net":[3],"sza":6}`, false},
+		{`{"net":[3],"szb":6}`, true},
+		{`{"net":[3],"szb":5}`, false},
+		{`{"net":[3],"stb":1}`, false},
+		{`{"net":[3],"sts":2}`, true},
+		{`{"net":[3],"crb":"20261123T070002"}`, true},
+		{`{"net":[3],"crb":"20261123T070001"}`, false},
+		{`{"net":[3],"cra":"20261123T070000"}`, true},
+		{`{"net":[3],"ms":"20261123T070002"}`, true},
+		{`{"net":[3],"us":"20261123T070002"}`, false},
+		{`{"net":[3],"exb":"20300101T000000"}`, false},
+		{`{"net":[3],"exa":"20300101T000000"}`, false},
+		{`{"net":[3],"exa":"20300101T000000","crb":"20261123T070002","fo":2}`, true},
+		{`{"net":[3],"om":[{"ops":1,"or":"Ca"}]}`, true},
+		{`{"net":[3],"om":[{"ops":1,"or":"Cb"}]}`, false},
+		{`{"net":[3],"om":[{"ops":8}]}`, false},
+	} {
+		n, cnt := watched(t, `"enc":`+test.enc)
+		result := create(n, cnt, onem2m.TypeContentInstance, `{"con":"12345"}`)
+		if got := len(result.Events) == 1; got != test.want {
+			t.Errorf("%s: notifies %v, want %v", test.enc, got, test.want)
+		}
+	}
+}
+
+// TS-0001 clause 9.6.8, expirationCounter: the subscription ends with its last notification.
+func TestNotificationCounter(t *testing.T) {
+	n, cnt := watched(t, `"enc":{"net":[3]},"nct":3,"exc":2,"su":"http://s"`)
+	n.MustCreate("Ca", cnt, onem2m.TypeSubscription, `{"rn":"sub2","nu":["http://other"],"nct":3,"enc":{"net":[4]}}`)
+	if got := n.Retrieve("Ca", cnt+"/sub1"); !strings.Contains(string(got.Response.Content), `"exc":1`) {
+		t.Fatalf("after the creation of the other subscription: %s", got.Response.Content)
+	}
+	wantEvents(t, "last", create(n, cnt, onem2m.TypeContentInstance, `{"con":"1"}`),
+		`http://h {"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:uri":"/tally/cin7"}},"sur":"/tally/tally/ae1/cnt1/sub1"}}`,
+		`http://h,http://s {"m2m:sgn":{"sud":true,"sur":"/tally/tally/ae1/cnt1/sub1"}}`,
+		`http://other {"m2m:sgn":{"nev":{"net":4,"rep":{"m2m:uri":"/tally/sub5"}},"sur":"/tally/tally/ae1/cnt1/sub2"}}`)
+	wantStatus(t, "gone", n.Retrieve("Ca", cnt+"/sub1"), onem2m.StatusNotFound)
+	wantEvents(t, "no more", create(n, cnt, onem2m.TypeContentInstance, `{"con":"1"}`))
+}
+
+// Two subscriptions that count down on each other's end, on a resource that goes at the same time.
+func TestNotificationCountersMeet(t *testing.T) {
+	n, cnt := watched(t, `"enc":{"net":[4]},"nct":3,"exc":1`)
+	n.MustCreate("Ca", cnt, onem2m.TypeSubscription, `{"rn":"sub2","nu":["http://other"],"nct":3,"enc":{"net":[2,4]},"exc":1}`)
+	result := n.Delete("Ca", cnt+"/sub1")
+	wantStatus(t, "delete", result, onem2m.StatusDeleted)
+	for _, rn := range []string{"sub1", "sub2"} {
+		wantStatus(t, rn, n.Retrieve("Ca", cnt+"/"+rn), onem2m.StatusNotFound)
+	}
+	n, cnt = watched(t, `"enc":{"net":[2,4]},"nct":3,"exc":1`)
+	n.MustCreate("Ca", cnt, onem2m.TypeSubscription, `{"rn":"sub2","nu":["http://other"],"nct":3,"enc":{"net":[2,4]},"exc":2}`)
+	wantStatus(t, "delete container", n.Delete("Ca", cnt), onem2m.StatusDeleted)
+}
+
+// TS-0001 clause 9.6.8: a subscription that has expired does not notify.
+func TestNotificationExpired(t *testing.T) {
+	n, cnt := watched(t, `"enc":{"net":[3]},"nct":3,"et":"20261123T080000"`)
+	if got := create(n, cnt, onem2m.TypeContentInstance, `{"con":"1"}`); len(got.Events) != 1 {
+		t.Errorf("before: %v", sgn(got))
+	}
+	n.Time += 3600 * 1_000_000
+	if got := create(n, cnt, onem2m.TypeContentInstance, `{"con":"1"}`); len(got.Events) != 0 {
+		t.Errorf("after: %v", sgn(got))
+	}
+}
+
+// TS-0004 clauses 7.4.8.2.1 and 7.5.1.2.3: who has to agree before a subscription is made or changed.
+func TestVerificationRequest(t *testing.T) {
+	n, cnt := watched(t, `"nct":3`)
+	ask := func(op onem2m.Operation, to, body string) string {
+		req := n.Complete(onem2m.Request{Operation: op, From: "Ca", To: to, Content: csetest.Content(onem2m.TypeSubscription, body)})
+		if op == onem2m.Create {
+			req.Type = onem2m.TypeSubscription
+		}
+		return strings.Join(sgn(cse.Result{Events: n.VerificationRequest(n.State, req, n.Env())}), " ")
+	}
+	for _, test := range []struct{ name, got, want string }{
+		{"create", ask(onem2m.Create, cnt, `{"rn":"s","nu":["http://a","Ca","tally/ae1","/tally/Ca","http://a","Cb"]}`),
+			`http://a,Cb {"m2m:sgn":{"vrq":true,"sur":"/tally/tally/ae1/cnt1/s","cr":"Ca"}}`},
+		{"create without a name", ask(onem2m.Create, cnt, `{"nu":["http://a"]}`),
+			`http://a {"m2m:sgn":{"vrq":true,"sur":"/tally/tally/ae1/cnt1","cr":"Ca"}}`},
+		{"originator only", ask(onem2m.Create, cnt, `{"nu":["Ca"]}`), ""},
+		{"update", ask(onem2m.Update, cnt+"/sub1", `{"nu":["http://h","http://new"]}`),
+			`http://new {"m2m:sgn":{"vrq":true,"sur":"/tally/tally/ae1/cnt1/sub1","cr":"Ca"}}`},
+		{"update of something else", ask(onem2m.Update, cnt+"/sub1", `{"exc":4}`), ""},
+		{"no such target", ask(onem2m.Create, "nowhere", `{"nu":["http://a"]}`), ""},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s: got %s, want %s", test.name, test.got, test.want)
+		}
+	}
+}
+
+// TS-0004 clause 7.5.1.2.2: where a notification goes.
+func TestTargets(t *testing.T) {
+	n, _ := watched(t, `"nct":3`)
+	n.MayRegister = true
+	n.MustCreate("Cb", "tally", onem2m.TypeAE, `{"rn":"b","api":"Nb","rr":true,"srv":["4"],"poa":["http://b","mqtt://b"]}`)
+	for nu, want := range map[string]string{
+		"http://x/y": "http://x/y", "Cb": "http://b mqtt://b", "/tally/Cb": "http://b mqtt://b", "tally/b": "http://b mqtt://b",
+		"Ca": "", "Cnone": "", "tally": "", "/other/Cx": "",
+	} {
+		if got := strings.Join(n.Targets(n.State, nu), " "); got != want {
+			t.Errorf("%s: got %q, want %q", nu, got, want)
+		}
+	}
+}
+
+// TS-0001 clause 10.2.10 and TS-0004 clause 7.5.1.2: NOTIFY requests.
+func TestNotify(t *testing.T) {
+	n, cnt := watched(t, `"nct":3`)
+	n.MayRegister = true
+	n.MustCreate("Cb", "tally", onem2m.TypeAE, `{"rn":"b","api":"Nb","rr":true,"srv":["4"],"poa":["http://b"]}`)
+	notify := func(from, to, content string) cse.Result {
+		return n.Read(n.State, n.Complete(onem2m.Request{Operation: onem2m.Notify, From: from, To: to, Content: []byte(content)}), n.Env())
+	}
+	const good = `{"m2m:sgn":{"sur":"/x/s"}}`
+	got := notify("Cb", "tally/b", good)
+	wantStatus(t, "own AE", got, onem2m.StatusOK)
+	if diff := cmp.Diff([]cse.Event{{Targets: []string{"Cb"}, Content: []byte(good), Originator: "Cb"}}, got.Events); diff != "" {
+		t.Error(diff)
+	}
+	wantStatus(t, "no privilege", notify("Ca", "tally/b", good), onem2m.StatusOriginatorHasNoPrivilege)
+	wantStatus(t, "container", notify("Ca", cnt, good), onem2m.StatusOperationNotAllowed)
+	wantStatus(t, "CSE", notify("Coperator", "tally", good), onem2m.StatusOperationNotAllowed)
+	wantStatus(t, "no point of access", notify("Ca", "Ca", good), onem2m.StatusTargetNotReachable)
+	for _, bad := range []string{``, `{}`, `[]`, `{"m2m:cin":{}}`, `{"m2m:sgn":[]}`, `{"m2m:sgn":{}}`, `{"m2m:sgn":{"sur":1}`, `{"m2m:sgn":{"sur":"a"},"x":{}}`} {
+		wantStatus(t, bad, notify("Cb", "Cb", bad), onem2m.StatusBadRequest)
+	}
+}

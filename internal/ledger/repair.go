@@ -1,0 +1,284 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cometbft/cometbft/store"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tallystick/tallystick/internal/translog"
+	"github.com/tallystick/tallystick/internal/tree"
+)
+
+// FsckOptions say what to check.
+type FsckOptions struct {
+	Dir     string // a node's data folder; nobody else may use it meanwhile
+	Scratch string // folder for a rebuilt tree, removed afterwards
+	ChainID string
+	Genesis []byte // app_state of the genesis document
+	// Repair heals before the check what another copy allows: the tree from the log, the log's hashes from its
+	// segments, the end of the log from the blocks. What is replaced is kept aside, with ".damaged" in its name.
+	Repair   bool
+	Progress Progress
+}
+
+// Fsck checks the files of a node that does not run. Damage comes as a *Finding.
+func Fsck(ctx context.Context, o FsckOptions) (*Report, error) {
+	g, err := parseGenesis(o.Genesis)
+	if err != nil {
+		return nil, err
+	}
+	f := &fsck{o: o, genesis: g}
+	defer f.close()
+	if err := f.open(); err != nil {
+		return nil, err
+	}
+	if o.Repair {
+		if err := f.repair(ctx); err != nil {
+			return nil, err
+		}
+	}
+	rep, err := f.check(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rep.Repaired = f.repaired
+	return rep, nil
+}
+
+// fsck is a check of files at rest.
+type fsck struct {
+	o        FsckOptions
+	genesis  *Genesis
+	log      *translog.Log
+	tree     *tree.Tree
+	treeErr  error // why the tree could not be opened
+	chain    *pebble.DB
+	blocks   *store.BlockStore
+	meta     meta
+	repaired []string
+}
+
+func (f *fsck) path(name string) string { return filepath.Join(f.o.Dir, name) }
+
+func (f *fsck) open() error {
+	var err error
+	if f.log, err = translog.Open(f.path(LogDir), translog.Options{}); err != nil {
+		return &Finding{"log", err}
+	}
+	err = guard("open the block store", func() (err error) {
+		if f.chain, err = openChain(filepath.Join(f.path(ChainDir), "blocks"), discard); err != nil {
+			return err
+		}
+		f.blocks = store.NewBlockStore(newStore(f.chain, blockStoreID))
+		return nil
+	})
+	if err != nil {
+		return &Finding{"blocks", fmt.Errorf("%w; no other copy of them is on this disk: move the folder away and copy %s from another node, or start over with the log kept as evidence", err, ChainDir)}
+	}
+	f.openTree()
+	return nil
+}
+
+// openTree opens the tree, or notes why it cannot be.
+func (f *fsck) openTree() {
+	f.treeErr = guard("open the tree", func() error {
+		if _, err := os.Stat(f.path(TreeDir)); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the folder %s is missing", f.path(TreeDir))
+		}
+		t, err := tree.Open(f.path(TreeDir), logReader{&App{log: f.log}}, tree.Options{})
+		if err != nil {
+			return err
+		}
+		f.tree = t
+		v, err := t.Local(localMeta)
+		if err == nil {
+			f.meta, err = decodeMeta(v)
+		}
+		return err
+	})
+}
+
+func (f *fsck) close() {
+	if f.tree != nil {
+		f.tree.Close()
+	}
+	if f.chain != nil {
+		f.chain.Close()
+	}
+	if f.log != nil {
+		f.log.Close()
+	}
+}
+
+// check looks at everything. A log that is ahead of the tree is no damage: it was written first when the process was
+// killed, and the next start drops or repeats what the tree does not know.
+func (f *fsck) check(ctx context.Context) (*Report, error) {
+	if d := f.log.Damage(); d != nil && f.log.Head().Size < f.meta.LogSize {
+		return nil, &Finding{"log", d}
+	}
+	if f.treeErr != nil {
+		return nil, &Finding{"tree", f.treeErr}
+	}
+	if err := f.carry(); err != nil {
+		return nil, err
+	}
+	view := f.tree.View()
+	defer view.Close()
+	c := checked{f.log, view, f.meta, f.blocks, f.genesis, f.o.Genesis, f.o.ChainID, f.o.Scratch}
+	return c.run(ctx, f.o.Progress)
+}
+
+// carry brings log and tree to the same size as the next start would.
+func (f *fsck) carry() error {
+	a := &App{log: f.log, tree: f.tree, last: f.meta}
+	if err := a.recoverLog(); err != nil {
+		return &Finding{"log", err}
+	}
+	return nil
+}
+
+// repair heals what it can.
+func (f *fsck) repair(ctx context.Context) error {
+	if err := f.log.RebuildHashes(); err != nil {
+		return &Finding{"log", err}
+	}
+	good, err := f.intact(ctx)
+	if err != nil {
+		return err
+	}
+	if f.treeErr == nil && f.tree != nil && good >= f.meta.LogSize {
+		if _, err := f.check(ctx); err == nil {
+			return nil
+		} else if found := new(Finding); !errors.As(err, &found) || found.Part != "tree" {
+			return err
+		}
+	}
+	return f.rebuild(ctx, good)
+}
+
+// intact returns the size up to which the log is whole.
+func (f *fsck) intact(ctx context.Context) (uint64, error) {
+	if f.log.Damage() != nil {
+		return f.log.Head().Size, nil
+	}
+	err := f.log.Check(ctx, func(done, total uint64) { f.o.Progress("log", done, total) })
+	var d *translog.CorruptError
+	if errors.As(err, &d) {
+		return d.Index, f.keepAside(d.File)
+	}
+	return f.log.Head().Size, err
+}
+
+// keepAside copies a damaged file of the log before it is cut.
+func (f *fsck) keepAside(name string) error {
+	aside := fmt.Sprintf("%s.damaged-%d", f.path(LogDir), time.Now().Unix())
+	if err := os.MkdirAll(aside, 0o700); err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(f.path(LogDir), name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(aside, name), b, 0o600)
+}
+
+// rebuild makes a new tree from the log's first size entries. CometBFT executes the blocks after them at the next
+// start, which writes the rest of the log anew; so they must not have been pruned.
+func (f *fsck) rebuild(ctx context.Context, size uint64) error {
+	r := newReplayer(f.genesis, f.o.Genesis, f.log)
+	if err := os.RemoveAll(f.o.Scratch); err != nil {
+		return err
+	}
+	fresh := filepath.Join(f.o.Scratch, TreeDir)
+	if err := r.open(fresh, tree.Options{}); err != nil {
+		return err
+	}
+	err := r.run(ctx, size, func(m meta) error {
+		f.o.Progress("tree", m.LogSize, size)
+		return nil
+	})
+	last := r.app.last
+	if err == nil {
+		err = f.carryLocals(r.app.tree)
+	}
+	if e := r.app.tree.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return &Finding{"log", err}
+	}
+	if lost := f.blocks.Height() > int64(last.Height) && f.blocks.Base() > int64(last.Height)+1; lost && size < f.meta.LogSize {
+		return &Finding{"log", fmt.Errorf("entries from %d on are lost: the blocks that could restore them were pruned (the oldest is %d, %d is needed); copy %s and %s from another node",
+			size, f.blocks.Base(), last.Height+1, LogDir, TreeDir)}
+	}
+	return f.exchange(fresh, size, last)
+}
+
+// carryLocals takes over what the log does not give: which batch numbers were used. They are read from the old tree
+// if it can be read, and from the blocks.
+func (f *fsck) carryLocals(t *tree.Tree) error {
+	seqs := make(map[string]sequence)
+	if f.tree != nil {
+		a := &App{tree: f.tree, seqs: seqs}
+		if err := a.loadSeqs(); err != nil {
+			clear(seqs)
+		}
+	}
+	for h := f.blocks.Base(); h > 0 && h <= f.blocks.Height(); h++ {
+		blk := f.blocks.LoadBlock(h)
+		if blk == nil {
+			continue
+		}
+		for _, tx := range blk.Txs {
+			if b, err := DecodeBatch(tx, nil); err == nil {
+				s := seqs[b.Node]
+				s.use(b.Seq)
+				seqs[b.Node] = s
+			}
+		}
+	}
+	for name, s := range seqs {
+		if err := t.SetLocal(localSeq+name, s.encode()); err != nil {
+			return err
+		}
+	}
+	return t.Sync()
+}
+
+// exchange puts the rebuilt tree in place of the old one.
+func (f *fsck) exchange(fresh string, size uint64, last meta) error {
+	if f.tree != nil {
+		f.tree.Close()
+		f.tree = nil
+	}
+	aside := fmt.Sprintf("%s.damaged-%d", f.path(TreeDir), time.Now().Unix())
+	if err := os.Rename(f.path(TreeDir), aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(fresh, f.path(TreeDir)); err != nil {
+		return err
+	}
+	f.repaired = append(f.repaired, fmt.Sprintf("the tree, rebuilt from %d log entries; the old one is kept in %s", size, aside))
+	if size < f.meta.LogSize || f.log.Damage() != nil {
+		if err := f.log.Rewind(size); err != nil {
+			return &Finding{"log", err}
+		}
+		f.repaired = append(f.repaired, fmt.Sprintf("the log is cut to its %d intact entries; the blocks from height %d on give the rest at the next start", size, last.Height+1))
+	}
+	f.openTree()
+	if f.treeErr != nil {
+		return &Finding{"tree", f.treeErr}
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+// Package notify delivers notifications over HTTP (TS-0004 clause 7.5.1.2). It reads the node's outbox of committed
+// notifications at its own pace: nothing here can delay a commit, and what a crash interrupts is delivered after the
+// restart.
+//
+// The promise is at least once, in the order of the log for each target. A notification leaves the outbox when every
+// one of its targets took it or was given up. The request identifier of a notification is the same each time it is
+// sent, so a receiver can recognise one that it got before.
+//
+// A target that fails is tried again with exponential back-off and jitter until the notification is too old or its
+// subscription is gone. A target that refuses a notification (a 4xxx or 6xxx response status code, or an HTTP status
+// of class 4xx without one, but for timeouts and rate limits) will not take the same bytes later: that notification is
+// given up at once and the next one is tried, so that one bad notification cannot stop all that follow.
+package notify
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Key is the place of a notification in the outbox: the log index of the entry that called for it, and its number
+// among those that this entry called for.
+type Key struct {
+	Index uint64
+	N     uint32
+}
+
+// Compare orders keys as they were committed.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(cmp.Compare(k.Index, o.Index), cmp.Compare(k.N, o.N))
+}
+
+// before is the key just before k; of the zero key, itself.
+func (k Key) before() Key {
+	switch {
+	case k.N > 0:
+		return Key{k.Index, k.N - 1}
+	case k.Index > 0:
+		return Key{k.Index - 1, ^uint32(0)}
+	}
+	return k
+}
+
+// Item is one notification in the outbox.
+type Item struct {
+	Key          Key
+	Subscription string   // resource ID
+	Targets      []string // nu: URLs or resource IDs
+	Content      []byte   // {"m2m:sgn":{...}} as JSON text
+	Originator   string   // fr: the hosting CSE's ID
+	Time         int64    // block time, Unix microseconds
+}
+
+// Outbox is the durable queue of notifications. It is used by several goroutines at once.
+type Outbox interface {
+	// Next lists at most max items after a key, in ascending order; the zero key means from the start.
+	Next(after Key, max int) ([]Item, error)
+	// Done removes items. A key that is not there is no error.
+	Done(keys ...Key) error
+	// Wait returns nil when there is an item after a key, or an error, which is ctx's when ctx ended.
+	Wait(ctx context.Context, after Key) error
+}
+
+// Resolver gives the URLs of a notification target in the order in which they are to be tried: a URL itself, or the
+// pointOfAccess of the AE with that resource ID. None means that the target cannot be reached at the moment.
+type Resolver func(target string) []string
+
+// Options of a Deliverer. Outbox, Resolve and Log are required; zero values of the rest mean the defaults.
+type Options struct {
+	Outbox  Outbox
+	Resolve Resolver
+	Log     *slog.Logger
+	// Subscribed says whether a subscription still exists. Notifications of one that is gone are not tried again after
+	// a failure, but for the one that tells of its deletion. Nil means that all exist.
+	Subscribed func(subscription string) bool
+
+	Release     string        // X-M2M-RVI of requests, "4"
+	Timeout     time.Duration // of one request, 10 s
+	FirstDelay  time.Duration // before the first retry, 1 s; doubled each time
+	MaxDelay    time.Duration // between retries, 5 min
+	MaxAge      time.Duration // after which a notification is given up, 24 h
+	Concurrency int           // requests at once, 256; slow and failing targets get at most half of it
+	// Transport is how requests are sent; default is one of the package's own, without a proxy.
+	Transport http.RoundTripper
+}
+
+func (o *Options) defaults() {
+	o.Release = cmp.Or(o.Release, "4")
+	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
+	o.FirstDelay = cmp.Or(o.FirstDelay, time.Second)
+	o.MaxDelay = cmp.Or(o.MaxDelay, 5*time.Minute)
+	o.MaxAge = cmp.Or(o.MaxAge, 24*time.Hour)
+	o.Concurrency = max(2, cmp.Or(o.Concurrency, 256))
+	if o.Subscribed == nil {
+		o.Subscribed = func(string) bool { return true }
+	}
+	if o.Transport == nil {
+		o.Transport = &http.Transport{
+			TLSHandshakeTimeout:    5 * time.Second,
+			IdleConnTimeout:        90 * time.Second,
+			MaxIdleConns:           256,
+			MaxIdleConnsPerHost:    2,
+			MaxResponseHeaderBytes: 16 << 10,
+			// A gzipped answer could be larger than its bytes on the wire; no answer is needed but its status.
+			DisableCompression: true,
+		}
+	}
+}
+
+// Deliverer sends notifications. It is safe for concurrent use.
+type Deliverer struct {
+	o      Options
+	client *http.Client
+	stats  counters
+
+	scan     sync.Mutex // held while the outbox is looked through for one target
+	mu       sync.Mutex // guards what follows and every target
+	cursor   Key        // items up to here are known to their targets
+	targets  map[string]*target
+	ready    [2]fifo // targets that can be tried: healthy ones, and slow or failing ones
+	active   [2]int  // requests under way for each of the two
+	stopped  bool
+	delivery sync.WaitGroup
+}
+
+// New returns a Deliverer. Its Send, Forward and Verify work at once; the outbox is served by Run.
+func New(o Options) *Deliverer {
+	o.defaults()
+	return &Deliverer{o: o, client: newClient(o), targets: make(map[string]*target)}
+}
+
+// readBatch is how many items are read from the outbox at once. An item may hold as much as a request body.
+const readBatch = 128
+
+// Run serves the outbox until ctx ends; then it breaks off what is under way, which stays in the outbox, and returns.
+// It may be called once.
+func (d *Deliverer) Run(ctx context.Context) {
+	failures := 0
+	for ctx.Err() == nil {
+		if err := d.read(ctx); err != nil && ctx.Err() == nil {
+			failures++
+			d.o.Log.Error("the outbox of notifications cannot be read; delivery is held up", "err", err)
+			sleep(ctx, d.delay(failures))
+			continue
+		}
+		failures = 0
+	}
+	d.mu.Lock()
+	d.stopped = true
+	for _, t := range d.targets {
+		if t.timer != nil {
+			t.timer.Stop()
+		}
+	}
+	d.mu.Unlock()
+	d.delivery.Wait()
+	d.client.CloseIdleConnections()
+}
+
+// read hands the next items to their targets, or waits for some.
+func (d *Deliverer) read(ctx context.Context) error {
+	d.mu.Lock()
+	cursor := d.cursor
+	d.mu.Unlock()
+	items, err := d.o.Outbox.Next(cursor, readBatch)
+	if err != nil {
+		return err
+	}
+	if len(items) == 0 {
+		return d.o.Outbox.Wait(ctx, cursor)
+	}
+	var nobody []Key
+	d.mu.Lock()
+	for i := range items {
+		it := &items[i]
+		if len(it.Targets) == 0 {
+			nobody = append(nobody, it.Key)
+		}
+		d.cursor = it.Key
+		for _, name := range it.Targets {
+			d.add(ctx, name, it.Key)
+		}
+	}
+	d.mu.Unlock()
+	if len(nobody) > 0 {
+		return d.o.Outbox.Done(nobody...)
+	}
+	return nil
+}
+
+// delay is the pause after a number of failures in a row: exponential, with the upper half of it random so that
+// targets that failed together are not tried together.
+func (d *Deliverer) delay(failures int) time.Duration {
+	pause := d.o.MaxDelay
+	if failures < 32 {
+		if p := d.o.FirstDelay << (failures - 1); p>>(failures-1) == d.o.FirstDelay {
+			pause = min(pause, p)
+		}
+	}
+	return pause/2 + rand.N(pause/2+1)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,370 @@
+package notify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tallystick/tallystick/internal/notify"
+)
+
+// network is a Transport without a network, so that clocks can be faked: each host answers as its function says.
+type network struct {
+	mu    sync.Mutex
+	hosts map[string]func(attempt int) (status int, header http.Header, err error)
+	got   map[string][]string // bodies by host, one for each attempt
+	ids   map[string][]string
+	times map[string][]time.Time
+}
+
+func newNetwork() *network {
+	return &network{
+		hosts: make(map[string]func(int) (int, http.Header, error)),
+		got:   make(map[string][]string), ids: make(map[string][]string), times: make(map[string][]time.Time),
+	}
+}
+
+func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	host := r.URL.Host
+	n.got[host] = append(n.got[host], string(body))
+	n.ids[host] = append(n.ids[host], r.Header["X-M2M-RI"][0])
+	n.times[host] = append(n.times[host], time.Now())
+	attempt := len(n.got[host])
+	answer := n.hosts[host]
+	n.mu.Unlock()
+	status, header := http.StatusOK, http.Header(nil)
+	if answer != nil {
+		status, header, err = answer(attempt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: status, Header: header, Body: http.NoBody, Request: r}, nil
+}
+
+func (n *network) bodies(host string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]string(nil), n.got[host]...)
+}
+
+func item(index uint64, targets ...string) notify.Item {
+	return notify.Item{
+		Key: notify.Key{Index: index}, Subscription: "sub1", Targets: targets, Originator: "/tally",
+		Content: fmt.Appendf(nil, `{"m2m:sgn":{"sur":"%d"}}`, index), Time: time.Now().UnixMicro(),
+	}
+}
+
+func want(indexes ...int) []string {
+	var s []string
+	for _, i := range indexes {
+		s = append(s, fmt.Sprintf(`{"m2m:sgn":{"sur":"%d"}}`, i))
+	}
+	return s
+}
+
+func options(o notify.Outbox, n http.RoundTripper) notify.Options {
+	return notify.Options{
+		Outbox: o, Transport: n, Log: slog.New(slog.DiscardHandler),
+		Resolve: func(target string) []string {
+			if strings.Contains(target, "://") {
+				return []string{target}
+			}
+			return nil
+		},
+	}
+}
+
+// run starts a Deliverer; the function that it returns stops it and waits.
+func run(o notify.Options) (*notify.Deliverer, func()) {
+	d := notify.New(o)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { d.Run(ctx) })
+	return d, func() { cancel(); wg.Wait() }
+}
+
+// TS-0004 clause 7.5.1.2.2: every target of nu gets the notification; in the order of the log.
+func TestDeliversInOrderToEveryTarget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		d, stop := run(options(out, n))
+		defer stop()
+		for i := range 300 {
+			out.add(item(uint64(i+1), "http://a/", "http://b/", "http://a/"))
+		}
+		synctest.Wait()
+		var all []int
+		for i := range 300 {
+			all = append(all, i+1)
+		}
+		for _, host := range []string{"a", "b"} {
+			if diff := cmp.Diff(want(all...), n.bodies(host)); diff != "" {
+				t.Errorf("%s got (-want +got):\n%s", host, diff)
+			}
+		}
+		if out.len() != 0 || d.Stats().Delivered != 600 || d.Stats().Waiting != 0 {
+			t.Errorf("outbox has %d items, stats are %+v", out.len(), d.Stats())
+		}
+	})
+}
+
+// A target that is down must not delay another, and gets everything in order when it is back, more than memory keeps
+// included.
+func TestDeadTargetDelaysNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		up := time.Now().Add(time.Hour)
+		n.hosts["dead"] = func(int) (int, http.Header, error) {
+			if time.Now().Before(up) {
+				return 0, nil, errors.New("connection refused")
+			}
+			return 200, nil, nil
+		}
+		d, stop := run(options(out, n))
+		defer stop()
+		var all []int
+		for i := range 1000 {
+			all = append(all, i+1)
+			out.add(item(uint64(i+1), "http://dead/", "http://alive/"))
+			if i%10 == 0 {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		if diff := cmp.Diff(want(all...), n.bodies("alive")); diff != "" {
+			t.Fatalf("alive got (-want +got):\n%s", diff)
+		}
+		if out.len() != 1000 {
+			t.Fatalf("outbox has %d items, want all 1000: dead has got none", out.len())
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		got := n.bodies("dead")
+		failed := len(got) - 1000
+		if diff := cmp.Diff(want(all...), got[failed:]); diff != "" {
+			t.Errorf("dead got in the end (-want +got):\n%s", diff)
+		}
+		if len(n.bodies("alive")) != 1000 || out.len() != 0 {
+			t.Errorf("alive got %d, outbox has %d", len(n.bodies("alive")), out.len())
+		}
+		if s := d.Stats(); s.Failed != uint64(failed) || s.Delivered != 2000 || s.Dropped != 0 {
+			t.Errorf("stats are %+v, want %d failed", s, failed)
+		}
+	})
+}
+
+func TestBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		n.hosts["a"] = func(attempt int) (int, http.Header, error) {
+			if attempt == 15 {
+				return 200, nil, nil
+			}
+			return 500, nil, nil
+		}
+		_, stop := run(options(out, n))
+		defer stop()
+		out.add(item(1, "http://a/"))
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		times := n.times["a"]
+		if len(times) != 15 {
+			t.Fatalf("%d attempts, want 15", len(times))
+		}
+		for i := 1; i < len(times); i++ {
+			full := min(time.Second<<(i-1), 5*time.Minute)
+			if pause := times[i].Sub(times[i-1]); pause < full/2 || pause > full {
+				t.Errorf("pause %d is %v, want %v to %v", i, pause, full/2, full)
+			}
+		}
+		for _, id := range n.ids["a"] {
+			if id != "ntf-1-0-0" {
+				t.Errorf("request identifier %q, want the same each time", id)
+			}
+		}
+	})
+}
+
+func TestGivesUp(t *testing.T) {
+	refuse := func(rsc string, status int) func(int) (int, http.Header, error) {
+		return func(int) (int, http.Header, error) {
+			h := http.Header{}
+			if rsc != "" {
+				h.Set("X-M2M-RSC", rsc)
+			}
+			return status, h, nil
+		}
+	}
+	tests := []struct {
+		name    string
+		target  string
+		answer  func(int) (int, http.Header, error)
+		dropped bool // at once
+	}{
+		{"not found", "http://a/", refuse("", 404), true},
+		{"forbidden", "http://a/", refuse("4103", 403), true},
+		{"no scheme of ours", "mqtt://a/", nil, true},
+		{"rate limit", "http://a/", refuse("", 429), false},
+		{"request timeout", "http://a/", refuse("4008", 504), false},
+		{"behind it is unreachable", "http://a/", refuse("5103", 404), false},
+		{"server error", "http://a/", refuse("", 503), false},
+		{"redirect", "http://a/", refuse("", 302), false},
+		{"no point of access", "Cae", nil, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				out, n := newOutbox(), newNetwork()
+				n.hosts["a"] = tt.answer
+				d, stop := run(options(out, n))
+				defer stop()
+				out.add(item(1, tt.target))
+				synctest.Wait()
+				if got := out.len() == 0; got != tt.dropped {
+					t.Fatalf("given up at once: %v, want %v", got, tt.dropped)
+				}
+				// Whatever it is, it ends when the notification is too old.
+				time.Sleep(25 * time.Hour)
+				synctest.Wait()
+				if out.len() != 0 || d.Stats().Dropped != 1 || d.Stats().Waiting != 0 {
+					t.Errorf("after 25 h the outbox has %d items, stats are %+v", out.len(), d.Stats())
+				}
+			})
+		})
+	}
+}
+
+// The rest of a subscription's notifications go when it goes, but not the one that says so (TS-0004 clause 7.5.1.2.4).
+func TestSubscriptionGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		up := time.Now().Add(time.Hour)
+		n.hosts["a"] = func(int) (int, http.Header, error) {
+			if time.Now().Before(up) {
+				return 503, nil, nil
+			}
+			return 200, nil, nil
+		}
+		o := options(out, n)
+		o.Subscribed = func(string) bool { return false }
+		d, stop := run(o)
+		defer stop()
+		for i := range 200 {
+			out.add(item(uint64(i+1), "http://a/"))
+		}
+		last := item(201, "http://a/")
+		last.Content = []byte(`{"m2m:sgn":{"sud":true,"sur":"x"}}`)
+		out.add(last)
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		got := n.bodies("a")
+		if out.len() != 0 || d.Stats().Dropped != 200 || got[len(got)-1] != string(last.Content) {
+			t.Errorf("outbox has %d items, stats are %+v, the last was %s", out.len(), d.Stats(), got[len(got)-1])
+		}
+	})
+}
+
+// Slow targets may not take all places.
+func TestSlowTargetsDelayNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		o := options(out, n)
+		o.Concurrency = 8
+		_, stop := run(o)
+		defer stop()
+		for i := range 20 {
+			host := "slow" + strconv.Itoa(i)
+			n.hosts[host] = func(int) (int, http.Header, error) { time.Sleep(8 * time.Second); return 200, nil, nil }
+			for k := range 10 {
+				out.add(item(uint64(i*10+k+1), "http://"+host+"/"))
+			}
+		}
+		time.Sleep(time.Minute)
+		start := time.Now()
+		out.add(item(1000, "http://quick/"))
+		synctest.Wait()
+		if len(n.bodies("quick")) != 1 || time.Since(start) != 0 {
+			t.Errorf("the quick target had to wait")
+		}
+		time.Sleep(time.Hour)
+		if out.len() != 0 {
+			t.Errorf("outbox has %d items", out.len())
+		}
+	})
+}
+
+// At least once, across restarts in the middle of everything.
+func TestRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		n.hosts["a"] = func(attempt int) (int, http.Header, error) {
+			time.Sleep(30 * time.Millisecond)
+			if attempt%7 == 0 {
+				return 503, nil, nil
+			}
+			return 200, nil, nil
+		}
+		for i := range 100 {
+			out.add(item(uint64(i+1), "http://a/", "http://b/"))
+		}
+		for restarts := 0; out.len() > 0; restarts++ {
+			if restarts == 500 {
+				t.Fatalf("outbox still has %d items", out.len())
+			}
+			_, stop := run(options(out, n))
+			time.Sleep(100 * time.Millisecond)
+			stop()
+		}
+		for _, host := range []string{"a", "b"} {
+			seen, next := make(map[string]bool), 1
+			for _, body := range n.bodies(host) {
+				if !seen[body] && body != want(next)[0] {
+					t.Fatalf("%s: first delivery of %s before that of %d", host, body, next)
+				} else if !seen[body] {
+					next++
+				}
+				seen[body] = true
+			}
+			if next != 101 {
+				t.Errorf("%s got %d notifications, want 100", host, next-1)
+			}
+		}
+	})
+}
+
+func TestOutboxFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		out.setFailure(errors.New("disk gone"))
+		_, stop := run(options(out, n))
+		defer stop()
+		out.add(item(1, "http://a/"))
+		time.Sleep(time.Minute)
+		out.setFailure(nil)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if diff := cmp.Diff(want(1), n.bodies("a")); diff != "" || out.len() != 0 {
+			t.Errorf("outbox has %d items; got (-want +got):\n%s", out.len(), diff)
+		}
+	})
+}

@@ -1,0 +1,23 @@
+package notify
+
+import "sync/atomic"
+
+// Stats are counts since the start, but for Waiting.
+type Stats struct {
+	Delivered uint64 // notifications that a target took, one for each target
+	Failed    uint64 // attempts that will be made again
+	Dropped   uint64 // notifications given up for a target
+	Waiting   int    // targets that have something to get now
+}
+
+type counters struct{ delivered, failed, dropped atomic.Uint64 }
+
+// Stats gives the counts at this moment.
+func (d *Deliverer) Stats() Stats {
+	d.mu.Lock()
+	waiting := len(d.targets)
+	d.mu.Unlock()
+	return Stats{
+		Delivered: d.stats.delivered.Load(), Failed: d.stats.failed.Load(), Dropped: d.stats.dropped.Load(), Waiting: waiting,
+	}
+}
