@@ -52,8 +52,7 @@ func (c *Core) withChildren(r Reader, req *onem2m.Request, env Env, it *item, rc
 		w.branches(root.below)
 		rsp.Content = append(w.dst, '}', '}')
 	}
-	s.collect.finish(s.visit, rsp)
-	return nil
+	return s.collect.finish(s.visit, req, rsp)
 }
 
 // openRepresentation starts {"m2m:cnt":{ for the members to follow.

@@ -26,6 +26,9 @@ type Env struct {
 	// Agreed says that the request is repeated from the log, to rebuild the state. Whether it was allowed was decided
 	// when it was first executed, by facts that the log does not keep, such as the client's address.
 	Agreed bool
+
+	// share is the number of member requests among which a fan-out divides the bounds of one result; 0 for none.
+	share int
 }
 
 // Effect is one committed change: it becomes one log entry, at NextIndex plus its place in Result.Effects.

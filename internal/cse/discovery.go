@@ -18,12 +18,12 @@ type collector struct {
 	skip, limit int64
 	offset      int64 // of the first item that is taken, counted from 1
 	taken       int64
-	bytes       int
+	bytes       int // that the result may still grow by
 	partial     bool
 }
 
-func newCollector(fc *onem2m.FilterCriteria) (collector, error) {
-	k := collector{limit: maxResults, offset: 1}
+func newCollector(fc *onem2m.FilterCriteria, share int) (collector, error) {
+	k := collector{limit: maxResults, offset: 1, bytes: maxResultBytes / max(share, 1)}
 	if fc == nil {
 		return k, nil
 	}
@@ -49,21 +49,27 @@ func (k *collector) take(bytes int) (in, full bool) {
 		k.skip--
 		return false, false
 	}
-	if k.taken >= k.limit || k.taken > 0 && k.bytes+bytes > maxResultBytes {
+	if k.taken >= k.limit || k.taken > 0 && bytes > k.bytes {
 		k.partial = true
 		return false, true
 	}
 	k.taken++
-	k.bytes += bytes
+	k.bytes -= bytes
 	return true, false
 }
 
-// finish marks the response when the result is not all there is.
-func (k *collector) finish(v *visit, rsp *onem2m.Response) {
-	if k.partial || v.spent {
-		rsp.ContentStatus = 1
-		rsp.ContentOffset = k.offset + k.taken
+// finish marks the response when the result is not all there is. A search that finds nothing before it has to give
+// up is refused, as a further request would not get any further. A DELETE cannot be refused any more by then.
+func (k *collector) finish(v *visit, req *onem2m.Request, rsp *onem2m.Response) error {
+	if !k.partial && !v.spent {
+		return nil
 	}
+	if v.spent && k.taken == 0 && req.Operation == onem2m.Retrieve {
+		return refuse(onem2m.StatusNotAcceptable, "nothing matches among the first %d resources below %s: start further down or ask for less", maxVisited, req.To)
+	}
+	rsp.ContentStatus = 1
+	rsp.ContentOffset = k.offset + k.taken
+	return nil
 }
 
 // levels gives the number of levels below the target that a request covers, 0 for all.
@@ -139,14 +145,11 @@ type search struct {
 }
 
 func (c *Core) newSearch(r Reader, req *onem2m.Request, env Env, op access) (*search, error) {
-	if req.DesiredIDType > 2 {
-		return nil, refuse(onem2m.StatusBadRequest, "desiredIdentifierResultType (drt) %d is not 1 or 2", req.DesiredIDType)
-	}
 	f, err := newFilter(req.Filter)
 	if err != nil {
 		return nil, err
 	}
-	k, err := newCollector(req.Filter)
+	k, err := newCollector(req.Filter, env.share)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +157,9 @@ func (c *Core) newSearch(r Reader, req *onem2m.Request, env Env, op access) (*se
 	if err != nil {
 		return nil, err
 	}
-	return &search{visit: c.newVisit(r, env), filter: f, collect: k, maxLevel: maxLevel, access: op, req: req}, nil
+	s := &search{visit: c.newVisit(r, env), filter: f, collect: k, maxLevel: maxLevel, access: op, req: req}
+	s.visit.visible = s.sees
+	return s, nil
 }
 
 // finds says whether an item matches and the originator may see it.
@@ -221,9 +226,8 @@ func (c *Core) discover(r Reader, req *onem2m.Request, env Env, t *target, rcn o
 			return rsp, err
 		}
 	}
-	s.collect.finish(s.visit, &rsp)
 	rsp.Content = appendReferenceList(nil, refs, rcn, req.DesiredIDType)
-	return rsp, nil
+	return rsp, s.collect.finish(s.visit, req, &rsp)
 }
 
 func (c *Core) references(s *search, top *Resource) ([]reference, error) {

@@ -3,6 +3,7 @@ package cse_test
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 
@@ -124,7 +125,7 @@ func TestFilterRefusals(t *testing.T) {
 		{onem2m.FilterCriteria{Offset: ptr(int64(0))}, onem2m.StatusBadRequest},
 		{onem2m.FilterCriteria{Level: ptr(int64(0))}, onem2m.StatusBadRequest},
 		{onem2m.FilterCriteria{SizeAbove: ptr(int64(-3))}, onem2m.StatusBadRequest},
-		{onem2m.FilterCriteria{Labels: []string{strings.Repeat("x", 2000)}}, onem2m.StatusBadRequest},
+		{onem2m.FilterCriteria{Labels: []string{strings.Repeat("x", 300)}}, onem2m.StatusBadRequest},
 		{onem2m.FilterCriteria{Labels: make([]string, 100)}, onem2m.StatusBadRequest},
 		{onem2m.FilterCriteria{Attributes: []onem2m.AttributeFilter{{Name: `a"b`}}}, onem2m.StatusBadRequest},
 		{onem2m.FilterCriteria{LabelsQuery: "a:b"}, onem2m.StatusNotImplemented},
@@ -154,6 +155,21 @@ func TestDiscoveryPrivileges(t *testing.T) {
 	}
 	if got := found(t, discover(n, "Cc", "tally", onem2m.FilterCriteria{})); got != "" {
 		t.Errorf("RETRIEVE alone discovers %q", got)
+	}
+	// Conditions on a parent or child reveal nothing about one that may not be seen.
+	for _, fc := range []onem2m.FilterCriteria{
+		{ParentLabels: []string{"floor:0"}, Types: []onem2m.ResourceType{3}},
+		{ParentTypes: []onem2m.ResourceType{3}, Types: []onem2m.ResourceType{3}},
+		{ParentAttributes: []onem2m.AttributeFilter{{Name: "mni", Value: "10"}}},
+	} {
+		if got := found(t, discover(n, "Cb", "tally", fc)); got != "" {
+			t.Errorf("%+v finds %q", fc, got)
+		}
+	}
+	wantStatus(t, "acpi", n.Update("Ca", "Ca/hall", onem2m.TypeContainer, `{"acpi":["`+acp+`"]}`), onem2m.StatusUpdated)
+	wantStatus(t, "acpi", n.Update("Ca", "Ca/hall/door", onem2m.TypeContainer, `{"acpi":null}`), onem2m.StatusUpdated)
+	if got := found(t, discover(n, "Cb", "tally", onem2m.FilterCriteria{ChildLabels: []string{"steel"}})); got != "" {
+		t.Errorf("a hidden child's label finds %q", got)
 	}
 }
 
@@ -234,4 +250,43 @@ func BenchmarkDiscovery(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1001, "ns/resource")
+}
+
+// A search looks at a bounded number of resources, and says so when that was not enough.
+func TestSearchBound(t *testing.T) {
+	n, cnt := tree(t)
+	st := &endless{State: n.State, cnt: cnt}
+	req := n.Complete(onem2m.Request{Operation: onem2m.Retrieve, From: "Ca", To: cnt, Filter: &onem2m.FilterCriteria{Usage: 1, Labels: []string{"none"}}})
+	wantStatus(t, "nothing found", n.Read(st, req, n.Env()), onem2m.StatusNotAcceptable)
+	if st.read > 100_000 {
+		t.Errorf("read %d instances", st.read)
+	}
+	req.Filter.Labels, req.Filter.Offset = nil, ptr(int64(99_900))
+	got := n.Read(st, req, n.Env())
+	wantStatus(t, "the last that can be reached", got, onem2m.StatusOK)
+	if got.Response.ContentStatus != 1 {
+		t.Errorf("not marked as partial")
+	}
+}
+
+// endless is a state in which one container has no end of instances.
+type endless struct {
+	*csetest.State
+	cnt  string
+	read int
+}
+
+func (s *endless) Instances(ri string, newestFirst bool) iter.Seq2[cse.InstanceRef, error] {
+	if ri != s.cnt {
+		return s.State.Instances(ri, newestFirst)
+	}
+	return func(yield func(cse.InstanceRef, error) bool) {
+		for i := uint64(100); yield(cse.InstanceRef{Index: i, Size: 1}, nil); i++ {
+		}
+	}
+}
+
+func (s *endless) InstanceContent(uint64) (cse.InstanceContent, error) {
+	s.read++
+	return cse.InstanceContent{Content: []byte(`{"m2m:cin":{"con":"1"}}`), Originator: "Ca"}, nil
 }

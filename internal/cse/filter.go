@@ -10,7 +10,9 @@ import (
 // Bounds of a filter.
 const (
 	maxFilterConditions = 64
-	maxFilterText       = 1024 // bytes of one label, attribute value or content type
+	maxFilterText       = 256 // bytes of one label, attribute value or content type
+	// maxFiltered bounds the attribute values that a pattern other than "*" can match, in bytes.
+	maxFiltered = 4096
 )
 
 // condition is one condition of filterCriteria on one resource.
@@ -302,5 +304,7 @@ func matchesOne(patterns []string, value []byte) bool {
 	if !ok {
 		s = string(value)
 	}
-	return slices.ContainsFunc(patterns, func(p string) bool { return matchWildcard(p, s) })
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		return p == "*" || len(s) <= maxFiltered && matchWildcard(p, s)
+	})
 }

@@ -10,8 +10,9 @@ import (
 
 // Bounds of one request to a fanOutPoint, groups among the members included.
 const (
-	maxFanOut      = 1000 // member requests
-	maxFanOutDepth = 8    // groups within groups
+	maxFanOut      = 1000     // member requests
+	maxFanOutDepth = 8        // groups within groups
+	maxFanOutBytes = 16 << 20 // content of the member responses, the last one not counted
 )
 
 // fan is one request to a fanOutPoint under way (TS-0001 clause 10.7, TS-0004 clause 7.4.14.2).
@@ -21,7 +22,8 @@ type fan struct {
 	env     Env
 	execute func(req *onem2m.Request, env Env, t target) Result
 	groups  []string // the groups being fanned out, outermost first
-	left    int
+	left    int      // member requests that may still be made
+	bytes   int      // content of the member responses so far
 	effects []Effect
 	events  []Event
 }
@@ -76,6 +78,8 @@ func (f *fan) group(req *onem2m.Request, t target) (onem2m.Response, error) {
 		return rsp, refuse(onem2m.StatusNoMembers, "group %s has no members", group.RI)
 	}
 	f.groups = append(f.groups, group.RI)
+	share := f.env.share
+	f.env.share = min(max(share, 1)*len(ids), maxFanOut)
 	dst := []byte(`{"m2m:agr":{"m2m:rsp":[`)
 	for i, id := range ids {
 		member := *req
@@ -92,15 +96,18 @@ func (f *fan) group(req *onem2m.Request, t target) (onem2m.Response, error) {
 		}
 		dst = appendResponse(dst, &answer, member.To)
 	}
-	f.groups = f.groups[:len(f.groups)-1]
+	f.groups, f.env.share = f.groups[:len(f.groups)-1], share
 	rsp.Content = append(dst, "]}}"...)
 	return rsp, nil
 }
 
 // member does the request on one member, or on what rest leads to from it. The error is a failure of the state only.
 func (f *fan) member(req *onem2m.Request, id, rest string) (onem2m.Response, error) {
-	if f.left == 0 {
+	switch {
+	case f.left == 0:
 		return f.c.refusal(req, onem2m.Errorf(onem2m.StatusNotAcceptable, "the group has more than %d members", maxFanOut)), nil
+	case f.bytes > maxFanOutBytes:
+		return f.c.refusal(req, onem2m.Errorf(onem2m.StatusNotAcceptable, "the responses of the members have more than %d bytes", maxFanOutBytes)), nil
 	}
 	f.left--
 	t, err := f.resolve(req.To, id, rest)
@@ -119,6 +126,7 @@ func (f *fan) member(req *onem2m.Request, id, rest string) (onem2m.Response, err
 		env.NextIndex += uint64(len(f.effects))
 		result = f.execute(req, env, t)
 	}
+	f.bytes += len(result.Response.Content)
 	f.effects = append(f.effects, result.Effects...)
 	f.events = append(f.events, result.Events...)
 	return result.Response, result.Err

@@ -167,3 +167,33 @@ func TestFanOutNotify(t *testing.T) {
 		t.Errorf("events: %+v", result.Events)
 	}
 }
+
+// The bounds of one result hold for all members together.
+func TestFanOutResultBound(t *testing.T) {
+	n := csetest.NewNetwork(t)
+	n.Register("Ca", "ae1")
+	big := strings.Repeat("x", 900_000)
+	var ids []string
+	for i := range 25 {
+		rn := fmt.Sprintf("c%d", i)
+		cnt := n.MustCreate("Ca", "Ca", onem2m.TypeContainer, `{"rn":"`+rn+`"}`)
+		req := n.Complete(onem2m.Request{
+			Operation: onem2m.Create, From: "Ca", To: cnt, Type: onem2m.TypeContentInstance,
+			Content: csetest.Content(onem2m.TypeContentInstance, `{"con":"`+big+`"}`),
+		})
+		result := n.Core.Execute(n.State, req, n.Env())
+		wantStatus(t, rn, result, onem2m.StatusCreated)
+		n.State.Log(n.Next, n.Time, result.Effects)
+		n.Next++
+		ids = append(ids, `"Ca/`+rn+`"`)
+	}
+	n.MustCreate("Ca", "Ca", onem2m.TypeGroup, `{"rn":"grp","mnm":99,"mid":[`+strings.Join(ids, ",")+`]}`)
+	lines := aggregated(t, n.Retrieve("Ca", "Ca/grp/fopt/la"))
+	if lines[0] != "2000 Ca/c0/la" || lines[24] != "5207 Ca/c24/la" {
+		t.Errorf("members: %q", lines)
+	}
+	got := read(n, "Ca", "Ca/grp/fopt", rcn(4))
+	if size := len(got.Response.Content); size > 25*1_000_000 {
+		t.Errorf("nested results of %d bytes", size)
+	}
+}

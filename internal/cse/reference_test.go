@@ -354,7 +354,7 @@ func (m *reference) gone(n *refNode) {
 // watchers tells the subscriptions below subject of an event, and ends those that have told enough.
 func (m *reference) watchers(subject *refNode, event int, changed *refNode) {
 	for _, sub := range slices.Clone(subject.kids) {
-		if sub.ty != 23 || sub == changed || !slices.Contains(subject.kids, sub) || !slices.Contains(sub.body.net, event) {
+		if sub.ty != 23 || sub == changed || !slices.Contains(subject.kids, sub) || !slices.Contains(sub.body.net, event) || !m.can(subject, sub.owner, 2) {
 			continue
 		}
 		m.told = append(m.told, fmt.Sprintf("%s:%d", sub.ri, event))

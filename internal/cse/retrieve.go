@@ -124,11 +124,14 @@ func partial(req *onem2m.Request, t onem2m.ResourceType) (attributeSet, error) {
 // checkWriteFilter checks the filterCriteria of an UPDATE or DELETE before anything is written: as conditions on the
 // target, or, when the response is to carry children, as a filter on those.
 func (c *Core) checkWriteFilter(r Reader, req *onem2m.Request, env Env, t *target) error {
-	if req.Filter == nil && req.DesiredIDType == 0 {
+	if req.Filter == nil {
 		return nil
 	}
-	if u := checkFilterUsage(req); u != nil {
-		return u
+	if err := checkFilterUsage(req); err != nil {
+		return err
+	}
+	if req.Filter.Usage == onem2m.FilterUsageDiscovery {
+		return refuse(onem2m.StatusBadRequest, "filterUsage (fu) 1, discovery, goes with RETRIEVE only")
 	}
 	switch req.ResultContent {
 	case onem2m.ResultContentAttributesAndChildren, onem2m.ResultContentAttributesAndChildRefs,
@@ -149,11 +152,11 @@ func (c *Core) checkCondition(r Reader, req *onem2m.Request, env Env, it *item) 
 	if req.Filter == nil {
 		return nil
 	}
-	f, err := newFilter(req.Filter)
+	s, err := c.newSearch(r, req, env, accessRetrieve)
 	if err != nil {
 		return err
 	}
-	ok, err := f.matches(c.newVisit(r, env), it)
+	ok, err := s.filter.matches(s.visit, it)
 	if err != nil {
 		return err
 	}

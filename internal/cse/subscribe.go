@@ -61,6 +61,10 @@ func (c *Core) notifyWatchers(st State, events []Event, subject *Resource, event
 		}
 		w := c.compile(sub).watch
 		ok, err := w.wants(v, event, ch, subject)
+		if err == nil && ok {
+			// A subscription reveals what its creator could read. It falls silent when the creator may not any more.
+			ok, err = c.authorize(st, subject, sub.Owner, accessRetrieve, accessContext{time: env.Time})
+		}
 		if err != nil {
 			return nil, err
 		}

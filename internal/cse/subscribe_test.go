@@ -162,6 +162,7 @@ func TestNotificationExpired(t *testing.T) {
 // TS-0004 clauses 7.4.8.2.1 and 7.5.1.2.3: who has to agree before a subscription is made or changed.
 func TestVerificationRequest(t *testing.T) {
 	n, cnt := watched(t, `"nct":3`)
+	n.MustCreate("Ca", "Ca", onem2m.TypeGroup, `{"rn":"grp","mnm":9,"mid":["`+cnt+`"]}`)
 	ask := func(op onem2m.Operation, to, body string) string {
 		req := n.Complete(onem2m.Request{Operation: op, From: "Ca", To: to, Content: csetest.Content(onem2m.TypeSubscription, body)})
 		if op == onem2m.Create {
@@ -174,6 +175,8 @@ func TestVerificationRequest(t *testing.T) {
 			`http://a,Cb {"m2m:sgn":{"vrq":true,"sur":"/tally/tally/ae1/cnt1/s","cr":"Ca"}}`},
 		{"create without a name", ask(onem2m.Create, cnt, `{"nu":["http://a"]}`),
 			`http://a {"m2m:sgn":{"vrq":true,"sur":"/tally/tally/ae1/cnt1","cr":"Ca"}}`},
+		{"through a group", ask(onem2m.Create, "Ca/grp/fopt", `{"nu":["http://a"]}`),
+			`http://a {"m2m:sgn":{"vrq":true,"sur":"/tally/tally/ae1/grp/fopt","cr":"Ca"}}`},
 		{"originator only", ask(onem2m.Create, cnt, `{"nu":["Ca"]}`), ""},
 		{"update", ask(onem2m.Update, cnt+"/sub1", `{"nu":["http://h","http://new"]}`),
 			`http://new {"m2m:sgn":{"vrq":true,"sur":"/tally/tally/ae1/cnt1/sub1","cr":"Ca"}}`},
@@ -221,5 +224,23 @@ func TestNotify(t *testing.T) {
 	wantStatus(t, "no point of access", notify("Ca", "Ca", good), onem2m.StatusTargetNotReachable)
 	for _, bad := range []string{``, `{}`, `[]`, `{"m2m:cin":{}}`, `{"m2m:sgn":[]}`, `{"m2m:sgn":{}}`, `{"m2m:sgn":{"sur":1}`, `{"m2m:sgn":{"sur":"a"},"x":{}}`} {
 		wantStatus(t, bad, notify("Cb", "Cb", bad), onem2m.StatusBadRequest)
+	}
+}
+
+// A subscription whose creator has lost the RETRIEVE privilege, which creating it took (TS-0004 clause 7.4.8.2.1),
+// does not notify.
+func TestNotificationRevoked(t *testing.T) {
+	n := csetest.NewNetwork(t)
+	n.Register("Ca", "ae1")
+	n.Register("Cb", "ae2")
+	acp := n.MustCreate("Ca", "Ca", onem2m.TypeACP, `{"pv":{"acr":[{"acor":["Ca","Cb"],"acop":63}]},"pvs":{"acr":[{"acor":["Ca"],"acop":63}]}}`)
+	cnt := n.MustCreate("Ca", "Ca", onem2m.TypeContainer, `{"rn":"cnt1","acpi":["`+acp+`"]}`)
+	n.MustCreate("Cb", cnt, onem2m.TypeSubscription, `{"rn":"sub1","nu":["http://h"],"nct":3,"enc":{"net":[3]}}`)
+	if got := create(n, cnt, onem2m.TypeContentInstance, `{"con":"1"}`); len(got.Events) != 1 {
+		t.Errorf("before: %v", sgn(got))
+	}
+	wantStatus(t, "revoke", n.Update("Ca", acp, onem2m.TypeACP, `{"pv":{"acr":[{"acor":["Ca"],"acop":63}]}}`), onem2m.StatusUpdated)
+	if got := create(n, cnt, onem2m.TypeContentInstance, `{"con":"2"}`); len(got.Events) != 0 {
+		t.Errorf("after: %v", sgn(got))
 	}
 }

@@ -14,7 +14,7 @@ import (
 // SUBSCRIPTION_VERIFICATION_INITIATION_FAILED.
 func (c *Core) VerificationRequest(r Reader, req *onem2m.Request, env Env) []Event {
 	t, err := c.resolve(r, req.To, env.Time)
-	if err != nil || t.virtual != 0 || t.isInstance {
+	if err != nil {
 		return nil
 	}
 	tag, members, err := onem2m.ParseContent(req.Content)
@@ -36,19 +36,23 @@ func (c *Core) VerificationRequest(r Reader, req *onem2m.Request, env Env) []Eve
 		return nil
 	}
 	event := Event{Originator: c.cfg.CSEID}
-	known := []string(nil)
+	var known []string
 	switch {
-	case req.Operation == onem2m.Create && req.Type == onem2m.TypeSubscription:
-		// Without a name of its own, the subscription is not known by one before it is ordered; then sur names the
-		// resource that is subscribed to.
-		if name != "" {
-			path += "/" + name
+	case t.virtual == onem2m.TypeFanOutPoint:
+		// One verification stands for the subscriptions of all members.
+		path += "/fopt"
+		if t.rest != "" {
+			path += "/" + t.rest
 		}
 	case req.Operation == onem2m.Update && t.resource.Type == onem2m.TypeSubscription:
 		known = c.compile(t.resource).watch.targets
 		event.Subscription = t.resource.RI
-	default:
+	case req.Operation != onem2m.Create:
 		return nil
+	case name != "":
+		// Without a name of its own, the subscription is not known by one before it is ordered; then sur names the
+		// resource that is subscribed to.
+		path += "/" + name
 	}
 	originator := c.localID(req.From)
 	for _, target := range targets {

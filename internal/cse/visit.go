@@ -19,19 +19,22 @@ type visit struct {
 	now   int64
 	left  int // resources that may still be looked at
 	spent bool
+	// visible says whether the originator may know of an item. Conditions on parents and children pass over what it
+	// may not, so that a filter cannot be used to guess what is there. Nil when no originator asks.
+	visible func(*item) (bool, error)
 }
 
 func (c *Core) newVisit(r Reader, env Env) *visit {
-	return &visit{c: c, r: r, now: env.Time, left: maxVisited}
+	return &visit{c: c, r: r, now: env.Time, left: max(maxVisited/max(env.share, 1), 1)}
 }
 
-// take counts one resource; false when the bound is reached.
-func (v *visit) take() bool {
-	if v.left == 0 {
+// take counts one resource of size bytes, a large one as several; false when the bound is reached.
+func (v *visit) take(size uint64) bool {
+	if v.left <= 0 {
 		v.spent = true
 		return false
 	}
-	v.left--
+	v.left -= 1 + int(size/1024)
 	return true
 }
 
@@ -53,7 +56,7 @@ func (v *visit) walk(top *Resource, path string, level, maxLevel int, wantInstan
 		if err != nil {
 			return stepStop, err
 		}
-		if !v.take() {
+		if !v.take(0) {
 			return stepStop, nil
 		}
 		res, err := v.r.Resource(ref.RI)
@@ -97,7 +100,7 @@ func (v *visit) instances(container *Resource, show func(*item) (step, error)) (
 		if err != nil {
 			return stepStop, err
 		}
-		if !v.take() {
+		if !v.take(ref.Size) {
 			return stepStop, nil
 		}
 		if v.c.instanceExpired(container, ref, v.now) {
@@ -114,7 +117,7 @@ func (v *visit) instances(container *Resource, show func(*item) (step, error)) (
 	return stepInto, nil
 }
 
-// parent gives the parent of an item, nil for the CSEBase.
+// parent gives the parent of an item, nil when there is none to be seen.
 func (v *visit) parent(it *item) (*item, error) {
 	res := it.policy()
 	if it.instance == nil {
@@ -127,10 +130,24 @@ func (v *visit) parent(it *item) (*item, error) {
 		}
 	}
 	parent, err := newItem(v.r, res)
-	return &parent, err
+	if err != nil {
+		return nil, err
+	}
+	ok, err := v.sees(&parent)
+	if !ok || err != nil {
+		return nil, err
+	}
+	return &parent, nil
 }
 
-// hasChildOfType says whether an item has a live child of one of the types.
+func (v *visit) sees(it *item) (bool, error) {
+	if v.visible == nil {
+		return true, nil
+	}
+	return v.visible(it)
+}
+
+// hasChildOfType says whether an item has a child to be seen of one of the types.
 func (v *visit) hasChildOfType(it *item, types []onem2m.ResourceType) (bool, error) {
 	found := false
 	err := v.children(it, slices.Contains(types, onem2m.TypeContentInstance), func(child *item) bool {
@@ -140,7 +157,7 @@ func (v *visit) hasChildOfType(it *item, types []onem2m.ResourceType) (bool, err
 	return found, err
 }
 
-// anyChild says whether a condition holds for a live child of an item.
+// anyChild says whether a condition holds for a child to be seen of an item.
 func (v *visit) anyChild(it *item, holds func(*item) bool) (bool, error) {
 	found := false
 	err := v.children(it, true, func(child *item) bool {
@@ -150,13 +167,17 @@ func (v *visit) anyChild(it *item, holds func(*item) bool) (bool, error) {
 	return found, err
 }
 
-// children shows the direct children of an item until show says that it has seen enough.
+// children shows the direct children of an item that may be seen until show says that it has seen enough.
 func (v *visit) children(it *item, wantInstances bool, show func(*item) (enough bool)) error {
 	if it.instance != nil {
 		return nil
 	}
 	_, err := v.walk(it.resource, "", 1, 1, wantInstances, func(child *item, _ string, _ int) (step, error) {
-		if show(child) {
+		ok, err := v.sees(child)
+		switch {
+		case err != nil:
+			return stepStop, err
+		case ok && show(child):
 			return stepStop, nil
 		}
 		return stepOver, nil

@@ -16,7 +16,7 @@ func TestAllReadings(t *testing.T) {
 			}
 		}
 	}
-	if total != 38466 || repeated != 12 {
-		t.Fatalf("%d readings with %d repeated timestamps, want 38466 with 12", total, repeated)
+	if total != 38469 || repeated != 12 {
+		t.Fatalf("%d readings with %d repeated timestamps, want 38469 with 12", total, repeated)
 	}
 }

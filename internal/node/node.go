@@ -217,9 +217,8 @@ func (n *Node) shutdown(ctx context.Context) error {
 		n.running.Wait()
 	}
 	if n.consensus != nil {
-		errs = append(errs, n.consensus.Stop())
-	}
-	if n.validator != nil {
+		errs = append(errs, n.consensus.Stop()) // closes the validator too
+	} else if n.validator != nil {
 		errs = append(errs, n.validator.Close())
 	}
 	if n.app != nil {

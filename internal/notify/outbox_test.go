@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/notify"
 )
@@ -14,6 +15,7 @@ type memoryOutbox struct {
 	items []notify.Item
 	grown chan struct{}
 	fail  error // returned by Next and Done while set
+	delay time.Duration
 }
 
 func newOutbox() *memoryOutbox { return &memoryOutbox{grown: make(chan struct{})} }
@@ -50,6 +52,7 @@ func (o *memoryOutbox) after(k notify.Key) []notify.Item {
 }
 
 func (o *memoryOutbox) Next(after notify.Key, max int) ([]notify.Item, error) {
+	defer time.Sleep(o.delay) // what is returned is already out of date
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.fail != nil {

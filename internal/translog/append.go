@@ -101,7 +101,9 @@ func (l *Log) activeSegment(size uint64) (*segment, error) {
 		if err := l.fs.Remove(l.path(name)); err != nil && !oserror.IsNotExist(err) {
 			return nil, fmt.Errorf("translog: remove the left-over %s: %w", name, err)
 		}
+		l.replace.Lock()
 		l.newNames = true
+		l.replace.Unlock()
 	}
 	f, err := l.fs.OpenReadWrite(l.path(name), category)
 	if err != nil {
@@ -145,6 +147,17 @@ func (l *Log) Sync() error {
 }
 
 func (l *Log) sync(head Head) error {
+	if err := l.syncSegments(); err != nil {
+		return err
+	}
+	return l.hashes.sync(head)
+}
+
+// syncSegments syncs files by name. It holds replace, because between the renaming of a file and the syncing of the
+// folder a crash would bring back the file of before, which is not the one that was synced.
+func (l *Log) syncSegments() error {
+	l.replace.Lock()
+	defer l.replace.Unlock()
 	for name := range l.unsynced {
 		if err := l.syncFile(name); err != nil {
 			return err
@@ -157,10 +170,9 @@ func (l *Log) sync(head Head) error {
 		}
 		l.newNames = false
 	}
-	return l.hashes.sync(head)
+	return nil
 }
 
-// syncFile syncs a segment by name: the sealer may have replaced the file, by one that is durable already.
 func (l *Log) syncFile(name string) error {
 	f, err := l.fs.OpenReadWrite(l.path(name), category)
 	if err != nil {

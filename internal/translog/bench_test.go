@@ -97,8 +97,8 @@ func TestBytesPerReading(t *testing.T) {
 	}
 }
 
-func benchLog(b *testing.B, entries, block int) *Log {
-	l, err := Open(b.TempDir()+"/log", Options{})
+func benchLog(b *testing.B, entries, block int, o Options) *Log {
+	l, err := Open(b.TempDir()+"/log", o)
 	must(b, err)
 	b.Cleanup(func() { _ = l.Close() })
 	in := readings(block)
@@ -115,7 +115,7 @@ func benchLog(b *testing.B, entries, block int) *Log {
 func BenchmarkStage(b *testing.B) {
 	for _, n := range []int{1, 32, 1024} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			l := benchLog(b, 1, 1)
+			l := benchLog(b, 1, 1, Options{})
 			blk := readingBlock(5, 1, readings(n))
 			b.ReportAllocs()
 			for i := 0; i < b.N; i += n {
@@ -129,7 +129,7 @@ func BenchmarkStage(b *testing.B) {
 func BenchmarkStageAppend(b *testing.B) {
 	for _, n := range []int{1, 32, 1024} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			l := benchLog(b, 0, 1)
+			l := benchLog(b, 0, 1, Options{})
 			in := readings(n)
 			blocks := make([]*Block, b.N/n+1)
 			for i := range blocks {
@@ -146,38 +146,50 @@ func BenchmarkStageAppend(b *testing.B) {
 	}
 }
 
+// million makes logs of a million entries: one that is all in the last segment, and one that is sealed and of which
+// little fits into the cache.
+func million(b *testing.B, f func(b *testing.B, l *Log, size uint64)) {
+	for name, o := range map[string]Options{"unsealed": {}, "sealed": {SegmentBytes: 1 << 20, CacheBytes: 8 << 20}} {
+		b.Run(name, func(b *testing.B) {
+			l := benchLog(b, 1_000_000, 256, o)
+			waitSealed(b, l)
+			f(b, l, l.Head().Size)
+		})
+	}
+}
+
 func BenchmarkRecord(b *testing.B) {
-	l := benchLog(b, 1_000_000, 1024)
-	size := l.Head().Size
-	b.Run("newest", func(b *testing.B) {
-		for i := range b.N {
-			_, err := l.Record(size - 1 - uint64(i%6))
-			must(b, err)
-		}
-	})
-	b.Run("cold", func(b *testing.B) {
-		rng := rand.New(rand.NewPCG(3, 4))
-		for range b.N {
-			_, err := l.Record(rng.Uint64N(size))
-			must(b, err)
-		}
+	million(b, func(b *testing.B, l *Log, size uint64) {
+		b.Run("newest", func(b *testing.B) {
+			for i := range b.N {
+				_, err := l.Record(size - 1 - uint64(i%6))
+				must(b, err)
+			}
+		})
+		b.Run("random", func(b *testing.B) {
+			rng := rand.New(rand.NewPCG(3, 4))
+			for range b.N {
+				_, err := l.Record(rng.Uint64N(size))
+				must(b, err)
+			}
+		})
 	})
 }
 
 func BenchmarkInclusion(b *testing.B) {
-	l := benchLog(b, 1_000_000, 1024)
-	size := l.Head().Size
-	b.Run("newest", func(b *testing.B) {
-		for i := range b.N {
-			_, err := l.Inclusion(size-1-uint64(i%6), size)
-			must(b, err)
-		}
-	})
-	b.Run("random", func(b *testing.B) {
-		rng := rand.New(rand.NewPCG(3, 4))
-		for range b.N {
-			_, err := l.Inclusion(rng.Uint64N(size), size)
-			must(b, err)
-		}
+	million(b, func(b *testing.B, l *Log, size uint64) {
+		b.Run("newest", func(b *testing.B) {
+			for i := range b.N {
+				_, err := l.Inclusion(size-1-uint64(i%6), size)
+				must(b, err)
+			}
+		})
+		b.Run("random", func(b *testing.B) {
+			rng := rand.New(rand.NewPCG(3, 4))
+			for range b.N {
+				_, err := l.Inclusion(rng.Uint64N(size), size)
+				must(b, err)
+			}
+		})
 	})
 }

@@ -58,7 +58,7 @@ func (c *checker) segment() error {
 		}
 		snapshot := *g
 		l.mu.RUnlock()
-		p := &place{segment: segmentName(snapshot.first), start: snapshot.first, generation: snapshot.generation, first: c.edge.size, height: c.height}
+		p := &place{segment: segmentName(snapshot.first), start: snapshot.first, generation: snapshot.generation, first: c.edge.size}
 		trial := *c
 		err := trial.file(&snapshot, p)
 		if err == nil {
@@ -103,7 +103,7 @@ func (c *checker) file(g *segment, p *place) (err error) {
 			return p.corrupt("the index of frames does not name the frame here", nil)
 		}
 		refs = refs[1:]
-		p.first = c.edge.size
+		p.first, p.height = c.edge.size, 0
 		if err := c.frame(f, p, end); err != nil {
 			return err
 		}
@@ -124,6 +124,7 @@ func (c *checker) frame(f vfs.File, p *place, end int64) error {
 	if err != nil {
 		return p.corrupt("damaged frame", err)
 	}
+	p.height = h.height
 	if p.length = int64(h.length()); p.length > end-p.offset {
 		return p.corrupt(fmt.Sprintf("frame of %d bytes, %d are there", p.length, end-p.offset), nil)
 	}

@@ -30,7 +30,7 @@ func (l *Log) Erase(index uint64, residue []byte) error {
 	if err != nil {
 		return fmt.Errorf("translog: erase index %d: %w", index, err)
 	}
-	f, err := l.frameAt(index, false)
+	f, _, err := l.frameOnce(index, false)
 	if err != nil {
 		return fmt.Errorf("translog: erase index %d: %w", index, err)
 	}
@@ -123,6 +123,7 @@ func (l *Log) exchange(index uint64, with []byte) error {
 	if err != nil && !errors.Is(err, errFolder) {
 		return err
 	}
+	l.newNames = l.newNames || err != nil
 	l.mu.Lock()
 	l.generation++
 	g.generation, g.end, g.size = l.generation, end, size

@@ -51,12 +51,12 @@ type Log struct {
 	buf      []byte
 	active   vfs.File            // the last segment, open for writing; nil until the first append to it
 	unsynced map[string]struct{} // segment files with bytes that were not synced
-	newNames bool                // the folder has names that were not synced
 	stale    []string            // files past the damage that Open found, for Rewind to remove
 
 	// replace is held while a segment file is replaced or removed, so that the sealer and the writer take turns.
 	// It is locked before mu.
-	replace sync.Mutex
+	replace  sync.Mutex
+	newNames bool // the folder has names that were not synced; guarded by replace
 
 	mu         sync.RWMutex // guards all below
 	segments   []*segment   // in order; fields of a segment are guarded by mu too

@@ -77,6 +77,13 @@ func (l *Log) load() error {
 	if err := l.loadSegments(firsts); err != nil {
 		return err
 	}
+	// A process that was killed may have left bytes and names that are not durable yet.
+	l.newNames = true
+	for _, g := range l.segments {
+		if !g.sealed {
+			l.unsynced[segmentName(g.first)] = struct{}{}
+		}
+	}
 	return l.settle()
 }
 

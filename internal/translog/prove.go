@@ -212,6 +212,9 @@ func (l *Log) EntryTile(n uint64, width int) ([]byte, error) {
 // keepTiles puts the level-0 tiles that a block completes into the cache, because the newest entries are those that
 // proofs are asked for most.
 func (l *Log) keepTiles(s *Staged) {
+	if len(l.tail)+len(s.leaves) < tileWidth {
+		return
+	}
 	hashes := append(append(make([][32]byte, 0, len(l.tail)+len(s.leaves)), l.tail...), s.leaves...)
 	// Of a very large block the last tiles suffice.
 	n := (s.before.Size) >> tileBits

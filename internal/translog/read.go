@@ -94,42 +94,50 @@ type place struct {
 	first      uint64 // first index of the frame
 	offset     int64
 	length     int64
-	height     uint64 // of the segment's last block
+	height     uint64 // of the frame's first block; 0 when unknown
 }
 
 func (p *place) corrupt(what string, err error) *CorruptError {
-	return &CorruptError{File: p.segment, Offset: p.offset, Index: p.first, What: what, Err: err}
+	return &CorruptError{File: p.segment, Offset: p.offset, Index: p.first, Height: p.height, What: what, Err: err}
 }
 
 // maxReplaced bounds how often a read starts again because the file was replaced meanwhile.
 const maxReplaced = 100
 
 // frameAt returns the frame that holds an index. keep says whether the frame is worth keeping in the cache.
+// replace must not be held.
 func (l *Log) frameAt(index uint64, keep bool) (*frame, error) {
 	for range maxReplaced {
-		p, err := l.locate(index)
-		if err == nil {
-			key := cacheKey{kind: cacheFrame, generation: p.generation, at: p.first}
-			if f := cached[frame](l.cache, key); f != nil {
-				return f, nil
-			}
-			var f *frame
-			if f, err = l.readFrame(&p); err == nil {
-				if keep {
-					l.cache.put(key, f, f.memory)
-				}
-				return f, nil
-			}
-		}
-		if p.segment == "" || l.current(&p) {
-			return nil, err
+		f, p, err := l.frameOnce(index, keep)
+		if err == nil || p.segment == "" || l.current(&p) {
+			return f, err
 		}
 	}
 	return nil, fmt.Errorf("translog: read index %d: its segment was replaced %d times meanwhile", index, maxReplaced)
 }
 
-// current says whether the file that p points into is still the one in use.
+// frameOnce is frameAt for when no file can be replaced at the same time: replace is held.
+func (l *Log) frameOnce(index uint64, keep bool) (*frame, place, error) {
+	p, err := l.locate(index)
+	if err != nil {
+		return nil, p, err
+	}
+	key := cacheKey{kind: cacheFrame, generation: p.generation, at: p.first}
+	if f := cached[frame](l.cache, key); f != nil {
+		return f, p, nil
+	}
+	f, err := l.readFrame(&p)
+	if err == nil && keep {
+		l.cache.put(key, f, f.memory)
+	}
+	return f, p, err
+}
+
+// current says whether the file that p points into is still the one in use. A replacement that is just going on is
+// waited for, because it changes the file and what is known about it one after the other.
 func (l *Log) current(p *place) bool {
+	l.replace.Lock()
+	defer l.replace.Unlock()
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	g := l.segmentOf(p.start)
@@ -156,7 +164,7 @@ func (l *Log) locate(index uint64) (place, error) {
 		return place{}, fmt.Errorf("%w: index %d of %d", ErrNotFound, index, l.head.Size)
 	}
 	g := l.segmentOf(index)
-	p := place{segment: segmentName(g.first), start: g.first, generation: g.generation, first: g.first, offset: -1, height: g.height}
+	p := place{segment: segmentName(g.first), start: g.first, generation: g.generation, first: g.first, offset: -1}
 	refs, next, end, size := g.frames, g.next, g.end, g.size
 	l.mu.RUnlock()
 	if refs == nil {

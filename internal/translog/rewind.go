@@ -14,8 +14,6 @@ import (
 // when the log is shorter than size; the error says what is missing. After another error the log may be used for
 // nothing but another Rewind or Close.
 func (l *Log) Rewind(size uint64) error {
-	l.replace.Lock()
-	defer l.replace.Unlock()
 	l.mu.RLock()
 	head, damage, closed := l.head, l.damage, l.closed
 	l.mu.RUnlock()
@@ -33,6 +31,8 @@ func (l *Log) Rewind(size uint64) error {
 	if err != nil {
 		return fmt.Errorf("translog: rewind to size %d: %w", size, err)
 	}
+	l.replace.Lock()
+	defer l.replace.Unlock()
 	to := Head{Size: size, Root: e.root(), Height: height}
 	if err := l.drop(to); err != nil {
 		l.mu.Lock()
@@ -152,7 +152,7 @@ func (l *Log) shorten(g *segment, to Head) error {
 			kept = append(kept, r)
 		}
 	}
-	f, err := l.frameAt(p.first, false)
+	f, _, err := l.frameOnce(p.first, false)
 	if err != nil {
 		return err
 	}
@@ -180,6 +180,7 @@ func (l *Log) shorten(g *segment, to Head) error {
 	if err != nil && !errors.Is(err, errFolder) {
 		return err
 	}
+	l.newNames = l.newNames || err != nil
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.generation++

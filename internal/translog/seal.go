@@ -128,6 +128,7 @@ func (l *Log) seal(ctx context.Context, enc *encoder, g *segment, snapshot *segm
 	if err != nil && !errors.Is(err, errFolder) {
 		return err
 	}
+	l.newNames = l.newNames || err != nil
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.generation++

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -25,7 +26,7 @@ func storeOptions(o Options, f *failure) *pebble.Options {
 		MaxOpenFiles:                1000,
 		Logger:                      f,
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { f.record(fmt.Errorf("background work: %w", err)) },
+			BackgroundError: f.background,
 			DataCorruption:  func(i pebble.DataCorruptionInfo) { f.record(fmt.Errorf("corruption: %s", i)) },
 			DiskSlow:        func(i pebble.DiskSlowInfo) { f.log.Warn("slow disk", "info", i.String()) },
 		},
@@ -61,6 +62,44 @@ func (f *failure) record(err error) {
 		close(f.done)
 		f.log.Error("the store failed; nothing more is written", "err", err)
 	})
+}
+
+// retryPause slows down background work that Pebble tries again although it cannot succeed.
+const retryPause = 20 * time.Millisecond
+
+func (f *failure) background(err error) {
+	f.record(fmt.Errorf("background work: %w", err))
+	time.Sleep(retryPause)
+}
+
+// openGrace is how long after a failure an Open may take to return its own error.
+const openGrace = 100 * time.Millisecond
+
+// open opens the store. Pebble's Open never returns when it has a log to flush and no space for it, so it is left
+// behind then.
+func (f *failure) open(dir string, p *pebble.Options) (*pebble.DB, error) {
+	var db *pebble.DB
+	done := make(chan error, 1)
+	go func() {
+		done <- f.guard("opening "+dir, func() (err error) {
+			db, err = pebble.Open(dir, p)
+			return err
+		})
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-f.done:
+		select {
+		case err = <-done:
+		case <-time.After(openGrace):
+			return nil, f.get()
+		}
+	}
+	if err != nil && db != nil {
+		_ = db.Close() // err says what is wrong
+	}
+	return db, err
 }
 
 func (f *failure) get() error {

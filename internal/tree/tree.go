@@ -69,11 +69,8 @@ func Open(dir string, log LogReader, o Options) (*Tree, error) {
 	p := storeOptions(o, t.failure)
 	p.Cache = pebble.NewCache(o.Cache - decoded)
 	defer p.Cache.Unref()
-	err := t.failure.guard("opening "+dir, func() (err error) {
-		t.db, err = pebble.Open(dir, p)
-		return err
-	})
-	if err != nil {
+	var err error
+	if t.db, err = t.failure.open(dir, p); err != nil {
 		return nil, err
 	}
 	if err := t.start(); err != nil {

@@ -69,7 +69,7 @@ func BenchmarkServer(b *testing.B) {
 				<-served
 			}()
 			request := []byte("POST /tally/room HTTP/1.1\r\nHost: h\r\nX-M2M-RI: r1\r\nX-M2M-RVI: 4\r\nX-M2M-Origin: Cdev\r\n" +
-				"Authorization: Bearer abcdefgh\r\nContent-Type: application/json;ty=4\r\nContent-Length: 54\r\n\r\n" + reading)
+				"Authorization: Bearer abcdefgh\r\nContent-Type: application/json;ty=4\r\nContent-Length: 53\r\n\r\n" + reading)
 			b.SetParallelism(16)
 			b.RunParallel(func(pb *testing.PB) {
 				c, err := net.Dial("tcp", ln.Addr().String())

@@ -16,7 +16,10 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// net/http lingers for half a second on a connection that it ended early.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 type handlerFunc func(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response
 

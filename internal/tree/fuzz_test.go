@@ -1,0 +1,83 @@
+package tree
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tallystick/tallystick/internal/cse"
+)
+
+// FuzzContainer: no bytes make the decoder fail in any other way than with an error, and what it accepts it reads
+// the same again after writing it.
+func FuzzContainer(f *testing.F) {
+	c := container{}
+	f.Add(c.encode(nil))
+	for i := range uint64(20) {
+		if _, _, err := c.push(&posting{InstanceRef: cse.InstanceRef{Index: 5 + i*300, Size: i, Time: int64(i), Expires: int64(i * 9)}}); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(c.encode(nil))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := decodeContainer(b)
+		if err != nil {
+			return
+		}
+		again, err := decodeContainer(c.encode(nil))
+		if err != nil {
+			t.Fatalf("decoding what was encoded: %v", err)
+		}
+		if d := cmp.Diff(c, again, cmp.AllowUnexported(container{}, posting{}, head{})); d != "" {
+			t.Fatal(d)
+		}
+	})
+}
+
+// FuzzChunk does the same for chunks.
+func FuzzChunk(f *testing.F) {
+	f.Add(uint64(7), encodeChunk(2, appendPostings(nil, 7, []posting{
+		{InstanceRef: cse.InstanceRef{Index: 7, Size: 1, Time: 5}}, {InstanceRef: cse.InstanceRef{Index: 90, Expires: 6}, named: true},
+	})))
+	f.Fuzz(func(t *testing.T, name uint64, b []byte) {
+		ps, err := decodeChunk(nil, name, b)
+		if err != nil {
+			return
+		}
+		record := encodeChunk(len(ps), appendPostings(nil, name, ps))
+		again, err := decodeChunk(nil, name, record)
+		if err != nil {
+			t.Fatalf("decoding what was encoded: %v", err)
+		}
+		if d := cmp.Diff(ps, again, cmp.AllowUnexported(posting{})); d != "" {
+			t.Fatal(d)
+		}
+	})
+}
+
+// FuzzRecords tries the small decoders.
+func FuzzRecords(f *testing.F) {
+	n := node{order: 3, res: resource(2, "cb", "Ca", "x")}
+	f.Add(n.encode(nil))
+	kid := child{ChildRef: cse.ChildRef{RI: "Ca", RN: "x", Type: 2}}
+	f.Add(kid.encode(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if n, err := decodeNode("Ca", b); err == nil {
+			again, err := decodeNode("Ca", n.encode(nil))
+			if err != nil || !bytes.Equal(n.encode(nil), again.encode(nil)) {
+				t.Fatalf("resource: %v", err)
+			}
+		}
+		if c, err := decodeChild(1, b); err == nil {
+			again, err := decodeChild(1, c.encode(nil))
+			if err != nil || again != c {
+				t.Fatalf("child: %v", err)
+			}
+		}
+		_, _ = decodeNumber(b)
+		splitPair(b)
+		splitNumber(b)
+		splitExpiry(b)
+	})
+}
