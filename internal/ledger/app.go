@@ -399,13 +399,8 @@ func (a *App) commit() (retain int64, err error) {
 			b.state.SetLocal(entryKey(e.Resource), binary.BigEndian.AppendUint64(nil, b.base+uint64(i)))
 		}
 	}
-	for i := range b.events {
-		e := &b.events[i]
-		v, err := json.Marshal(outboxRecord{e.Subscription, e.Targets, e.Content, e.Originator, b.time})
-		if err != nil {
-			return 0, err
-		}
-		b.state.SetLocal(outboxKey(e.index, e.n), v)
+	if err := b.post(); err != nil {
+		return 0, err
 	}
 	codes, err := json.Marshal(b.codes)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	dbm "github.com/cometbft/cometbft-db"
@@ -26,6 +27,8 @@ import (
 type Consensus struct {
 	node *node.Node
 	db   *pebble.DB
+	quit chan struct{} // closed by Stop
+	side sync.WaitGroup
 }
 
 // ConsensusOptions places CometBFT.
@@ -83,7 +86,7 @@ func StartConsensus(app *App, o ConsensusOptions) (*Consensus, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Consensus{db: db}
+	c := &Consensus{db: db, quit: make(chan struct{})}
 	provider := func(ctx *cmtcfg.DBContext) (dbm.DB, error) { return newStore(db, ctx.ID), nil }
 	if err := app.lendResults(db); err != nil {
 		db.Close()
@@ -103,6 +106,7 @@ func StartConsensus(app *App, o ConsensusOptions) (*Consensus, error) {
 		db.Close()
 		return nil, err
 	}
+	c.side.Go(func() { c.trim(filepath.Dir(cfg.Consensus.WalFile())) })
 	return c, nil
 }
 
@@ -129,6 +133,8 @@ func (c *Consensus) Peers() int { return c.node.Switch().Peers().Size() }
 
 // Stop ends consensus and closes the store.
 func (c *Consensus) Stop() error {
+	close(c.quit)
+	c.side.Wait()
 	err := guard("stop consensus", func() error {
 		if err := c.node.Stop(); err != nil {
 			return err

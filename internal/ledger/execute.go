@@ -28,10 +28,9 @@ type building struct {
 	codes   []uint32 // CometBFT's result code of each transaction
 }
 
-// event is a notification that the block calls for; index and n are its key in the outbox.
+// event is a notification that the block calls for, by the entry at index.
 type event struct {
 	index uint64
-	n     uint32
 	cse.Event
 }
 
@@ -148,7 +147,7 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 // notify keys events by the log index that comes next, so that they sort as the log does.
 func (b *building) notify(events []cse.Event) {
 	for i := range events {
-		b.events = append(b.events, event{b.nextIndex(), uint32(i), events[i]})
+		b.events = append(b.events, event{b.nextIndex(), events[i]})
 	}
 }
 

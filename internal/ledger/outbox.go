@@ -14,16 +14,36 @@ import (
 const localOutbox = "outbox/"
 
 type outboxRecord struct {
-	Subscription string   `json:"sub"`
-	Targets      []string `json:"nu"`
-	Content      []byte   `json:"sgn"`
-	Originator   string   `json:"fr"`
-	Time         int64    `json:"time"`
+	Subscription string `json:"sub"`
+	Target       string `json:"nu"`
+	Content      []byte `json:"sgn"`
+	Originator   string `json:"fr"`
+	Time         int64  `json:"time"`
 }
 
 func outboxKey(index uint64, n uint32) string {
 	b := binary.BigEndian.AppendUint64([]byte(localOutbox), index)
 	return string(binary.BigEndian.AppendUint32(b, n))
+}
+
+// post puts the block's notifications into the outbox, one a target, so that each is done with by itself.
+func (b *building) post() error {
+	n, index := uint32(0), uint64(0)
+	for i := range b.events {
+		e := &b.events[i]
+		if e.index != index {
+			n, index = 0, e.index
+		}
+		for _, target := range e.Targets {
+			v, err := json.Marshal(outboxRecord{e.Subscription, target, e.Content, e.Originator, b.time})
+			if err != nil {
+				return err
+			}
+			b.state.SetLocal(outboxKey(e.index, n), v)
+			n++
+		}
+	}
+	return nil
 }
 
 // Outbox returns the node's notifications to deliver.
@@ -49,7 +69,7 @@ func (o outbox) Next(after notify.Key, max int) ([]notify.Item, error) {
 			return nil, fmt.Errorf("read the outbox: %w", err)
 		}
 		items = append(items, notify.Item{
-			Key: parseOutboxKey(l.Key), Subscription: r.Subscription, Targets: r.Targets,
+			Key: parseOutboxKey(l.Key), Subscription: r.Subscription, Targets: []string{r.Target},
 			Content: r.Content, Originator: r.Originator, Time: r.Time,
 		})
 	}

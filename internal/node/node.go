@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -162,10 +163,16 @@ func listen(addr string) (net.Listener, error) {
 }
 
 func (n *Node) serve() {
-	mux := http.NewServeMux()
-	n.routes(mux)
-	mux.Handle("/", httpbinding.New(n.ingress, httpbinding.Options{MaxBody: n.cfg.MaxBody}))
-	n.server = httpbinding.NewServer(mux, n.log)
+	own, oneM2M := http.NewServeMux(), httpbinding.New(n.ingress, httpbinding.Options{MaxBody: n.cfg.MaxBody})
+	n.routes(own)
+	// ServeMux would redirect addresses that it deems unclean; what is none of the node's own pages is the binding's.
+	n.server = httpbinding.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, Prefix+"/") {
+			own.ServeHTTP(w, r)
+		} else {
+			oneM2M.ServeHTTP(w, r)
+		}
+	}), n.log)
 	n.running.Go(func() {
 		if err := n.server.Serve(n.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			n.fail(fmt.Errorf("serve HTTP: %w", err))

@@ -117,9 +117,9 @@ type Deliverer struct {
 	client *http.Client
 	stats  counters
 
-	scan     sync.Mutex // held while the outbox is looked through for one target
-	mu       sync.Mutex // guards what follows and every target
-	cursor   Key        // items up to here are known to their targets
+	scan     chan struct{} // holds one value while the outbox is looked through for one target
+	mu       sync.Mutex    // guards what follows and every target
+	cursor   Key           // items up to here are known to their targets
 	targets  map[string]*target
 	ready    [2]fifo // targets that can be tried: healthy ones, and slow or failing ones
 	active   [2]int  // requests under way for each of the two
@@ -130,7 +130,7 @@ type Deliverer struct {
 // New returns a Deliverer. Its Send, Forward and Verify work at once; the outbox is served by Run.
 func New(o Options) *Deliverer {
 	o.defaults()
-	return &Deliverer{o: o, client: newClient(o), targets: make(map[string]*target)}
+	return &Deliverer{o: o, client: newClient(o), targets: make(map[string]*target), scan: make(chan struct{}, 1)}
 }
 
 // readBatch is how many items are read from the outbox at once. An item may hold as much as a request body.

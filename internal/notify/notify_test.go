@@ -368,3 +368,28 @@ func TestOutboxFailure(t *testing.T) {
 		}
 	})
 }
+
+// A target that cannot keep up misses nothing that is committed while its backlog is read again from the outbox.
+func TestBacklogWhileCommitting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		out.delay = 7 * time.Millisecond
+		n.hosts["a"] = func(int) (int, http.Header, error) { time.Sleep(3 * time.Millisecond); return 200, nil, nil }
+		d, stop := run(options(out, n))
+		defer stop()
+		var all []int
+		for i := range 6000 {
+			all = append(all, i+1)
+			out.add(item(uint64(i+1), "http://a/"))
+			// Bursts make a backlog; between them it shrinks slowly while more is committed.
+			if i%600 > 100 {
+				time.Sleep(12*time.Millisecond + time.Duration(i%7)*100*time.Microsecond)
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if diff := cmp.Diff(want(all...), n.bodies("a")); diff != "" || out.len() != 0 || d.Stats().Waiting != 0 {
+			t.Errorf("outbox has %d items; got (-want +got):\n%s", out.len(), diff)
+		}
+	})
+}

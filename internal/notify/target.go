@@ -265,8 +265,8 @@ func (d *Deliverer) known(t *target) (k Key, ok, left bool) {
 // refill looks through a batch of the outbox for items of a target that has no keys in memory. Only one target does
 // so at a time, which bounds the memory that it takes.
 func (d *Deliverer) refill(t *target) error {
-	d.scan.Lock()
-	defer d.scan.Unlock()
+	d.scan <- struct{}{}
+	defer func() { <-d.scan }()
 	d.mu.Lock()
 	after, cursor := t.leftAfter, d.cursor
 	d.mu.Unlock()

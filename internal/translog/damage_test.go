@@ -112,7 +112,7 @@ func heal(t *testing.T, l *Log, m *model, found error) {
 }
 
 // stride is 1, and more for the one long segment, the parts of which others have as well.
-func stride(file []byte) int { return 1 + len(file)/1000*6 }
+func stride(file []byte) int { return 1 + len(file)/1000*9 }
 
 // TestEveryByteFlipped flips every byte of every file in turn: the damage is found, its file is named, and the log is
 // whole again after what follows it was appended again.

@@ -20,7 +20,6 @@ const testDir = "data/log"
 type model struct {
 	blocks []*Block // as staged, with commitments
 	leaves [][32]byte
-	erased map[uint64]bool
 }
 
 func (m *model) height() uint64 {

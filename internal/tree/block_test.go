@@ -327,6 +327,18 @@ func TestLocals(t *testing.T) {
 	if !slices.Equal(got, []string{"a/1", "a/\xff\xff"}) {
 		t.Errorf("got %q", got)
 	}
+	var from []string
+	for r, err := range tr.LocalsFrom("a/2", "a/") {
+		must(t, err)
+		from = append(from, r.Key)
+	}
+	if !slices.Equal(from, []string{"a/\xff\xff"}) {
+		t.Errorf("from a/2: %q", from)
+	}
+	must(t, tr.DropLocals("a/", "a0"))
+	if left := collect(t, tr.Locals("")); len(left) != 2 || left[0].Key != "a0" || left[1].Key != "b" {
+		t.Errorf("left %+v", left)
+	}
 	if v, err := tr.Local("nothing"); v != nil || err != nil {
 		t.Errorf("absent record: %q, %v", v, err)
 	}

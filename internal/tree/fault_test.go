@@ -156,7 +156,7 @@ func TestWriteErrors(t *testing.T) {
 		once, old := mode%2 == 0, mode/2 == 1
 		for at := int64(0); ; at++ {
 			var n atomic.Int64
-			injected := false
+			var injected atomic.Bool
 			mem := vfs.NewCrashableMem()
 			var before uint64
 			if old {
@@ -172,21 +172,21 @@ func TestWriteErrors(t *testing.T) {
 					return nil
 				}
 				if i := n.Add(1) - 1; i == at || i > at && !once {
-					injected = true
+					injected.Store(true)
 					return syscall.ENOSPC
 				}
 				return nil
 			}))
 			what := fmt.Sprintf("write %d fails, once %v, old tree %v", at, once, old)
 			synced, err := disturbed(fs, heights)
-			if err == nil && injected && !once {
+			if err == nil && injected.Load() && !once {
 				t.Fatalf("%s: no error", what)
 			}
 			if err != nil && !errors.Is(err, syscall.ENOSPC) && !strings.Contains(err.Error(), "no space") {
 				t.Fatalf("%s: the error does not say so: %v", what, err)
 			}
 			recovered(t, mem.CrashClone(vfs.CrashCloneCfg{}), all, max(synced, before), what)
-			if !injected {
+			if !injected.Load() {
 				break
 			}
 		}
