@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/onem2m"
@@ -194,8 +195,17 @@ func (d *decoder) bytes(n int) []byte {
 	return v
 }
 
+// string reads text. The log's entries could not be decoded if it was no valid UTF-8.
 func (d *decoder) string(max uint64) string {
-	return d.strings.intern(d.bytes(int(d.uvarint(max))))
+	b := d.bytes(int(d.uvarint(max)))
+	if s, ok := d.strings.known(b); ok {
+		return s
+	}
+	if !utf8.Valid(b) {
+		d.fail(errors.New("text that is no valid UTF-8"))
+		return ""
+	}
+	return d.strings.intern(b)
 }
 
 // DecodeBatch decodes a batch without checking its signature. Contents alias tx. The result's strings come from
@@ -280,12 +290,17 @@ type interner struct{ m map[string]string }
 
 const maxInterned = 1 << 16
 
+func (in *interner) known(b []byte) (string, bool) {
+	if in == nil {
+		return "", false
+	}
+	s, ok := in.m[string(b)]
+	return s, ok
+}
+
 func (in *interner) intern(b []byte) string {
 	if in == nil {
 		return string(b)
-	}
-	if s, ok := in.m[string(b)]; ok {
-		return s
 	}
 	if in.m == nil || len(in.m) >= maxInterned {
 		in.m = make(map[string]string)

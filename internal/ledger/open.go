@@ -95,10 +95,21 @@ func (a *App) recover() error {
 // recoverLog drops entries that the tree does not know, appends those that the log lost since its last sync, and
 // checks that both then speak of the same log.
 func (a *App) recoverLog() error {
-	if d := a.log.Damage(); d != nil && a.log.Head().Size < a.last.LogSize {
-		return fmt.Errorf("the log is damaged: %w; run tally fsck --repair", d)
+	size := a.log.Head().Size
+	if size < a.last.LogSize {
+		frame, err := a.tree.Local(frameKey(size))
+		if err != nil {
+			return fmt.Errorf("read the frames kept in the tree: %w", err)
+		}
+		if d := a.log.Damage(); d != nil && frame == nil {
+			return fmt.Errorf("the log is damaged: %w; run tally fsck --repair", d)
+		}
+		// What a torn end leaves behind is in the way of the frames that replace it.
+		if err := a.log.Rewind(size); err != nil {
+			return err
+		}
 	}
-	for l, err := range a.tree.Locals(localFrame) {
+	for l, err := range a.tree.LocalsFrom(frameKey(size), localFrame) {
 		if err != nil {
 			return fmt.Errorf("read the frames kept in the tree: %w", err)
 		}
