@@ -186,6 +186,9 @@ func (g *Ingress) submit(ctx context.Context, req *onem2m.Request, it ledger.Ite
 	if deadline <= 0 {
 		return failure(onem2m.StatusRequestTimeout, "the request had expired when it arrived")
 	}
+	if err := it.Check(); err != nil {
+		return failure(onem2m.StatusBadRequest, "the request has "+err.Error())
+	}
 	w, err := g.pending.add(it)
 	if err != nil {
 		return failure(onem2m.StatusInternalServerError, err.Error())

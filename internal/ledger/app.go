@@ -311,8 +311,9 @@ func (a *App) finalize(height uint64, txs [][]byte) ([]*abci.ExecTxResult, error
 			continue
 		}
 		batch, err := DecodeBatch(tx, &a.strings)
-		if err != nil {
-			return nil, err
+		if err != nil { // not a reason to stop: it is nothing to any node
+			results[i].Code = 1
+			continue
 		}
 		if i == 1 {
 			if err := a.expire(b, batch.Seed); err != nil {

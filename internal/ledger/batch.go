@@ -53,6 +53,28 @@ type Batch struct {
 	Items []Item
 }
 
+// Check says why no batch can hold the item: a limit of the format, or an address that is no text.
+func (it *Item) Check() error {
+	switch {
+	case len(it.From) > proof.MaxID:
+		return fmt.Errorf("an originator of %d bytes, the limit is %d", len(it.From), proof.MaxID)
+	case len(it.To) > maxAddress:
+		return fmt.Errorf("an address of %d bytes, the limit is %d", len(it.To), maxAddress)
+	case len(it.Content) > proof.MaxPayload:
+		return fmt.Errorf("a content of %d bytes, the limit is %d", len(it.Content), proof.MaxPayload)
+	case len(it.Release) > maxRelease:
+		return fmt.Errorf("a release version indicator of %d bytes", len(it.Release))
+	case !utf8.ValidString(it.From) || !utf8.ValidString(it.To) || !utf8.ValidString(it.Release):
+		return errors.New("an address that is no valid UTF-8")
+	}
+	if it.Filter != nil {
+		if f, err := json.Marshal(it.Filter); err != nil || len(f) > maxFilter {
+			return fmt.Errorf("filter criteria of %d bytes, the limit is %d", len(f), maxFilter)
+		}
+	}
+	return nil
+}
+
 const (
 	flagResult = 1 << iota
 	flagSource
@@ -242,7 +264,13 @@ func DecodeBatch(tx []byte, in *interner) (*Batch, error) {
 	return b, nil
 }
 
-const maxName = 64 // bytes of a member's name
+// Bounds of the fields of a batch, in bytes.
+const (
+	maxName    = 64 // of a member's name
+	maxAddress = 4 * proof.MaxID
+	maxFilter  = 1 << 14
+	maxRelease = 8
+)
 
 func (d *decoder) item(it *Item) {
 	it.Operation = proof.Operation(d.byte())
@@ -251,7 +279,7 @@ func (d *decoder) item(it *Item) {
 		d.fail(fmt.Errorf("flags %#x are not known", flags))
 	}
 	it.From = d.string(proof.MaxID)
-	it.To = d.string(4 * proof.MaxID)
+	it.To = d.string(maxAddress)
 	it.Type = onem2m.ResourceType(d.uvarint(1<<31 - 1))
 	copy(it.Key[:], d.bytes(8))
 	it.Content = d.bytes(int(d.uvarint(proof.MaxPayload)))
@@ -272,7 +300,7 @@ func (d *decoder) item(it *Item) {
 	}
 	if flags&flagFilter != 0 {
 		it.Filter = new(onem2m.FilterCriteria)
-		if f := d.bytes(int(d.uvarint(1 << 14))); d.err == nil {
+		if f := d.bytes(int(d.uvarint(maxFilter))); d.err == nil {
 			if err := json.Unmarshal(f, it.Filter); err != nil {
 				d.fail(fmt.Errorf("filter criteria: %w", err))
 			}
@@ -280,7 +308,7 @@ func (d *decoder) item(it *Item) {
 	}
 	it.Release = defaultRelease
 	if flags&flagRelease != 0 {
-		it.Release = d.string(8)
+		it.Release = d.string(maxRelease)
 	}
 }
 
