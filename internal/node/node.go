@@ -132,22 +132,24 @@ func (n *Node) openLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return n.awaitFirstBlock(ctx)
+	return n.awaitPublished(ctx)
 }
 
-// awaitFirstBlock waits until the network's own entries are committed and published.
-func (n *Node) awaitFirstBlock(ctx context.Context) error {
+// awaitPublished waits until everything committed is published: on a new network its first entries, after a crash the
+// blocks executed again. Else the node could serve an older checkpoint than it did before the crash, and a monitor
+// would take that for a log that forgot something.
+func (n *Node) awaitPublished(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for n.app.Published() == nil {
+	for p := n.app.Published(); p == nil || p.Size < n.app.Head().LogSize; p = n.app.Published() {
 		select {
 		case <-tick.C:
 		case err := <-n.failure:
 			return err
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the first block: %w", ctx.Err())
+			return fmt.Errorf("wait until the log is published: %w", ctx.Err())
 		}
 	}
 	return nil
