@@ -44,6 +44,9 @@ func (t ResourceType) String() string {
 	return strconv.Itoa(int(t))
 }
 
+// Assigned says whether TS-0004 table 6.3.4.2.1-1 has the number, known here or not.
+func (t ResourceType) Assigned() bool { return enumResourceType.Contains(int64(t)) }
+
 // VirtualChild gives the virtual resource that name addresses below a parent of type t (TS-0001 clauses 9.6.6,
 // 9.6.13, 9.6.27 and 9.6.28), or 0 when it addresses none.
 func (t ResourceType) VirtualChild(name string) ResourceType {

@@ -114,20 +114,19 @@ var typeDefs = []*TypeDef{
 		attribute("dgt", "dataGenerationTime", KindAbsRelTimestamp, o, np),
 		attribute("or", "ontologyRef", KindAnyURI, o, np),
 	}),
-	// TS-0001 clause 9.6.3, TS-0004 clause 7.4.3. It is made with the CSE, never by a request.
+	// TS-0001 clause 9.6.3, TS-0004 clause 7.4.3. It is made with the CSE; no request creates, updates or deletes it.
 	define(&TypeDef{
 		Type: TypeCSEBase, Tag: "m2m:cb", Name: "CSEBase", IDPrefix: "cb",
-		Children:  []ResourceType{TypeACP, TypeAE, TypeContainer, TypeGroup, TypeNode, TypeSubscription},
-		Updatable: true,
+		Children: []ResourceType{TypeACP, TypeAE, TypeContainer, TypeGroup, TypeNode, TypeSubscription},
 	}, protected, located, []AttributeDef{
 		attribute("csi", "CSE-ID", KindID, np, np).one(),
 		attribute("cst", "cseType", 0, np, np).enum(enumCSEType),
-		attribute("csz", "contentSerialization", KindString, np, o).list(),
+		attribute("csz", "contentSerialization", KindString, np, np).list(),
 		attribute("ctm", "currentTime", KindTimestamp, np, np),
-		attribute("esi", "e2eSecInfo", KindAny, np, o),
+		attribute("esi", "e2eSecInfo", KindAny, np, np),
 		attribute("ici", "IN-CSE-ID", KindID, np, np),
 		attribute("nl", "nodeLink", KindID, np, np),
-		attribute("poa", "pointOfAccess", KindAnyURI, np, o).list().one(),
+		attribute("poa", "pointOfAccess", KindAnyURI, np, np).list().one(),
 		attribute("spi", "SP-ID", KindID, np, np).one(),
 		attribute("srt", "supportedResourceType", 0, np, np).list().one().enum(enumResourceType),
 		attribute("srv", "supportedReleaseVersions", KindString, np, np).list().one(),

@@ -15,11 +15,12 @@ import (
 )
 
 type demoCmd struct {
-	Data    string        `help:"Data folder; a second run continues it." default:"./tally-data" type:"path"`
-	HTTP    string        `help:"Address to serve HTTP on." default:"127.0.0.1:7380"`
-	Live    time.Duration `help:"Pause between live readings at the end." default:"2s"`
-	Exit    bool          `help:"Stop after the steps instead of going on with live data."`
-	Verbose bool          `help:"Log what the node does."`
+	Data     string        `help:"Data folder; a second run continues it." default:"./tally-data" type:"path"`
+	HTTP     string        `help:"Address to serve HTTP on." default:"127.0.0.1:7380"`
+	Live     time.Duration `help:"Pause between live readings at the end." default:"2s"`
+	Readings int           `help:"Replay only so many readings of each sensor; 0 replays all." default:"0" placeholder:"N"`
+	Exit     bool          `help:"Stop after the steps instead of going on with live data."`
+	Verbose  bool          `help:"Log what the node does."`
 }
 
 // demo is one run of the command.

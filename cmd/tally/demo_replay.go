@@ -21,6 +21,9 @@ func (d *demo) replay(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if d.Readings > 0 {
+			rs = rs[:min(d.Readings, len(rs))]
+		}
 		n, err := v.count(ctx)
 		if err != nil {
 			return fmt.Errorf("count the readings of %s: %w", v.sensor.Name, err)
@@ -51,8 +54,11 @@ func (d *demo) replay(ctx context.Context) error {
 	return nil
 }
 
-// send runs all devices. A device has several readings under way at once; each carries its own time.
+// send runs all devices. A device has several readings under way at once; each carries its own time. When it is
+// interrupted it waits for those, so that what is committed is the beginning of each file and the next run can go on
+// from there.
 func (d *demo) send(ctx context.Context, todo [][]nab.Reading, m *meter) error {
+	underWay := context.WithoutCancel(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -72,7 +78,7 @@ func (d *demo) send(ctx context.Context, todo [][]nab.Reading, m *meter) error {
 			wg.Go(func() {
 				for r := range next {
 					begin := time.Now()
-					if err := v.send(ctx, r); err != nil {
+					if err := v.send(underWay, r); err != nil {
 						cancel(err)
 						return
 					}

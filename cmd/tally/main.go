@@ -37,6 +37,7 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" help:"Verify a proof bundle offline."`
 	Erase   eraseCmd   `cmd:"" help:"Erase the payload of a reading; its proof stays valid."`
 	Fsck    fsckCmd    `cmd:"" help:"Recompute everything from the bytes on disk."`
+	Bench   benchCmd   `cmd:"" help:"Measure this machine: a node side by side with references in the same run."`
 }
 
 func main() {

@@ -32,6 +32,11 @@ type change struct {
 	modified   []string // names of the attributes that an UPDATE request carried, deleted ones included
 }
 
+// operation is the operation that made the change.
+func (ch *change) operation() onem2m.Operation {
+	return [...]onem2m.Operation{changeCreated: onem2m.Create, changeUpdated: onem2m.Update, changeDeleted: onem2m.Delete}[ch.kind]
+}
+
 // instance is a contentInstance in hand: just created or just read from the log.
 type instance struct {
 	ri         string

@@ -78,6 +78,8 @@ func (c *Core) prepareCreate(r Reader, req *onem2m.Request, env Env, t *target, 
 	switch {
 	case req.Type == 0:
 		return refuse(onem2m.StatusBadRequest, "the request has no resource type (ty)")
+	case !req.Type.Assigned():
+		return refuse(onem2m.StatusBadRequest, "resource type (ty) %d does not exist", req.Type)
 	case def == nil:
 		return refuse(onem2m.StatusNotImplemented, "resource type (ty) %d is not supported", req.Type)
 	case !def.Creatable:
@@ -107,12 +109,18 @@ func (c *Core) prepareCreate(r Reader, req *onem2m.Request, env Env, t *target, 
 }
 
 // authorizeCreate requires CREATE on the parent, and for a subscription RETRIEVE on it too: it reveals what happens
-// there (TS-0004 clause 7.4.8.2.1). An AE whose credential is bound to its AE-ID may register itself.
+// there (TS-0004 clause 7.4.8.2.1). An AE whose credential is bound to its AE-ID may register itself. The privilege on
+// the CSEBase takes the place of the service subscription profile (clauses 7.3.2.7 and 7.4.5.2.1), and a registration
+// is refused with the status code of that check.
 func (c *Core) authorizeCreate(r Reader, req *onem2m.Request, env Env, t *target, d *draft) error {
 	if req.Type == onem2m.TypeAE && env.MayRegister && t.resource.Type == onem2m.TypeCSEBase && isAEID(d.originator) {
 		return nil
 	}
-	if err := c.requireAccess(r, req, env, t, accessCreate); err != nil {
+	err := c.requireAccess(r, req, env, t, accessCreate)
+	if e := asRefusal(err); e != nil && req.Type == onem2m.TypeAE && t.resource.Type == onem2m.TypeCSEBase {
+		return refuse(onem2m.StatusAppRuleValidationFailed, "originator %q may not register: its credential is not bound to an AE-ID, and it has no CREATE privilege on the CSEBase", req.From)
+	}
+	if err != nil {
 		return err
 	}
 	if req.Type == onem2m.TypeSubscription {
@@ -156,6 +164,8 @@ func (c *Core) prepareResource(r Reader, req *onem2m.Request, env Env, d *draft,
 			res.set(m.Name, compact(m.Value))
 		}
 	}
+	// No resource outlives its parent (TS-0004 clause 7.3.3.3).
+	res.Expires = earlier(res.Expires, d.parent.Expires)
 	if err := checkSupported(def.Type, members); err != nil {
 		return err
 	}
@@ -186,7 +196,7 @@ func (c *Core) completeResource(r Reader, req *onem2m.Request, env Env, before, 
 	case onem2m.TypeGroup:
 		return c.completeGroup(r, req, env, before, after)
 	case onem2m.TypeSubscription:
-		return completeSubscription(after)
+		return c.completeSubscription(r, env, before, after)
 	}
 	return nil
 }
@@ -262,21 +272,6 @@ func nameTaken(r Reader, parent, name string) (bool, error) {
 func reservedName(name string, next uint64) bool {
 	index, ok := onem2m.ParseInstanceRI(name)
 	return ok && index >= next
-}
-
-// expirationOf reads et, which must lie in the future (TS-0004 clause 7.3.3.5); null means no expiration.
-func expirationOf(value []byte, now int64) (int64, error) {
-	if onem2m.IsNull(value) {
-		return 0, nil
-	}
-	at, err := onem2m.ParseTime(text(value))
-	if err != nil {
-		return 0, refuse(onem2m.StatusBadRequest, "expirationTime (et): %v", err)
-	}
-	if at <= now {
-		return 0, refuse(onem2m.StatusBadRequest, "expirationTime (et) %s is not in the future", value)
-	}
-	return at, nil
 }
 
 // set replaces or adds an attribute of a resource that is still being made, and keeps Attrs in order.

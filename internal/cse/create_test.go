@@ -19,7 +19,7 @@ func TestPrimitive(t *testing.T) {
 		want   onem2m.StatusCode
 	}{
 		"no request identifier":   {func(r *onem2m.Request) { r.RequestID = "" }, onem2m.StatusBadRequest},
-		"no release version":      {func(r *onem2m.Request) { r.ReleaseVersion = "" }, onem2m.StatusBadRequest},
+		"no release version":      {func(r *onem2m.Request) { r.ReleaseVersion = "" }, onem2m.StatusReleaseVersionNotSupported},
 		"unknown release":         {func(r *onem2m.Request) { r.ReleaseVersion = "1" }, onem2m.StatusReleaseVersionNotSupported},
 		"release 2a":              {func(r *onem2m.Request) { r.ReleaseVersion = "2a" }, onem2m.StatusCreated},
 		"release 3":               {func(r *onem2m.Request) { r.ReleaseVersion = "3" }, onem2m.StatusCreated},
@@ -31,13 +31,15 @@ func TestPrimitive(t *testing.T) {
 		"unknown target":          {func(r *onem2m.Request) { r.To = "nowhere" }, onem2m.StatusNotFound},
 		"another CSE":             {func(r *onem2m.Request) { r.To = "/other/cb" }, onem2m.StatusNotFound},
 		"no resource type":        {func(r *onem2m.Request) { r.Type = 0 }, onem2m.StatusBadRequest},
-		"unknown resource type":   {func(r *onem2m.Request) { r.Type = 999 }, onem2m.StatusNotImplemented},
+		"unassigned type":         {func(r *onem2m.Request) { r.Type = 999 }, onem2m.StatusBadRequest},
+		"type of others":          {func(r *onem2m.Request) { r.Type = 28 }, onem2m.StatusNotImplemented},
 		"CSEBase":                 {func(r *onem2m.Request) { r.Type = onem2m.TypeCSEBase }, onem2m.StatusOperationNotAllowed},
-		"virtual type":            {func(r *onem2m.Request) { r.Type = onem2m.TypeLatest }, onem2m.StatusNotImplemented},
+		"virtual type":            {func(r *onem2m.Request) { r.Type = onem2m.TypeLatest }, onem2m.StatusBadRequest},
 		"no content":              {func(r *onem2m.Request) { r.Content = nil }, onem2m.StatusBadRequest},
 		"content is no JSON":      {func(r *onem2m.Request) { r.Content = []byte("{") }, onem2m.StatusBadRequest},
 		"content of another type": {func(r *onem2m.Request) { r.Content = []byte(`{"m2m:ae":{}}`) }, onem2m.StatusBadRequest},
 		"wrong result content":    {func(r *onem2m.Request) { r.ResultContent = onem2m.ResultContentChildRefs }, onem2m.StatusBadRequest},
+		"filter criteria":         {func(r *onem2m.Request) { r.Filter = &onem2m.FilterCriteria{} }, onem2m.StatusBadRequest},
 		"retrieve":                {func(r *onem2m.Request) { r.Operation = onem2m.Retrieve }, onem2m.StatusBadRequest},
 		"blocking":                {func(r *onem2m.Request) { r.ResponseType = 3 }, onem2m.StatusCreated},
 		"non-blocking, sync":      {func(r *onem2m.Request) { r.ResponseType = 1 }, onem2m.StatusNonBlockingSynchRequestNotSupported},
@@ -96,8 +98,8 @@ func TestCreateAE(t *testing.T) {
 	n := csetest.NewNetwork(t)
 	const body = `{"api":"Ntest","rr":true,"srv":["4"]}`
 	runCreates(t, n, []createCase{
-		{"Ca", "tally", onem2m.TypeAE, body, onem2m.StatusOriginatorHasNoPrivilege},
-		{"", "tally", onem2m.TypeAE, body, onem2m.StatusOriginatorHasNoPrivilege},
+		{"Ca", "tally", onem2m.TypeAE, body, onem2m.StatusAppRuleValidationFailed},
+		{"", "tally", onem2m.TypeAE, body, onem2m.StatusAppRuleValidationFailed},
 	})
 	n.MayRegister = true
 	runCreates(t, n, []createCase{
@@ -114,12 +116,11 @@ func TestCreateAE(t *testing.T) {
 		{"Cc", "tally", onem2m.TypeAE, `{"api":"Rtest","rr":true,"srv":["4"],"rn":"sb"}`, onem2m.StatusConflict},
 		{"Ca", "Ca", onem2m.TypeAE, body, onem2m.StatusInvalidChildResourceType},
 		{"C", "tally", onem2m.TypeAE, body, onem2m.StatusCreated}, // authenticated as exactly "C"
-		{"C/x", "tally", onem2m.TypeAE, body, onem2m.StatusOriginatorHasNoPrivilege},
+		{"C/x", "tally", onem2m.TypeAE, body, onem2m.StatusAppRuleValidationFailed},
 	})
 	n.MayRegister = false
 	// Originators that the administrator lets register get an AE-ID.
-	acp := n.MustCreate("Coperator", "tally", onem2m.TypeACP, `{"pv":{"acr":[{"acor":["all"],"acop":1,"acod":[{"chty":[2]}]},{"acor":["Coperator"],"acop":63}]},"pvs":{"acr":[{"acor":["Coperator"],"acop":63}]}}`)
-	if got := n.Update("Coperator", "tally", onem2m.TypeCSEBase, `{"acpi":["`+acp+`"]}`).Response; got.Status != onem2m.StatusUpdated {
+	if got := n.Update("Coperator", "tally/acpAdmin", onem2m.TypeACP, `{"pv":{"acr":[{"acor":["all"],"acop":1,"acod":[{"chty":[2]}]},{"acor":["Coperator"],"acop":63}]}}`).Response; got.Status != onem2m.StatusUpdated {
 		t.Fatalf("open registration: %d %s", got.Status, got.Content)
 	}
 	for from, prefix := range map[string]string{"": "C", "C": "C", "S": "S", "Cown": "Cown"} {
@@ -243,32 +244,45 @@ func TestCreateSubscription(t *testing.T) {
 		`{"nu":["ftp://x/"]}`:                    onem2m.StatusBadRequest,
 		`{"nu":["http://"]}`:                     onem2m.StatusBadRequest,
 		`{"nu":["http://x/"],"su":"gopher://x"}`: onem2m.StatusBadRequest,
-		`{"nu":["Ca","https://x/y","mqtt://b/t"],"su":"Ca"}`: onem2m.StatusCreated,
-		`{"nu":["Ca"],"exc":0}`:                              onem2m.StatusBadRequest,
-		`{"nu":["Ca"],"exc":3}`:                              onem2m.StatusCreated,
-		`{"nu":["Ca"],"nct":6}`:                              onem2m.StatusBadRequest,
-		`{"nu":["Ca"],"nct":5}`:                              onem2m.StatusNotImplemented,
-		`{"nu":["Ca"],"nct":2}`:                              onem2m.StatusCreated, // the default event is update
-		`{"nu":["Ca"],"nct":2,"enc":{"net":[1]}}`:            onem2m.StatusCreated,
-		`{"nu":["Ca"],"nct":2,"enc":{"net":[1,3]}}`:          onem2m.StatusBadRequest,
-		`{"nu":["Ca"],"nct":3,"enc":{"net":[1,2,3,4]}}`:      onem2m.StatusCreated,
-		`{"nu":["Ca"],"enc":{"net":[5]}}`:                    onem2m.StatusNotImplemented,
-		`{"nu":["Ca"],"enc":{"net":[99]}}`:                   onem2m.StatusBadRequest,
-		`{"nu":["Ca"],"enc":{"chty":[4]}}`:                   onem2m.StatusBadRequest,
-		`{"nu":["Ca"],"enc":{"net":[3],"chty":[4]}}`:         onem2m.StatusCreated,
-		`{"nu":["Ca"],"enc":{"net":[3],"atr":["lbl"]}}`:      onem2m.StatusBadRequest,
-		`{"nu":["Ca"],"enc":{"atr":["lbl"]}}`:                onem2m.StatusCreated,
-		`{"nu":["Ca"],"enc":{"aq":"x"}}`:                     onem2m.StatusNotImplemented,
-		`{"nu":["Ca"],"bn":{"num":3}}`:                       onem2m.StatusNotImplemented,
-		`{"nu":["Ca"],"rl":{"mnn":3,"tww":"PT3S"}}`:          onem2m.StatusNotImplemented,
-		`{"nu":["Ca"],"pn":1}`:                               onem2m.StatusNotImplemented,
+		`{"nu":["Ca","https://x/y","mqtt://b/t"],"su":"Ca"}`:          onem2m.StatusCreated,
+		`{"nu":["Ca"],"exc":0}`:                                       onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"exc":3}`:                                       onem2m.StatusCreated,
+		`{"nu":["Ca"],"nct":6}`:                                       onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"nct":5}`:                                       onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"nct":2}`:                                       onem2m.StatusCreated, // the default event is update
+		`{"nu":["Ca"],"nct":2,"enc":{"net":[1]}}`:                     onem2m.StatusCreated,
+		`{"nu":["Ca"],"nct":2,"enc":{"net":[1,3]}}`:                   onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"nct":3,"enc":{"net":[1,2,3,4]}}`:               onem2m.StatusCreated,
+		`{"nu":["Ca"],"enc":{"net":[5]}}`:                             onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"enc":{"net":[99]}}`:                            onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"enc":{"chty":[4]}}`:                            onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"enc":{"net":[3],"chty":[3]}}`:                  onem2m.StatusCreated,
+		`{"nu":["Ca"],"enc":{"net":[3],"chty":[4]}}`:                  onem2m.StatusBadRequest, // an AE has none
+		`{"nu":["Ca"],"enc":{"net":[1],"om":[{"ops":4}]}}`:            onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"enc":{"om":[{"ops":4,"or":"Cb"}]}}`:            onem2m.StatusCreated,
+		`{"nu":["Ca"],"enc":{"om":[{"ops":2}]}}`:                      onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"enc":{"om":[{"or":"Cb"}]}}`:                    onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"enc":{"net":[8]}}`:                             onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"enc":{"net":[8],"md":{"num":1,"dur":"PT9S"}}}`: onem2m.StatusBadRequest,
+		`{"nu":["Ca?ct=json","http://x?ct=json"]}`:                    onem2m.StatusCreated,
+		`{"nu":["Ca?ct=xml"]}`:                                        onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"enc":{"net":[3],"atr":["lbl"]}}`:               onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"enc":{"atr":["lbl"]}}`:                         onem2m.StatusCreated,
+		`{"nu":["Ca"],"enc":{"aq":"x"}}`:                              onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"bn":{"num":3}}`:                                onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"rl":{"mnn":3,"tww":"PT3S"}}`:                   onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"pn":1}`:                                        onem2m.StatusNotImplemented,
 	} {
 		cases = append(cases, createCase{"Ca", "Ca", onem2m.TypeSubscription, body, want})
 	}
 	runCreates(t, n, cases)
 	sub := n.MustCreate("Ca", "Ca", onem2m.TypeSubscription, `{"nu":["Ca"]}`)
-	if res, _ := n.State.Resource(sub); string(res.Get("nct")) != "1" {
-		t.Errorf("default nct is %s", res.Get("nct"))
+	if res, _ := n.State.Resource(sub); string(res.Get("nct")) != "1" || res.Get("cr") != nil {
+		t.Errorf("default nct is %s, creator %s", res.Get("nct"), res.Get("cr"))
+	}
+	sub = n.MustCreate("Ca", "Ca", onem2m.TypeSubscription, `{"nu":["/tally/Ca","http://x"]}`)
+	if res, _ := n.State.Resource(sub); string(res.Get("cr")) != `"Ca"` {
+		t.Errorf("creator of a subscription that notifies others is %s", res.Get("cr"))
 	}
 }
 
@@ -291,7 +305,8 @@ func TestGroupMembers(t *testing.T) {
 		{body: `{"mnm":0,"mid":[]}`, want: onem2m.StatusBadRequest},
 		{`{"mnm":9,"mid":["` + c1 + `","Ca"]}`, onem2m.StatusCreated, `["` + c1 + `","Ca"]`, "0", "2", ""},
 		{`{"mnm":9,"mt":3,"mid":["` + c1 + `","tally/ae1/c2"]}`, onem2m.StatusCreated, `["` + c1 + `","tally/ae1/c2"]`, "3", "2", "true"},
-		{`{"mnm":2,"mid":["` + c1 + `","/tally/` + c1 + `","` + c2 + `"]}`, onem2m.StatusCreated, `["` + c1 + `","` + c2 + `"]`, "0", "2", ""},
+		{`{"mnm":3,"mid":["` + c1 + `","/tally/` + c1 + `","` + c2 + `"]}`, onem2m.StatusCreated, `["` + c1 + `","` + c2 + `"]`, "0", "2", ""},
+		{body: `{"mnm":2,"mid":["` + c1 + `","/tally/` + c1 + `","` + c2 + `"]}`, want: onem2m.StatusMaxNumberOfMemberExceeded},
 		{body: `{"mnm":1,"mid":["` + c1 + `","` + c2 + `"]}`, want: onem2m.StatusMaxNumberOfMemberExceeded},
 		{`{"mnm":9,"mt":3,"mid":["Ca","` + c1 + `"]}`, onem2m.StatusCreated, `["` + c1 + `"]`, "3", "1", "true"},
 		{`{"mnm":9,"mt":3,"csy":1,"mid":["Ca"]}`, onem2m.StatusCreated, `[]`, "3", "0", "true"},
@@ -316,6 +331,13 @@ func TestGroupMembers(t *testing.T) {
 			t.Errorf("%s: mid, mt, cnm, mtv are %v", test.body, got)
 		}
 	}
+	// A member that has gone does not keep the group from being updated.
+	gone := n.MustCreate("Ca", "Ca", onem2m.TypeContainer, `{}`)
+	lost := n.MustCreate("Ca", "Ca", onem2m.TypeGroup, `{"mnm":9,"mt":3,"mid":["`+c1+`","`+gone+`"]}`)
+	wantStatus(t, "delete a member", n.Delete("Ca", gone), onem2m.StatusDeleted)
+	wantStatus(t, "update", n.Update("Ca", lost, onem2m.TypeGroup, `{"gn":"x"}`), onem2m.StatusUpdated)
+	wantStatus(t, "name it anew", n.Update("Ca", lost, onem2m.TypeGroup, `{"mid":["`+c1+`","Ca/`+gone+`"]}`), onem2m.StatusNotFound)
+
 	grp := n.MustCreate("Ca", "Ca", onem2m.TypeGroup, `{"mnm":2,"mt":3,"mid":["`+c1+`","`+c2+`"]}`)
 	for body, want := range map[string]onem2m.StatusCode{
 		`{"mnm":1}`:                   onem2m.StatusMaxNumberOfMemberExceeded,

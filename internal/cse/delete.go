@@ -31,6 +31,9 @@ func (c *Core) prepareDelete(r Reader, req *onem2m.Request, env Env, t *target) 
 	if err := c.requireAccess(r, req, env, t, accessDelete); err != nil {
 		return nil, err
 	}
+	if err := checkRetrievable(t); err != nil {
+		return nil, err
+	}
 	if err := c.checkWriteFilter(r, req, env, t); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package cse
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -18,7 +19,7 @@ const (
 // condition is one condition of filterCriteria on one resource.
 type condition func(v *visit, it *item) (bool, error)
 
-// filter is filterCriteria made ready to be evaluated (TS-0001 clause 8.1.2, TS-0004 clause 6.3.5.8).
+// filter is filterCriteria made ready to be evaluated (TS-0001 clause 8.1.2, TS-0004 clause 7.3.3.17).
 // Different conditions combine by filterOperation; several values of one condition are alternatives.
 type filter struct {
 	operation  uint8 // 1 AND, 2 OR, 3 XOR
@@ -58,73 +59,89 @@ func newFilter(fc *onem2m.FilterCriteria) (*filter, error) {
 
 func (f *filter) add(c condition) { f.conditions = append(f.conditions, c) }
 
-// addTimes adds crb, cra, ms, us, exb and exa.
+// addTimes adds crb with cra, us with ms, and exb with exa: each pair is one condition, an interval that has its start
+// and not its end (TS-0004 clauses 7.3.3.17.1, 7.3.3.17.2 and 7.3.3.17.4).
 func (f *filter) addTimes(fc *onem2m.FilterCriteria) error {
-	created := func(it *item) (int64, bool) { return it.created(), true }
-	modified := func(it *item) (int64, bool) { return it.modified(), true }
 	for _, t := range []struct {
-		name, value string
-		of          func(*item) (int64, bool)
-		before      bool
+		fromName, from, toName, to string
+		of                         func(*item) (int64, bool)
 	}{
-		{"createdBefore (crb)", fc.CreatedBefore, created, true},
-		{"createdAfter (cra)", fc.CreatedAfter, created, false},
-		{"modifiedSince (ms)", fc.ModifiedSince, modified, false},
-		{"unmodifiedSince (us)", fc.UnmodifiedSince, modified, true},
-		{"expireBefore (exb)", fc.ExpireBefore, (*item).expires, true},
-		{"expireAfter (exa)", fc.ExpireAfter, (*item).expires, false},
+		{"createdAfter (cra)", fc.CreatedAfter, "createdBefore (crb)", fc.CreatedBefore, (*item).created},
+		{"modifiedSince (ms)", fc.ModifiedSince, "unmodifiedSince (us)", fc.UnmodifiedSince, (*item).modified},
+		{"expireAfter (exa)", fc.ExpireAfter, "expireBefore (exb)", fc.ExpireBefore, (*item).expires},
 	} {
-		if t.value == "" {
+		if t.from == "" && t.to == "" {
 			continue
 		}
-		limit, err := onem2m.ParseTime(t.value)
+		from, err := timeBound(t.fromName, t.from, math.MinInt64)
 		if err != nil {
-			return refuse(onem2m.StatusBadRequest, "filter condition %s: %v", t.name, err)
+			return err
+		}
+		to, err := timeBound(t.toName, t.to, math.MaxInt64)
+		if err != nil {
+			return err
 		}
 		f.add(func(_ *visit, it *item) (bool, error) {
 			at, ok := t.of(it)
-			if t.before {
-				return ok && at < limit, nil
-			}
-			return ok && at > limit, nil
+			return ok && from <= at && at < to, nil
 		})
 	}
 	return nil
 }
 
-// addNumbers adds sts, stb, sza and szb. contentSize is an attribute of contentInstances only.
-func (f *filter) addNumbers(fc *onem2m.FilterCriteria) error {
-	stateTag := (*item).stateTag
-	size := func(it *item) (uint64, bool) {
-		if it.instance == nil {
-			return 0, false
-		}
-		return it.instance.ref.Size, true
+// timeBound reads a time that bounds a condition; open is the bound when there is none.
+func timeBound(name, value string, open int64) (int64, error) {
+	if value == "" {
+		return open, nil
 	}
+	at, err := onem2m.ParseTime(value)
+	if err != nil {
+		return 0, refuse(onem2m.StatusBadRequest, "filter condition %s: %v", name, err)
+	}
+	return at, nil
+}
+
+// addNumbers adds stb with sts and sza with szb, each pair an interval like those of times (TS-0004 clauses 7.3.3.17.3
+// and 7.3.3.17.7). contentSize is an attribute of contentInstances only.
+func (f *filter) addNumbers(fc *onem2m.FilterCriteria) error {
 	for _, n := range []struct {
-		name  string
-		value *int64
-		of    func(*item) (uint64, bool)
-		holds func(have, limit uint64) bool
+		fromName string
+		from     *int64
+		toName   string
+		to       *int64
+		of       func(*item) (uint64, bool)
 	}{
-		{"stateTagSmaller (sts)", fc.StateTagSmaller, stateTag, func(have, limit uint64) bool { return have < limit }},
-		{"stateTagBigger (stb)", fc.StateTagBigger, stateTag, func(have, limit uint64) bool { return have > limit }},
-		{"sizeAbove (sza)", fc.SizeAbove, size, func(have, limit uint64) bool { return have >= limit }},
-		{"sizeBelow (szb)", fc.SizeBelow, size, func(have, limit uint64) bool { return have < limit }},
+		{"stateTagBigger (stb)", fc.StateTagBigger, "stateTagSmaller (sts)", fc.StateTagSmaller, (*item).stateTag},
+		{"sizeAbove (sza)", fc.SizeAbove, "sizeBelow (szb)", fc.SizeBelow, (*item).contentSize},
 	} {
-		if n.value == nil {
+		if n.from == nil && n.to == nil {
 			continue
 		}
-		if *n.value < 0 {
-			return refuse(onem2m.StatusBadRequest, "filter condition %s is negative: %d", n.name, *n.value)
+		from, err := numberBound(n.fromName, n.from, 0)
+		if err != nil {
+			return err
 		}
-		limit := uint64(*n.value)
+		to, err := numberBound(n.toName, n.to, math.MaxUint64)
+		if err != nil {
+			return err
+		}
 		f.add(func(_ *visit, it *item) (bool, error) {
 			have, ok := n.of(it)
-			return ok && n.holds(have, limit), nil
+			return ok && from <= have && have < to, nil
 		})
 	}
 	return nil
+}
+
+// numberBound gives a number that bounds a condition; open is the bound when there is none.
+func numberBound(name string, value *int64, open uint64) (uint64, error) {
+	switch {
+	case value == nil:
+		return open, nil
+	case *value < 0:
+		return 0, refuse(onem2m.StatusBadRequest, "filter condition %s is negative: %d", name, *value)
+	}
+	return uint64(*value), nil
 }
 
 // addTypes adds ty, chty and pty.
@@ -144,63 +161,68 @@ func (f *filter) addTypes(fc *onem2m.FilterCriteria) error {
 	return nil
 }
 
-// addTexts adds lbl, cty and the attributes, and the same for children (clbl, catr) and the parent (plbl, patr).
+// addTexts adds lbl, cty and atr, and the same for children (clbl, catr) and the parent (palb, patr).
 func (f *filter) addTexts(fc *onem2m.FilterCriteria) error {
-	labels, err := labelsCondition("labels (lbl)", fc.Labels)
-	if err != nil {
-		return err
+	for _, own := range []struct {
+		name   string
+		labels []string
+		attrs  []onem2m.AttributeFilter
+		on     func(holds func(*item) bool) condition
+	}{
+		{"", fc.Labels, fc.Attributes, onItem},
+		{"child", fc.ChildLabels, fc.ChildAttributes, onChildren},
+		{"parent", fc.ParentLabels, fc.ParentAttributes, onParent},
+	} {
+		labels, err := labelsCondition(own.name+" labels", own.labels)
+		if err != nil {
+			return err
+		}
+		attributes, err := attributeCondition(own.name+" attribute", own.attrs)
+		if err != nil {
+			return err
+		}
+		if labels != nil {
+			f.add(own.on(labels))
+		}
+		if attributes != nil {
+			f.add(own.on(attributes))
+		}
 	}
-	if labels != nil {
-		f.add(func(_ *visit, it *item) (bool, error) { return labels(it), nil })
-	}
-	if len(fc.ContentTypes) > 0 {
-		patterns := fc.ContentTypes
+	if patterns := fc.ContentTypes; len(patterns) > 0 {
 		if err := checkTexts("contentType (cty)", patterns); err != nil {
 			return err
 		}
-		f.add(func(_ *visit, it *item) (bool, error) {
-			return it.instance != nil && matchesAny(patterns, it.instance.get("cnf")), nil
-		})
-	}
-	own, err := attributeConditions("attribute", fc.Attributes)
-	if err != nil {
-		return err
-	}
-	for _, holds := range own {
-		f.add(func(_ *visit, it *item) (bool, error) { return holds(it), nil })
-	}
-	childLabels, err := labelsCondition("childLabels (clbl)", fc.ChildLabels)
-	if err != nil {
-		return err
-	}
-	ofChildren, err := attributeConditions("childAttribute (catr)", fc.ChildAttributes)
-	if err != nil {
-		return err
-	}
-	if childLabels != nil {
-		ofChildren = append(ofChildren, childLabels)
-	}
-	for _, holds := range ofChildren {
-		f.add(func(v *visit, it *item) (bool, error) { return v.anyChild(it, holds) })
-	}
-	parentLabels, err := labelsCondition("parentLabels (plbl)", fc.ParentLabels)
-	if err != nil {
-		return err
-	}
-	ofParent, err := attributeConditions("parentAttribute (patr)", fc.ParentAttributes)
-	if err != nil {
-		return err
-	}
-	if parentLabels != nil {
-		ofParent = append(ofParent, parentLabels)
-	}
-	for _, holds := range ofParent {
-		f.add(func(v *visit, it *item) (bool, error) {
-			parent, err := v.parent(it)
-			return parent != nil && holds(parent), err
-		})
+		f.add(func(_ *visit, it *item) (bool, error) { return matchesContentType(patterns, it), nil })
 	}
 	return nil
+}
+
+// The resources on which a condition looks.
+
+func onItem(holds func(*item) bool) condition {
+	return func(_ *visit, it *item) (bool, error) { return holds(it), nil }
+}
+
+func onChildren(holds func(*item) bool) condition {
+	return func(v *visit, it *item) (bool, error) { return v.anyChild(it, holds) }
+}
+
+func onParent(holds func(*item) bool) condition {
+	return func(v *visit, it *item) (bool, error) {
+		parent, err := v.parent(it)
+		return parent != nil && holds(parent), err
+	}
+}
+
+// matchesContentType compares the media type in contentInfo, without encoding and security (TS-0004 clause 7.3.3.17.8).
+func matchesContentType(patterns []string, it *item) bool {
+	if it.instance == nil {
+		return false
+	}
+	media, _, _ := strings.Cut(text(it.instance.get("cnf")), ":")
+	return media != "" && slices.ContainsFunc(patterns, func(p string) bool {
+		return len(media) <= maxFiltered && matchWildcard(p, media)
+	})
 }
 
 // matches evaluates the filter. XOR holds when exactly one condition does.
@@ -245,29 +267,35 @@ func labelsCondition(name string, patterns []string) (func(*item) bool, error) {
 	return func(it *item) bool { return matchesAny(patterns, it.labels()) }, nil
 }
 
-// attributeConditions makes one condition of each attribute name; several values of one name are alternatives.
-func attributeConditions(name string, filters []onem2m.AttributeFilter) ([]func(*item) bool, error) {
-	var names []string
-	var patterns [][]string
+// otherwiseFiltered are the attributes that have conditions of their own, which an attribute condition would only
+// confuse (TS-0004 clause 7.3.3.17.9).
+var otherwiseFiltered = []string{"ct", "lt", "st", "et", "lbl", "ty", "cs", "cnf"}
+
+// attributeCondition says whether one of the attributes has the value that goes with it: all elements of one filter
+// are alternatives, those of different names too (TS-0004 clause 7.3.3.17.9). It is nil when there are none.
+func attributeCondition(name string, filters []onem2m.AttributeFilter) (func(*item) bool, error) {
+	if len(filters) == 0 {
+		return nil, nil
+	}
+	if len(filters) > maxFilterConditions {
+		return nil, refuse(onem2m.StatusBadRequest, "filter condition %s has %d elements; the limit is %d", name, len(filters), maxFilterConditions)
+	}
 	for _, a := range filters {
 		if a.Name == "" || len(a.Name) > 64 || strings.ContainsAny(a.Name, "\"\\") {
 			return nil, refuse(onem2m.StatusBadRequest, "filter condition %s: %q is no attribute name", name, a.Name)
 		}
+		if slices.Contains(otherwiseFiltered, a.Name) {
+			return nil, refuse(onem2m.StatusBadRequest, "filter condition %s: %s has a condition of its own", name, a.Name)
+		}
 		if err := checkTexts(name+" "+a.Name, []string{a.Value}); err != nil {
 			return nil, err
 		}
-		i := slices.Index(names, a.Name)
-		if i < 0 {
-			i = len(names)
-			names, patterns = append(names, a.Name), append(patterns, nil)
-		}
-		patterns[i] = append(patterns[i], a.Value)
 	}
-	conditions := make([]func(*item) bool, len(names))
-	for i := range names {
-		conditions[i] = func(it *item) bool { return matchesAny(patterns[i], it.attribute(names[i])) }
-	}
-	return conditions, nil
+	return func(it *item) bool {
+		return slices.ContainsFunc(filters, func(a onem2m.AttributeFilter) bool {
+			return matchesAny([]string{a.Value}, it.attribute(a.Name))
+		})
+	}, nil
 }
 
 func checkTexts(name string, values []string) error {

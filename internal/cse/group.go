@@ -3,7 +3,6 @@ package cse
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -21,9 +20,10 @@ type fan struct {
 	r       Reader
 	env     Env
 	execute func(req *onem2m.Request, env Env, t target) Result
-	groups  []string // the groups being fanned out, outermost first
-	left    int      // member requests that may still be made
-	bytes   int      // content of the member responses so far
+	update  func(req *onem2m.Request, env Env, t *target) (Result, error) // set where requests may change the state
+	groups  []string                                                      // the groups being fanned out, outermost first
+	left    int                                                           // member requests that may still be made
+	bytes   int                                                           // content of the member responses so far
 	effects []Effect
 	events  []Event
 }
@@ -33,6 +33,7 @@ type fan struct {
 func (c *Core) fanOut(st State, req *onem2m.Request, env Env, t target) Result {
 	f := &fan{c: c, r: st, env: env, left: maxFanOut}
 	f.execute = func(req *onem2m.Request, env Env, _ target) Result { return c.Execute(st, req, env) }
+	f.update = func(req *onem2m.Request, env Env, t *target) (Result, error) { return c.update(st, req, env, t) }
 	return f.run(req, t)
 }
 
@@ -56,7 +57,8 @@ func (f *fan) run(req *onem2m.Request, t target) Result {
 	return Result{Response: rsp, Effects: f.effects, Events: f.events}
 }
 
-// group fans a request out to the members of one group and aggregates their responses (m2m:agr).
+// group fans a request out to the members of one group and aggregates their responses (m2m:agr). A member that is a
+// group gets the request itself, unless it is named with the suffix /fopt (TS-0004 clause 7.4.14.1).
 func (f *fan) group(req *onem2m.Request, t target) (onem2m.Response, error) {
 	rsp := f.c.response(req, onem2m.StatusOK)
 	group := t.resource
@@ -80,6 +82,7 @@ func (f *fan) group(req *onem2m.Request, t target) (onem2m.Response, error) {
 	f.groups = append(f.groups, group.RI)
 	share := f.env.share
 	f.env.share = min(max(share, 1)*len(ids), maxFanOut)
+	left := make([]string, 0, len(ids))
 	dst := []byte(`{"m2m:agr":{"m2m:rsp":[`)
 	for i, id := range ids {
 		member := *req
@@ -87,9 +90,12 @@ func (f *fan) group(req *onem2m.Request, t target) (onem2m.Response, error) {
 		if t.rest != "" {
 			member.To += "/" + t.rest
 		}
-		answer, err := f.member(&member, id, t.rest)
+		answer, err := f.member(&member)
 		if err != nil {
 			return rsp, err
+		}
+		if answer.Status != onem2m.StatusDeleted || t.rest != "" {
+			left = append(left, id)
 		}
 		if i > 0 {
 			dst = append(dst, ',')
@@ -98,11 +104,37 @@ func (f *fan) group(req *onem2m.Request, t target) (onem2m.Response, error) {
 	}
 	f.groups, f.env.share = f.groups[:len(f.groups)-1], share
 	rsp.Content = append(dst, "]}}"...)
+	if len(left) < len(ids) {
+		return rsp, f.forget(group, left)
+	}
 	return rsp, nil
 }
 
-// member does the request on one member, or on what rest leads to from it. The error is a failure of the state only.
-func (f *fan) member(req *onem2m.Request, id, rest string) (onem2m.Response, error) {
+// forget takes the members that a DELETE has removed off their group (TS-0004 clause 7.4.14.3.5). It is an UPDATE by
+// the CSE, with an effect of its own. A group that was removed itself, as one of its members, is left alone.
+func (f *fan) forget(group *Resource, left []string) error {
+	group, err := f.r.Resource(group.RI)
+	if err != nil || group == nil {
+		return err
+	}
+	content := appendStrings([]byte(`{"m2m:grp":{"mid":`), left)
+	env := f.env
+	env.NextIndex += uint64(len(f.effects))
+	env.Agreed = true
+	result, err := f.update(&onem2m.Request{
+		Operation: onem2m.Update, From: f.c.cfg.CSEID, To: group.RI, Content: append(content, '}', '}'),
+		ResultContent: onem2m.ResultContentNothing,
+	}, env, &target{resource: group})
+	if err != nil {
+		return err
+	}
+	f.effects = append(f.effects, result.Effects...)
+	f.events = append(f.events, result.Events...)
+	return nil
+}
+
+// member does the request on one member. The error is a failure of the state only.
+func (f *fan) member(req *onem2m.Request) (onem2m.Response, error) {
 	switch {
 	case f.left == 0:
 		return f.c.refusal(req, onem2m.Errorf(onem2m.StatusNotAcceptable, "the group has more than %d members", maxFanOut)), nil
@@ -110,7 +142,7 @@ func (f *fan) member(req *onem2m.Request, id, rest string) (onem2m.Response, err
 		return f.c.refusal(req, onem2m.Errorf(onem2m.StatusNotAcceptable, "the responses of the members have more than %d bytes", maxFanOutBytes)), nil
 	}
 	f.left--
-	t, err := f.resolve(req.To, id, rest)
+	t, err := f.c.resolve(f.r, req.To, f.env.Time)
 	var result Result
 	switch {
 	case err != nil:
@@ -130,22 +162,6 @@ func (f *fan) member(req *onem2m.Request, id, rest string) (onem2m.Response, err
 	f.effects = append(f.effects, result.Effects...)
 	f.events = append(f.events, result.Events...)
 	return result.Response, result.Err
-}
-
-// resolve finds what a member request is for. A request to a group that is a member goes to its members, with or
-// without its fopt being named (TS-0001 clause 10.7.1).
-func (f *fan) resolve(to, id, rest string) (target, error) {
-	t, err := f.c.resolve(f.r, id, f.env.Time)
-	if err == nil && !t.isInstance && t.virtual == 0 && t.resource.Type == onem2m.TypeGroup {
-		if name, _, _ := strings.Cut(rest, "/"); name != "fopt" {
-			t.virtual, t.rest = onem2m.TypeFanOutPoint, rest
-			return t, nil
-		}
-	}
-	if rest == "" || err != nil {
-		return t, err
-	}
-	return f.c.resolve(f.r, to, f.env.Time)
 }
 
 // appendResponse appends one response primitive of m2m:aggregatedResponse (TS-0004 clause 6.4.2).

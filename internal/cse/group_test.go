@@ -3,6 +3,7 @@ package cse_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -91,8 +92,32 @@ func TestFanOut(t *testing.T) {
 	wantAggregate(t, "update", n.Update("Ca", "Ca/grp/fopt", onem2m.TypeContainer, `{"mni":3}`), "2004 tally/ae1/c1", "2004 Ca/c2", "2004 cnt8")
 	wantAggregate(t, "bad update", n.Update("Ca", "Ca/grp/fopt", onem2m.TypeContainer, `{"cni":3}`), "4000 tally/ae1/c1", "4000 Ca/c2", "4000 cnt8")
 	wantAggregate(t, "delete", n.Delete("Ca", "Ca/grp/fopt"), "2002 tally/ae1/c1", "2002 Ca/c2", "2002 cnt8")
-	wantAggregate(t, "members are gone", n.Retrieve("Ca", "Ca/grp/fopt"), "4004 tally/ae1/c1", "4004 Ca/c2", "4004 cnt8")
+	wantStatus(t, "members are gone", n.Retrieve("Ca", "Ca/grp/fopt"), onem2m.StatusNoMembers)
 	wantStatus(t, "no privilege", n.Retrieve("Cc", "Ca/grp/fopt"), onem2m.StatusOriginatorHasNoPrivilege)
+}
+
+// TS-0004 clause 7.4.14.3.5: what a DELETE has removed leaves the group; what it could not remove, what lies below the
+// members and what a fanOutPoint stands for stay.
+func TestFanOutDelete(t *testing.T) {
+	n := grouped(t)
+	n.MustCreate("Ca", "Ca/grp", onem2m.TypeSubscription, `{"rn":"sub","nu":["http://h"],"nct":3}`)
+	n.Create("Ca", "Ca/grp/fopt", onem2m.TypeContentInstance, `{"con":"5"}`)
+	wantAggregate(t, "below", n.Delete("Ca", "Ca/grp/fopt/la"), "2002 tally/ae1/c1/la", "2002 Ca/c2/la", "2002 cnt8/la")
+	result := n.Delete("Cb", "Ca/grp/fopt")
+	wantAggregate(t, "two of three", result, "2002 tally/ae1/c1", "2002 Ca/c2", "4103 cnt8")
+	last := result.Effects[len(result.Effects)-1]
+	if len(result.Effects) != 3 || last.Operation != onem2m.Update || last.Originator != "/tally" || last.Resource != "grp9" ||
+		string(last.Payload) != `{"m2m:grp":{"mid":["cnt8"]}}` || len(result.Events) != 1 {
+		t.Errorf("effects %+v, events %v", result.Effects, sgn(result))
+	}
+	if grp, _ := n.State.Resource("grp9"); string(grp.Get("mid")) != `["cnt8"]` || string(grp.Get("cnm")) != "1" {
+		t.Errorf("members %s, %s of them", grp.Get("mid"), grp.Get("cnm"))
+	}
+	n.MustCreate("Ca", "Ca", onem2m.TypeGroup, `{"rn":"outer","mt":0,"mnm":9,"mid":["Ca/grp/fopt"]}`)
+	wantAggregate(t, "through a group", n.Delete("Ca", "Ca/outer/fopt"), "2000 Ca/grp/fopt (", "2002 cnt8", ")")
+	if outer, _ := n.State.Resource("grp" + strconv.FormatUint(n.Next-3, 36)); string(outer.Get("mid")) != `["Ca/grp/fopt"]` {
+		t.Errorf("members of the outer group: %s", outer.Get("mid"))
+	}
 }
 
 // TS-0001 clause 9.6.13: membersAccessControlPolicyIDs decide about the fanOutPoint, not the group's own policies.
@@ -107,20 +132,24 @@ func TestFanOutPrivileges(t *testing.T) {
 // TS-0004 clause 7.4.14.2: groups within groups, no members, and loops.
 func TestFanOutGroups(t *testing.T) {
 	n := grouped(t)
-	n.MustCreate("Ca", "Ca", onem2m.TypeGroup, `{"rn":"outer","mt":0,"mnm":9,"mid":["Ca/c1","Ca/grp"]}`)
+	n.MustCreate("Ca", "Ca", onem2m.TypeGroup, `{"rn":"outer","mt":0,"mnm":9,"mid":["Ca/c1","Ca/grp/fopt"]}`)
 	wantAggregate(t, "group in group", n.Retrieve("Ca", "Ca/outer/fopt"),
-		"2000 Ca/c1", "2000 Ca/grp (", "2000 tally/ae1/c1", "2000 Ca/c2", "2000 cnt8", ")")
-	wantAggregate(t, "below", n.Retrieve("Ca", "Ca/outer/fopt/fopt"),
+		"2000 Ca/c1", "2000 Ca/grp/fopt (", "2000 tally/ae1/c1", "2000 Ca/c2", "2000 cnt8", ")")
+
+	// Without the suffix, the member is the group itself.
+	n.MustCreate("Ca", "Ca", onem2m.TypeGroup, `{"rn":"plain","mt":0,"mnm":9,"mid":["Ca/c1","Ca/grp"]}`)
+	wantAggregate(t, "a group as a resource", n.Retrieve("Ca", "Ca/plain/fopt"), "2000 Ca/c1", "2000 Ca/grp")
+	wantAggregate(t, "its fopt below", n.Retrieve("Ca", "Ca/plain/fopt/fopt"),
 		"4004 Ca/c1/fopt", "2000 Ca/grp/fopt (", "2000 tally/ae1/c1", "2000 Ca/c2", "2000 cnt8", ")")
 
 	wantAggregate(t, "suffix", n.Retrieve("Ca", "Ca/outer/fopt/la"),
-		"4004 Ca/c1/la", "2000 Ca/grp/la (", "4004 tally/ae1/c1/la", "4004 Ca/c2/la", "4004 cnt8/la", ")")
+		"4004 Ca/c1/la", "2000 Ca/grp/fopt/la (", "4004 tally/ae1/c1/la", "4004 Ca/c2/la", "4004 cnt8/la", ")")
 
 	n.MustCreate("Ca", "Ca", onem2m.TypeGroup, `{"rn":"empty","mnm":9,"mid":[]}`)
 	wantStatus(t, "empty", n.Retrieve("Ca", "Ca/empty/fopt"), onem2m.StatusNoMembers)
 
-	wantStatus(t, "make a loop", n.Update("Ca", "Ca/outer", onem2m.TypeGroup, `{"mid":["Ca/c1","Ca/outer"]}`), onem2m.StatusUpdated)
-	wantAggregate(t, "loop", n.Retrieve("Ca", "Ca/outer/fopt"), "2000 Ca/c1", "4104 Ca/outer")
+	wantStatus(t, "make a loop", n.Update("Ca", "Ca/outer", onem2m.TypeGroup, `{"mid":["Ca/c1","Ca/outer/fopt"]}`), onem2m.StatusUpdated)
+	wantAggregate(t, "loop", n.Retrieve("Ca", "Ca/outer/fopt"), "2000 Ca/c1", "4104 Ca/outer/fopt")
 	deep := "Ca/outer/fopt" + strings.Repeat("/fopt", 40)
 	wantStatus(t, "long loop", n.Retrieve("Ca", deep), onem2m.StatusOK)
 }
@@ -137,8 +166,8 @@ func TestFanOutBound(t *testing.T) {
 	n.MustCreate("Ca", "Ca", onem2m.TypeGroup, `{"rn":"inner","mnm":99,"mid":[`+strings.Join(ids, ",")+`]}`)
 	var groups []string
 	for i := range 30 {
-		n.MustCreate("Ca", "Ca", onem2m.TypeGroup, fmt.Sprintf(`{"rn":"g%d","mt":0,"mnm":99,"mid":["Ca/inner"]}`, i))
-		groups = append(groups, fmt.Sprintf(`"Ca/g%d"`, i))
+		n.MustCreate("Ca", "Ca", onem2m.TypeGroup, fmt.Sprintf(`{"rn":"g%d","mt":0,"mnm":99,"mid":["Ca/inner/fopt"]}`, i))
+		groups = append(groups, fmt.Sprintf(`"Ca/g%d/fopt"`, i))
 	}
 	n.MustCreate("Ca", "Ca", onem2m.TypeGroup, `{"rn":"top","mt":0,"mnm":99,"mid":[`+strings.Join(groups, ",")+`]}`)
 	lines := aggregated(t, n.Retrieve("Ca", "Ca/top/fopt"))

@@ -15,8 +15,9 @@ const (
 )
 
 // completeGroup checks the members of a group and sets what follows from them (TS-0004 clauses 7.4.13.2.1 and
-// 7.4.13.2.3): duplicates go, there may be no more than maxNrOfMembers, each must exist and be readable by the
-// originator, and those of another type than memberType are treated as consistencyStrategy says.
+// 7.4.13.2.3): there may be no more than maxNrOfMembers, duplicates go, each new one must exist and be readable by the
+// originator, and those of another type than memberType are treated as consistencyStrategy says. A member from before
+// that has gone since stays in the list: its absence shows when a request is fanned out to it.
 func (c *Core) completeGroup(r Reader, req *onem2m.Request, env Env, before, after *Resource) error {
 	if err := c.checkPolicies(r, after, "macp", env.Time); err != nil {
 		return err
@@ -27,10 +28,11 @@ func (c *Core) completeGroup(r Reader, req *onem2m.Request, env Env, before, aft
 		strategy = abandonMember
 	}
 	limit, _ := onem2m.Int(after.Get("mnm"))
-	ids := c.uniqueMembers(stringsOf(after.Get("mid")))
-	if int64(len(ids)) > limit {
-		return refuse(onem2m.StatusMaxNumberOfMemberExceeded, "%d members (mid) exceed maxNrOfMembers (mnm) %d", len(ids), limit)
+	named := stringsOf(after.Get("mid"))
+	if int64(len(named)) > limit {
+		return refuse(onem2m.StatusMaxNumberOfMemberExceeded, "%d members (mid) exceed maxNrOfMembers (mnm) %d", len(named), limit)
 	}
+	ids := c.uniqueMembers(named)
 	if len(ids) > maxFanOut {
 		return refuse(onem2m.StatusMaxNumberOfMemberExceeded, "%d members (mid); a group of this CSE has at most %d", len(ids), maxFanOut)
 	}
@@ -42,6 +44,11 @@ func (c *Core) completeGroup(r Reader, req *onem2m.Request, env Env, before, aft
 	validated := true
 	for _, id := range ids {
 		t, local, err := c.memberTarget(r, id, env.Time)
+		isKnown := slices.Contains(known, id)
+		if e := asRefusal(err); e != nil && isKnown {
+			kept = append(kept, id)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -50,7 +57,7 @@ func (c *Core) completeGroup(r Reader, req *onem2m.Request, env Env, before, aft
 			kept = append(kept, id)
 			continue
 		}
-		if !slices.Contains(known, id) {
+		if !isKnown {
 			if err := c.requireMemberAccess(r, req, env, id, &t); err != nil {
 				return err
 			}

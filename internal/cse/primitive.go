@@ -10,13 +10,13 @@ import (
 var releases = []string{"2a", "3", "4", "5"}
 
 // checkPrimitive checks what every request must have (TS-0004 clause 7.3.2.1). The originator may be missing only
-// from the registration of an AE, which asks for an ID that way.
+// from the registration of an AE, which asks for an ID that way. A request without rvi counts as one of release 1.
 func checkPrimitive(req *onem2m.Request, now int64) error {
 	switch {
 	case req.RequestID == "":
 		return refuse(onem2m.StatusBadRequest, "the request has no request identifier (rqi)")
 	case req.ReleaseVersion == "":
-		return refuse(onem2m.StatusBadRequest, "the request has no release version indicator (rvi)")
+		return refuse(onem2m.StatusReleaseVersionNotSupported, "the request has no release version indicator (rvi), which makes it one of release 1; supported are 2a, 3, 4 and 5")
 	case !slices.Contains(releases, req.ReleaseVersion):
 		return refuse(onem2m.StatusReleaseVersionNotSupported, "release version indicator (rvi) %q is not one of 2a, 3, 4 and 5", req.ReleaseVersion)
 	case req.From == "" && (req.Operation != onem2m.Create || req.Type != onem2m.TypeAE):
@@ -25,6 +25,8 @@ func checkPrimitive(req *onem2m.Request, now int64) error {
 		return refuse(onem2m.StatusBadRequest, "the originator (fr) has %d bytes; the limit is %d", len(req.From), maxID)
 	case !printable(req.From):
 		return refuse(onem2m.StatusBadRequest, "the originator (fr) has characters that no ID has")
+	case req.Operation == onem2m.Create && req.Filter != nil:
+		return refuse(onem2m.StatusBadRequest, "filter criteria (fc) do not go with a CREATE")
 	case req.DesiredIDType > 2:
 		return refuse(onem2m.StatusBadRequest, "desired identifier result type (drt) %d is neither 1 nor 2", req.DesiredIDType)
 	}

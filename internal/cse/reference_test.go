@@ -259,7 +259,7 @@ func (m *reference) update(from, to string, ty onem2m.ResourceType, b refBody) o
 	switch {
 	case t == nil:
 		return 4004
-	case virtual != "" || t.ty == 4:
+	case virtual != "" || t.ty == 4 || t.ty == 5:
 		return 4005
 	}
 	if t.ty == ty && b.acpi != nil {
@@ -345,9 +345,6 @@ func (m *reference) gone(n *refNode) {
 		return
 	}
 	m.watchers(n, 2, n)
-	if n.ty == 23 {
-		m.told = append(m.told, n.ri+":sud")
-	}
 	m.watchers(n.parent, 4, n)
 }
 
@@ -361,7 +358,6 @@ func (m *reference) watchers(subject *refNode, event int, changed *refNode) {
 		switch sub.body.exc {
 		case 0:
 		case 1:
-			m.told = append(m.told, sub.ri+":sud")
 			sub.unlink()
 			m.watchers(subject, 4, sub)
 		default:
@@ -392,7 +388,10 @@ func (m *reference) represent(n *refNode, from string, nested bool) map[string]a
 		"ty": n.ty, "ri": n.ri, "pi": "", "rn": n.rn, "ct": onem2m.FormatTime(n.ct), "lt": onem2m.FormatTime(n.lt),
 	}
 	if n.parent != nil {
-		r["pi"] = n.parent.ri
+		r["pi"], r["et"] = n.parent.ri, "99991231T235959"
+	}
+	if n.ty == 4 && n.parent.body.mia != nil {
+		r["et"] = onem2m.FormatTime(n.ct + *n.parent.body.mia*1_000_000)
 	}
 	if n.body.lbl != nil {
 		r["lbl"] = n.body.lbl
@@ -425,6 +424,7 @@ func (m *reference) represent(n *refNode, from string, nested bool) map[string]a
 		r["mid"], r["mnm"], r["mt"], r["csy"], r["cnm"] = append([]string{}, n.body.mid...), 3, 0, 1, len(n.body.mid)
 	case 23:
 		r["nu"], r["nct"], r["enc"] = []string{"http://h"}, 3, map[string]any{"net": n.body.net}
+		r["cr"] = n.owner
 		if n.body.exc > 0 {
 			r["exc"] = n.body.exc
 		}
@@ -477,8 +477,19 @@ func (m *reference) fanOut(from string, group *refNode, op int, one func(to stri
 		return 4109, nil
 	}
 	var statuses []onem2m.StatusCode
+	var left []string
 	for _, id := range group.body.mid {
-		statuses = append(statuses, one(id))
+		status := one(id)
+		statuses = append(statuses, status)
+		if status != 2002 {
+			left = append(left, id)
+		}
+	}
+	if len(left) < len(statuses) {
+		// What was deleted is no member any more.
+		group.body.mid, group.lt = left, m.now
+		m.next++
+		m.watchers(group, 1, group)
 	}
 	return 2000, statuses
 }

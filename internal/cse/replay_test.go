@@ -65,8 +65,7 @@ func TestReplay(t *testing.T) {
 		do("delete "+to, onem2m.Request{Operation: onem2m.Delete, From: from, To: to})
 	}
 
-	acp := create("Coperator", "tally", onem2m.TypeACP, `{"pv":{"acr":[{"acor":["all"],"acop":1,"acod":[{"chty":[2]}]},{"acor":["Coperator"],"acop":63}]},"pvs":{"acr":[{"acor":["Coperator"],"acop":63}]}}`)
-	update("Coperator", "tally", onem2m.TypeCSEBase, `{"acpi":["`+acp+`"]}`)
+	update("Coperator", "tally/acpAdmin", onem2m.TypeACP, `{"pv":{"acr":[{"acor":["all"],"acop":1,"acod":[{"chty":[2]}]},{"acor":["Coperator"],"acop":63}]}}`)
 	for _, from := range []string{"", "C", "S"} {
 		create(from, "tally", onem2m.TypeAE, `{"api":"Nx","rr":false,"srv":["4"]}`)
 	}
@@ -93,7 +92,11 @@ func TestReplay(t *testing.T) {
 		log = append(log, logged{e, n.Next + uint64(i), n.Time})
 	}
 	n.Next += uint64(len(result.Effects))
-	remove("Ca", c1)
+	create("Ca", "Ca", onem2m.TypeContainer, `{"rn":"c3","disr":true}`)
+	create("Ca", "Ca/c3", onem2m.TypeContentInstance, `{"con":"unread"}`)
+	update("Ca", "Ca/c3", onem2m.TypeContainer, `{"disr":false}`)
+	update("Ca", grp, onem2m.TypeGroup, `{"mid":["`+c1+`","/other/x","Ca/c3"]}`)
+	remove("Ca", "Ca/g/fopt")
 
 	for name, redact := range map[string]bool{"as logged": false, "redacted": true} {
 		again := csetest.NewNetwork(t)

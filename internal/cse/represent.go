@@ -164,8 +164,11 @@ func (w *objectWriter) attributes(it *item) {
 		modified = it.counters.Modified
 	}
 	w.time("lt", modified)
-	if res.Expires != 0 {
+	switch {
+	case res.Expires != 0:
 		w.time("et", res.Expires)
+	case res.Type != onem2m.TypeCSEBase:
+		w.raw("et", neverExpiresText)
 	}
 	if container {
 		w.number("st", it.counters.StateTag)
@@ -186,8 +189,10 @@ func (w *objectWriter) instanceAttributes(in *instance) {
 	stamp := append(onem2m.AppendTime(append(buf[:0], '"'), in.ref.Time), '"') // formatted once for both
 	w.raw("ct", stamp)
 	w.raw("lt", stamp)
-	if in.ref.Expires != 0 {
-		w.time("et", in.ref.Expires)
+	if at := in.expires(); at != neverExpires {
+		w.time("et", at)
+	} else {
+		w.raw("et", neverExpiresText)
 	}
 	w.number("st", in.ref.StateTag)
 	w.number("cs", in.ref.Size)
@@ -240,28 +245,34 @@ func (it *item) attribute(name string) []byte {
 
 // The times and numbers that filters compare. ok is false when the item has no such attribute.
 
-func (it *item) created() int64 {
+func (it *item) created() (at int64, ok bool) {
 	if it.instance != nil {
-		return it.instance.ref.Time
+		return it.instance.ref.Time, true
 	}
-	return it.resource.Created
+	return it.resource.Created, true
 }
 
-func (it *item) modified() int64 {
+func (it *item) modified() (at int64, ok bool) {
 	switch {
 	case it.instance != nil:
-		return it.instance.ref.Time
+		return it.instance.ref.Time, true
 	case it.resource.Type == onem2m.TypeContainer:
-		return it.counters.Modified
+		return it.counters.Modified, true
 	}
-	return it.resource.Modified
+	return it.resource.Modified, true
 }
 
+// expires is expirationTime, which every resource but the CSEBase has.
 func (it *item) expires() (at int64, ok bool) {
-	if it.instance != nil {
-		return it.instance.ref.Expires, it.instance.ref.Expires != 0
+	switch {
+	case it.instance != nil:
+		return it.instance.expires(), true
+	case it.resource.Type == onem2m.TypeCSEBase:
+		return 0, false
+	case it.resource.Expires == 0:
+		return neverExpires, true
 	}
-	return it.resource.Expires, it.resource.Expires != 0
+	return it.resource.Expires, true
 }
 
 func (it *item) stateTag() (st uint64, ok bool) {
@@ -272,6 +283,13 @@ func (it *item) stateTag() (st uint64, ok bool) {
 		return it.counters.StateTag, true
 	}
 	return 0, false
+}
+
+func (it *item) contentSize() (cs uint64, ok bool) {
+	if it.instance == nil {
+		return 0, false
+	}
+	return it.instance.ref.Size, true
 }
 
 func (it *item) labels() []byte {

@@ -34,7 +34,7 @@ func (c *Core) writeResponse(r Reader, req *onem2m.Request, env Env, ch *change,
 	case onem2m.ResultContentAttributes:
 		rsp.Content = appendRepresentation(nil, &it, nil)
 	case onem2m.ResultContentModifiedAttributes:
-		rsp.Content = appendRepresentation(nil, &it, assignedByCSE(req, ch))
+		rsp.Content = appendAssigned(&it, req, ch)
 	case onem2m.ResultContentHierarchicalAddressAndAttr:
 		w := objectWriter{dst: []byte(`{"m2m:rce":{`)}
 		w.text("uri", rsp.Location)
@@ -71,26 +71,50 @@ func itemOfChange(r Reader, ch *change) (item, error) {
 	return newItem(r, ch.before)
 }
 
-// assignedByCSE chooses the attributes for result content 9: those that the CSE created or changed beyond what the
-// request carried (TS-0001 clause 8.1.2, "modified attributes").
-func assignedByCSE(req *onem2m.Request, ch *change) attributeSet {
-	var sent []string
+// appendAssigned makes result content 9: the attributes that the CSE created or changed beyond what the request
+// carried, or set to other values than the request had; those that it removed are null (TS-0004 clause 7.3.3.12).
+func appendAssigned(it *item, req *onem2m.Request, ch *change) []byte {
+	var sent []onem2m.Member
 	// The request was executed, so its content is well formed; a DELETE has none and no result content 9 either.
 	if _, members, err := onem2m.ParseContent(req.Content); err == nil {
-		for i := range members {
-			sent = append(sent, members[i].Name)
-		}
+		sent = members
 	}
-	return func(name string) bool {
-		if name == "cr" {
-			return ch.kind == changeCreated
-		}
-		if slices.Contains(sent, name) {
-			return false
-		}
-		if ch.kind == changeCreated || name == "lt" || name == "st" {
+	w := openRepresentation(it)
+	w.keep = func(name string) bool {
+		i := slices.IndexFunc(sent, func(m onem2m.Member) bool { return m.Name == name })
+		switch {
+		case i >= 0:
+			return !sameValue(sent[i].Value, it.attribute(name))
+		case ch.kind == changeCreated || name == "lt" || name == "st":
 			return true
+		case container(ch.after) && (name == "cni" || name == "cbs"):
+			return true // they may have changed with a limit
+		case name == "et":
+			return ch.before.Expires != ch.after.Expires
 		}
-		return ch.kind == changeUpdated && string(ch.before.Get(name)) != string(ch.after.Get(name))
+		return string(ch.before.Get(name)) != string(ch.after.Get(name))
 	}
+	w.attributes(it)
+	if ch.kind == changeUpdated {
+		for _, a := range ch.before.Attrs {
+			if ch.after.Get(a.Name) == nil && !slices.ContainsFunc(sent, func(m onem2m.Member) bool { return m.Name == a.Name }) {
+				w.raw(a.Name, []byte("null"))
+			}
+		}
+	}
+	return append(w.dst, '}', '}')
+}
+
+// container says whether a resource, if there is one, is a container.
+func container(r *Resource) bool { return r != nil && r.Type == onem2m.TypeContainer }
+
+// sameValue says whether an attribute has the value that the request gave it: the same JSON text but for blanks, or the
+// same time written otherwise.
+func sameValue(sent, have []byte) bool {
+	if string(compact(sent)) == string(have) {
+		return true
+	}
+	a, errA := onem2m.ParseTime(text(sent))
+	b, errB := onem2m.ParseTime(text(have))
+	return errA == nil && errB == nil && a == b
 }

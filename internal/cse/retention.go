@@ -16,15 +16,12 @@ type limits struct {
 const second = 1_000_000 // microseconds
 
 func limitsOf(res *Resource) limits {
-	l := limits{count: math.MaxUint64, bytes: math.MaxUint64, age: math.MaxInt64}
+	l := limits{count: math.MaxUint64, bytes: math.MaxUint64, age: ageLimit(res)}
 	if n, ok := onem2m.Int(res.Get("mni")); ok && n >= 0 {
 		l.count = uint64(n)
 	}
 	if n, ok := onem2m.Int(res.Get("mbs")); ok && n >= 0 {
 		l.bytes = uint64(n)
-	}
-	if n, ok := onem2m.Int(res.Get("mia")); ok && n >= 0 && n < math.MaxInt64/second {
-		l.age = n * second
 	}
 	return l
 }

@@ -80,8 +80,14 @@ func (c *Core) mayRetrieve(r Reader, req *onem2m.Request, env Env, t *target) er
 	if err := c.requireAccess(r, req, env, t, accessRetrieve); err != nil {
 		return err
 	}
+	return checkRetrievable(t)
+}
+
+// checkRetrievable refuses to RETRIEVE or DELETE a contentInstance whose container disables retrieval (TS-0004 clauses
+// 7.4.7.2.2, 7.4.7.2.4, 7.4.27.2 and 7.4.28.2).
+func checkRetrievable(t *target) error {
 	if t.typ() == onem2m.TypeContentInstance && trueValue(t.resource.Get("disr")) {
-		return refuse(onem2m.StatusOperationNotAllowed, "container %s disables the retrieval of its contentInstances", t.resource.RI)
+		return refuse(onem2m.StatusOperationNotAllowed, "container %s disables the retrieval and deletion of its contentInstances", t.resource.RI)
 	}
 	return nil
 }

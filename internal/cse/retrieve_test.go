@@ -62,10 +62,10 @@ func tree(t testing.TB) (n *csetest.Network, cnt string) {
 func TestRetrieveAttributes(t *testing.T) {
 	n, cnt := tree(t)
 	wantContent(t, "container", n.Retrieve("Ca", cnt),
-		`{"m2m:cnt":{"ty":3,"ri":"cnt4","pi":"Ca","rn":"cnt1","ct":"20261123T070001,000000","lt":"20261123T070004,000000","st":2,"cni":2,"cbs":12,"lbl":["room:1"]}}`)
+		`{"m2m:cnt":{"ty":3,"ri":"cnt4","pi":"Ca","rn":"cnt1","ct":"20261123T070001,000000","lt":"20261123T070004,000000","et":"99991231T235959","st":2,"cni":2,"cbs":12,"lbl":["room:1"]}}`)
 	wantContent(t, "oldest", n.Retrieve("Ca", cnt+"/ol"),
-		`{"m2m:cin":{"ty":4,"ri":"cin6","pi":"cnt4","rn":"one","ct":"20261123T070003,000000","lt":"20261123T070003,000000","st":1,"cs":1,"con":"1","cr":"Ca"}}`)
-	latest := `{"m2m:cin":{"ty":4,"ri":"cin7","pi":"cnt4","rn":"cin7","ct":"20261123T070004,000000","lt":"20261123T070004,000000","st":2,"cs":11,"con":{"a":[1,2]},"lbl":["x"]}}`
+		`{"m2m:cin":{"ty":4,"ri":"cin6","pi":"cnt4","rn":"one","ct":"20261123T070003,000000","lt":"20261123T070003,000000","et":"99991231T235959","st":1,"cs":1,"con":"1","cr":"Ca"}}`)
+	latest := `{"m2m:cin":{"ty":4,"ri":"cin7","pi":"cnt4","rn":"cin7","ct":"20261123T070004,000000","lt":"20261123T070004,000000","et":"99991231T235959","st":2,"cs":11,"con":{"a":[1,2]},"lbl":["x"]}}`
 	wantContent(t, "latest", n.Retrieve("Ca", cnt+"/la"), latest)
 	wantContent(t, "by ID", n.Retrieve("Ca", "cin7"), latest)
 	wantContent(t, "by its ID as name", n.Retrieve("Ca", "tally/ae1/cnt1/cin7"), latest)
@@ -186,13 +186,13 @@ func TestResultOfWrites(t *testing.T) {
 		{do(onem2m.Create, cnt, onem2m.TypeContentInstance, cin("a"), 0), ""},
 		{do(onem2m.Create, cnt, onem2m.TypeContentInstance, cin("b"), 2), `{"m2m:uri":"tally/ae1/cnt1/b"}`},
 		{do(onem2m.Create, cnt, onem2m.TypeContentInstance, cin("c"), 3),
-			`{"m2m:rce":{"uri":"tally/ae1/cnt1/c","m2m:cin":{"ty":4,"ri":"cina","pi":"cnt4","rn":"c","ct":"20261123T070007,000000","lt":"20261123T070007,000000","st":5,"cs":1,"con":"c"}}}`},
+			`{"m2m:rce":{"uri":"tally/ae1/cnt1/c","m2m:cin":{"ty":4,"ri":"cina","pi":"cnt4","rn":"c","ct":"20261123T070007,000000","lt":"20261123T070007,000000","et":"99991231T235959","st":5,"cs":1,"con":"c"}}}`},
 		{do(onem2m.Create, cnt, onem2m.TypeContentInstance, cin("d"), 9),
-			`{"m2m:cin":{"ty":4,"ri":"cinb","pi":"cnt4","ct":"20261123T070008,000000","lt":"20261123T070008,000000","st":6,"cs":1}}`},
-		{do(onem2m.Update, cnt, 0, `{"m2m:cnt":{"mbs":100}}`, 9), `{"m2m:cnt":{"lt":"20261123T070009,000000","st":7}}`},
+			`{"m2m:cin":{"ty":4,"ri":"cinb","pi":"cnt4","ct":"20261123T070008,000000","lt":"20261123T070008,000000","et":"99991231T235959","st":6,"cs":1}}`},
+		{do(onem2m.Update, cnt, 0, `{"m2m:cnt":{"mbs":100}}`, 9), `{"m2m:cnt":{"lt":"20261123T070009,000000","st":7,"cni":6,"cbs":16}}`},
 		{do(onem2m.Update, cnt, 0, `{"m2m:cnt":{"mbs":100}}`, 0), ``},
 		{do(onem2m.Delete, cnt+"/sub1", 0, ``, 1),
-			`{"m2m:cnt":{"ty":3,"ri":"cnt5","pi":"cnt4","rn":"sub1","ct":"20261123T070002,000000","lt":"20261123T070002,000000","st":0,"cni":0,"cbs":0}}`},
+			`{"m2m:cnt":{"ty":3,"ri":"cnt5","pi":"cnt4","rn":"sub1","ct":"20261123T070002,000000","lt":"20261123T070002,000000","et":"99991231T235959","st":0,"cni":0,"cbs":0}}`},
 		{do(onem2m.Delete, cnt, 0, ``, 6),
 			`{"m2m:rrl":{"rrf":[{"nm":"one","typ":4,"val":"tally/ae1/cnt1/one"},{"nm":"cin7","typ":4,"val":"tally/ae1/cnt1/cin7"},{"nm":"a","typ":4,"val":"tally/ae1/cnt1/a"},{"nm":"b","typ":4,"val":"tally/ae1/cnt1/b"},{"nm":"c","typ":4,"val":"tally/ae1/cnt1/c"},{"nm":"d","typ":4,"val":"tally/ae1/cnt1/d"}]}}`},
 	} {
@@ -206,7 +206,7 @@ func TestResultOfWrites(t *testing.T) {
 func TestRetrieveChildren(t *testing.T) {
 	n, cnt := tree(t)
 	n.MustCreate("Ca", cnt+"/sub1", onem2m.TypeContentInstance, `{"rn":"deep","con":"3"}`)
-	const times = `"ct":"20261123T07000%d,000000","lt":"20261123T07000%d,000000"`
+	const times = `"ct":"20261123T07000%d,000000","lt":"20261123T07000%d,000000","et":"99991231T235959"`
 	sub := fmt.Sprintf(`"m2m:cnt":[{"ty":3,"ri":"cnt5","pi":"cnt4","rn":"sub1",`+times+`,"st":1,"cni":1,"cbs":1,"m2m:cin":[{"ty":4,"ri":"cin8","pi":"cnt5","rn":"deep",`+times+`,"st":1,"cs":1,"con":"3"}]}]`, 2, 5, 5, 5)
 	cins := fmt.Sprintf(`"m2m:cin":[{"ty":4,"ri":"cin6","pi":"cnt4","rn":"one",`+times+`,"st":1,"cs":1,"con":"1","cr":"Ca"},{"ty":4,"ri":"cin7","pi":"cnt4","rn":"cin7",`+times+`,"st":2,"cs":11,"con":{"a":[1,2]},"lbl":["x"]}]`, 3, 3, 4, 4)
 	own := fmt.Sprintf(`"ty":3,"ri":"cnt4","pi":"Ca","rn":"cnt1",`+times+`,"st":2,"cni":2,"cbs":12,"lbl":["room:1"]`, 1, 4)
@@ -264,9 +264,9 @@ func TestConditionalRequest(t *testing.T) {
 	with := func(f *onem2m.FilterCriteria) func(*onem2m.Request) {
 		return func(req *onem2m.Request) { req.Filter = f }
 	}
-	wantStatus(t, "met", read(n, "Ca", cnt, with(st(1))), onem2m.StatusOK)
-	wantStatus(t, "not met", read(n, "Ca", cnt, with(st(2))), onem2m.StatusNotFound)
-	update := n.Complete(onem2m.Request{Operation: onem2m.Update, From: "Ca", To: cnt, Content: []byte(`{"m2m:cnt":{"mni":9}}`), Filter: st(2)})
+	wantStatus(t, "met", read(n, "Ca", cnt, with(st(2))), onem2m.StatusOK)
+	wantStatus(t, "not met", read(n, "Ca", cnt, with(st(3))), onem2m.StatusNotFound)
+	update := n.Complete(onem2m.Request{Operation: onem2m.Update, From: "Ca", To: cnt, Content: []byte(`{"m2m:cnt":{"mni":9}}`), Filter: st(3)})
 	wantStatus(t, "update not met", n.Execute(update), onem2m.StatusNotFound)
 	update.Filter = st(1)
 	wantStatus(t, "update met", n.Execute(update), onem2m.StatusUpdated)

@@ -30,11 +30,9 @@ func (c *Core) matchSubscriptions(st State, ch *change, env Env) ([]Event, error
 			return nil, err
 		}
 		if ch.before.Type == onem2m.TypeSubscription {
-			event, err := c.subscriptionDeletion(st, ch.before)
-			if err != nil {
+			if events, err = c.subscriptionDeletion(st, events, ch.before); err != nil {
 				return nil, err
 			}
-			events = append(events, event)
 		}
 	}
 	if ch.parent == nil {
@@ -95,7 +93,8 @@ func (ch *change) is(ri string) bool {
 }
 
 // countDown counts one notification against a subscription's expirationCounter. At zero the subscription is deleted
-// (TS-0001 clause 9.6.8), which is a change of its own.
+// (TS-0004 clause 7.5.1.2.2), which is a change of its own. A notification counts when it is committed, whether or not
+// its delivery succeeds: all validators must come to the same count.
 func (c *Core) countDown(st State, events []Event, subject, sub *Resource, w *watch, ch *change, env Env) ([]Event, error) {
 	if w.counter == 0 {
 		return events, nil
@@ -106,11 +105,10 @@ func (c *Core) countDown(st State, events []Event, subject, sub *Resource, w *wa
 		counted.set("exc", strconv.AppendInt(nil, w.counter-1, 10))
 		return events, st.Put(&counted)
 	}
-	end, err := c.subscriptionDeletion(st, sub)
+	events, err := c.subscriptionDeletion(st, events, sub)
 	if err != nil {
 		return nil, err
 	}
-	events = append(events, end)
 	if err := st.Remove(sub.RI); err != nil {
 		return nil, err
 	}
@@ -131,6 +129,12 @@ func (c *Core) notification(r Reader, sub *Resource, w *watch, event int, ch *ch
 	dst := make([]byte, 0, 512)
 	dst = append(dst, `{"m2m:sgn":{"nev":{"net":`...)
 	dst = strconv.AppendInt(dst, int64(event), 10)
+	if len(w.monitors) > 0 {
+		dst = append(dst, `,"om":{"op":`...)
+		dst = strconv.AppendInt(dst, int64(ch.operation()), 10)
+		dst = append(dst, `,"or":`...)
+		dst = append(onem2m.AppendQuote(dst, ch.originator), '}')
+	}
 	dst = append(dst, `,"rep":`...)
 	switch {
 	case w.content == contentResourceID:
@@ -170,23 +174,22 @@ func (c *Core) reference(r Reader, sub *Resource) (string, error) {
 	return c.cfg.CSEID + "/" + path, err
 }
 
-// subscriptionDeletion tells the targets and the subscriber that a subscription has come to its end
-// (TS-0004 clause 7.5.1.2.4).
-func (c *Core) subscriptionDeletion(r Reader, sub *Resource) (Event, error) {
+// subscriptionDeletion adds the notification of the subscriber (su) that a subscription has come to its end, when it
+// has one. The notification targets (nu) are not told (TS-0004 clause 7.5.1.2.4).
+func (c *Core) subscriptionDeletion(r Reader, events []Event, sub *Resource) ([]Event, error) {
+	w := c.compile(sub).watch
+	if w.subscriber == "" {
+		return events, nil
+	}
 	reference, err := c.reference(r, sub)
 	if err != nil {
-		return Event{}, err
-	}
-	w := c.compile(sub).watch
-	targets := w.targets
-	if w.subscriber != "" && !slices.Contains(targets, w.subscriber) {
-		targets = append(slices.Clone(targets), w.subscriber)
+		return nil, err
 	}
 	dst := onem2m.AppendQuote([]byte(`{"m2m:sgn":{"sud":true,"sur":`), reference)
-	return Event{
+	return append(events, Event{
 		Subscription: sub.RI,
-		Targets:      targets,
+		Targets:      []string{w.subscriber},
 		Content:      append(dst, '}', '}'),
 		Originator:   c.cfg.CSEID,
-	}, nil
+	}), nil
 }

@@ -1,6 +1,7 @@
 package cse_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -57,14 +58,13 @@ func TestNotificationEvents(t *testing.T) {
 	const sur = `"sur":"/tally/tally/ae1/cnt1/sub1"}}`
 	n, cnt := watched(t, `"enc":{"net":[1,2,3,4]}`)
 	wantEvents(t, "child", create(n, cnt, onem2m.TypeContentInstance, `{"rn":"a","con":"7"}`),
-		`http://h {"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:cin":{"ty":4,"ri":"cin6","pi":"cnt4","rn":"a","ct":"20261123T070003,000000","lt":"20261123T070003,000000","st":1,"cs":1,"con":"7"}}},`+sur)
+		`http://h {"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:cin":{"ty":4,"ri":"cin6","pi":"cnt4","rn":"a","ct":"20261123T070003,000000","lt":"20261123T070003,000000","et":"99991231T235959","st":1,"cs":1,"con":"7"}}},`+sur)
 	wantEvents(t, "update", n.Update("Ca", cnt, onem2m.TypeContainer, `{"mni":4}`),
-		`http://h {"m2m:sgn":{"nev":{"net":1,"rep":{"m2m:cnt":{"ty":3,"ri":"cnt4","pi":"Ca","rn":"cnt1","ct":"20261123T070001,000000","lt":"20261123T070004,000000","st":2,"cni":1,"cbs":1,"mni":4}}},`+sur)
+		`http://h {"m2m:sgn":{"nev":{"net":1,"rep":{"m2m:cnt":{"ty":3,"ri":"cnt4","pi":"Ca","rn":"cnt1","ct":"20261123T070001,000000","lt":"20261123T070004,000000","et":"99991231T235959","st":2,"cni":1,"cbs":1,"mni":4}}},`+sur)
 	wantEvents(t, "child deleted", n.Delete("Ca", cnt+"/a"),
-		`http://h {"m2m:sgn":{"nev":{"net":4,"rep":{"m2m:cin":{"ty":4,"ri":"cin6","pi":"cnt4","rn":"a","ct":"20261123T070003,000000","lt":"20261123T070003,000000","st":1,"cs":1,"con":"7"}}},`+sur)
+		`http://h {"m2m:sgn":{"nev":{"net":4,"rep":{"m2m:cin":{"ty":4,"ri":"cin6","pi":"cnt4","rn":"a","ct":"20261123T070003,000000","lt":"20261123T070003,000000","et":"99991231T235959","st":1,"cs":1,"con":"7"}}},`+sur)
 	wantEvents(t, "deleted", n.Delete("Ca", cnt),
-		`http://h {"m2m:sgn":{"nev":{"net":2,"rep":{"m2m:cnt":{"ty":3,"ri":"cnt4","pi":"Ca","rn":"cnt1","ct":"20261123T070001,000000","lt":"20261123T070005,000000","st":3,"cni":0,"cbs":0,"mni":4}}},`+sur,
-		`http://h {"m2m:sgn":{"sud":true,`+sur)
+		`http://h {"m2m:sgn":{"nev":{"net":2,"rep":{"m2m:cnt":{"ty":3,"ri":"cnt4","pi":"Ca","rn":"cnt1","ct":"20261123T070001,000000","lt":"20261123T070005,000000","et":"99991231T235959","st":3,"cni":0,"cbs":0,"mni":4}}},`+sur)
 }
 
 // TS-0001 clause 9.6.8: without eventNotificationCriteria an update notifies and nothing else does.
@@ -96,7 +96,8 @@ func TestNotificationConditions(t *testing.T) {
 		{`{"net":[3],"sza":6}`, false},
 		{`{"net":[3],"szb":6}`, true},
 		{`{"net":[3],"szb":5}`, false},
-		{`{"net":[3],"stb":1}`, false},
+		{`{"net":[3],"stb":1}`, true},
+		{`{"net":[3],"stb":2}`, false},
 		{`{"net":[3],"sts":2}`, true},
 		{`{"net":[3],"crb":"20261123T070002"}`, true},
 		{`{"net":[3],"crb":"20261123T070001"}`, false},
@@ -104,11 +105,11 @@ func TestNotificationConditions(t *testing.T) {
 		{`{"net":[3],"ms":"20261123T070002"}`, true},
 		{`{"net":[3],"us":"20261123T070002"}`, false},
 		{`{"net":[3],"exb":"20300101T000000"}`, false},
-		{`{"net":[3],"exa":"20300101T000000"}`, false},
-		{`{"net":[3],"exa":"20300101T000000","crb":"20261123T070002","fo":2}`, true},
-		{`{"net":[3],"om":[{"ops":1,"or":"Ca"}]}`, true},
-		{`{"net":[3],"om":[{"ops":1,"or":"Cb"}]}`, false},
-		{`{"net":[3],"om":[{"ops":8}]}`, false},
+		{`{"net":[3],"exa":"20300101T000000"}`, true},
+		{`{"net":[3],"exb":"20300101T000000","crb":"20261123T070002","fo":2}`, true},
+		{`{"om":[{"ops":1,"or":"Ca"}]}`, true},
+		{`{"om":[{"ops":1,"or":"Cb"}]}`, false},
+		{`{"om":[{"ops":8},{"ops":4}]}`, false},
 	} {
 		n, cnt := watched(t, `"enc":`+test.enc)
 		result := create(n, cnt, onem2m.TypeContentInstance, `{"con":"12345"}`)
@@ -116,6 +117,18 @@ func TestNotificationConditions(t *testing.T) {
 			t.Errorf("%s: notifies %v, want %v", test.enc, got, test.want)
 		}
 	}
+}
+
+// TS-0004 clause 7.5.1.2.2: an operationMonitor watches the operations on the subscribed-to resource.
+func TestNotificationMonitor(t *testing.T) {
+	n, cnt := watched(t, `"nct":3,"enc":{"om":[{"ops":13,"or":"/tally/Ca"}]}`)
+	told := func(net, op int, ri string) string {
+		return fmt.Sprintf(`http://h {"m2m:sgn":{"nev":{"net":%d,"om":{"op":%d,"or":"Ca"},"rep":{"m2m:uri":"/tally/%s"}},"sur":"/tally/tally/ae1/cnt1/sub1"}}`, net, op, ri)
+	}
+	wantEvents(t, "create", create(n, cnt, onem2m.TypeContentInstance, `{"rn":"a","con":"7"}`), told(3, 1, "cin6"))
+	wantEvents(t, "update", n.Update("Ca", cnt, onem2m.TypeContainer, `{"mni":4}`), told(1, 3, cnt))
+	wantEvents(t, "delete a child", n.Delete("Ca", cnt+"/a"))
+	wantEvents(t, "delete", n.Delete("Ca", cnt), told(2, 4, cnt))
 }
 
 // TS-0001 clause 9.6.8, expirationCounter: the subscription ends with its last notification.
@@ -127,7 +140,7 @@ func TestNotificationCounter(t *testing.T) {
 	}
 	wantEvents(t, "last", create(n, cnt, onem2m.TypeContentInstance, `{"con":"1"}`),
 		`http://h {"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:uri":"/tally/cin7"}},"sur":"/tally/tally/ae1/cnt1/sub1"}}`,
-		`http://h,http://s {"m2m:sgn":{"sud":true,"sur":"/tally/tally/ae1/cnt1/sub1"}}`,
+		`http://s {"m2m:sgn":{"sud":true,"sur":"/tally/tally/ae1/cnt1/sub1"}}`,
 		`http://other {"m2m:sgn":{"nev":{"net":4,"rep":{"m2m:uri":"/tally/sub5"}},"sur":"/tally/tally/ae1/cnt1/sub2"}}`)
 	wantStatus(t, "gone", n.Retrieve("Ca", cnt+"/sub1"), onem2m.StatusNotFound)
 	wantEvents(t, "no more", create(n, cnt, onem2m.TypeContentInstance, `{"con":"1"}`))
@@ -195,7 +208,8 @@ func TestTargets(t *testing.T) {
 	n.MayRegister = true
 	n.MustCreate("Cb", "tally", onem2m.TypeAE, `{"rn":"b","api":"Nb","rr":true,"srv":["4"],"poa":["http://b","mqtt://b"]}`)
 	for nu, want := range map[string]string{
-		"http://x/y": "http://x/y", "Cb": "http://b mqtt://b", "/tally/Cb": "http://b mqtt://b", "tally/b": "http://b mqtt://b",
+		"http://x/y": "http://x/y", "http://x/y?ct=json": "http://x/y", "http://x/?a=b": "http://x/?a=b",
+		"Cb?ct=json": "http://b mqtt://b", "Cb": "http://b mqtt://b", "/tally/Cb": "http://b mqtt://b", "tally/b": "http://b mqtt://b",
 		"Ca": "", "Cnone": "", "tally": "", "/other/Cx": "",
 	} {
 		if got := strings.Join(n.Targets(n.State, nu), " "); got != want {

@@ -25,9 +25,7 @@ func (c *Core) update(st State, req *onem2m.Request, env Env, t *target) (Result
 		return Result{}, err
 	}
 	if v.after.Type == onem2m.TypeContainer {
-		// A lowered limit removes the oldest instances at once (TS-0004 clause 7.4.6.2.3).
-		limits := &c.compile(v.after).limits
-		if err := retain(st, v.after.RI, &v.counters, limits, 0, 0, env.Time); err != nil {
+		if err := c.retainAfterUpdate(st, v, env); err != nil {
 			return Result{}, err
 		}
 		if err := st.SetCounters(v.after.RI, v.counters.StateTag+1, env.Time); err != nil {
@@ -48,6 +46,17 @@ func (c *Core) update(st State, req *onem2m.Request, env Env, t *target) (Result
 			Payload:    req.Content,
 		}},
 	})
+}
+
+// retainAfterUpdate removes the instances that a container may not keep after an UPDATE: the oldest when a limit was
+// lowered, and all when disableRetrieval has ended, so that nobody ever reads what was written under it (TS-0001
+// clause 9.6.6).
+func (c *Core) retainAfterUpdate(st State, v *revision, env Env) error {
+	limits := c.compile(v.after).limits
+	if trueValue(v.before.Get("disr")) && !trueValue(v.after.Get("disr")) {
+		limits.count = 0
+	}
+	return retain(st, v.after.RI, &v.counters, &limits, 0, 0, env.Time)
 }
 
 // prepareUpdate checks an UPDATE in the order of TS-0004 clause 7.2.2.2 and makes the new version of the resource.
@@ -90,6 +99,17 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 		}
 	}
 	after.Modified = env.Time
+	if err := c.completeRevision(r, v); err != nil {
+		return nil, err
+	}
+	if after.Expires != v.before.Expires {
+		if v.parent != nil {
+			after.Expires = earlier(after.Expires, v.parent.Expires)
+		}
+		if err := checkChildrenExpire(r, v.before, after); err != nil {
+			return nil, err
+		}
+	}
 	if slices.Contains(v.modified, "acpi") {
 		if err := c.checkPolicies(r, after, "acpi", env.Time); err != nil {
 			return nil, err
@@ -99,10 +119,10 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 		return nil, err
 	}
 	v.after = after
-	return v, c.completeRevision(r, v)
+	return v, nil
 }
 
-// completeRevision adds what writing and reporting the change needs from the state.
+// completeRevision adds what checking, writing and reporting the change needs from the state.
 func (c *Core) completeRevision(r Reader, v *revision) error {
 	var err error
 	if v.before.PI != "" {

@@ -73,6 +73,7 @@ func (c *Core) VerificationRequest(r Reader, req *onem2m.Request, env Env) []Eve
 
 // isOriginator says whether a notification target is the AE that sends the request, in any form of address.
 func (c *Core) isOriginator(r Reader, target, originator string, env Env) bool {
+	target, _ = cutSerialization(target)
 	if strings.Contains(target, "://") {
 		return false
 	}
@@ -88,6 +89,7 @@ func (c *Core) isOriginator(r Reader, target, originator string, env Env) bool {
 // target cannot be reached: it does not exist, has no pointOfAccess, or is not requestReachable
 // (TS-0001 clause 9.6.5, TS-0004 clause 7.5.1.2.2).
 func (c *Core) Targets(r Reader, nu string) []string {
+	nu, _ = cutSerialization(nu)
 	if strings.Contains(nu, "://") {
 		return []string{nu}
 	}

@@ -12,6 +12,8 @@ const (
 	eventDelete      = 2
 	eventChildCreate = 3
 	eventChildDelete = 4
+
+	eventMissingData = 8 // of a timeSeries
 )
 
 // The notificationContentTypes (TS-0004 clause 6.3.4.2.31).
@@ -75,6 +77,8 @@ func parseWatch(c *Core, sub *Resource) *watch {
 				}
 			}
 		case "om":
+			// Without event types, every operation on the subscribed-to resource counts: CREATE is that of a child.
+			w.events = 1<<eventUpdate | 1<<eventDelete | 1<<eventChildCreate
 			for e := range onem2m.Elements(value) {
 				m := monitor{originator: c.localID(text(onem2m.Field(e, "or")))}
 				if n, ok := onem2m.Int(onem2m.Field(e, "ops")); ok {
@@ -166,7 +170,7 @@ func (w *watch) monitored(ch *change) bool {
 	if len(w.monitors) == 0 {
 		return true
 	}
-	op := [...]access{changeCreated: accessCreate, changeUpdated: accessUpdate, changeDeleted: accessDelete}[ch.kind]
+	op := accessOf(ch.operation())
 	return slices.ContainsFunc(w.monitors, func(m monitor) bool {
 		return (m.operations == 0 || m.operations&op != 0) && (m.originator == "" || m.originator == ch.originator)
 	})

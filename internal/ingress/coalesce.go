@@ -12,18 +12,14 @@ const (
 	maxWaiting      = 1 << 16  // requests
 	maxWaitingBytes = 64 << 20 // their contents
 	batchBytes      = 1 << 20  // contents that go into one batch, unless a single request is larger
-	// itemOverhead is what an item costs besides its strings and content.
-	itemOverhead = 64
+	batchOverhead   = 256      // more than a batch takes besides its items
 )
 
 // waiter is one request on its way to a block.
 type waiter struct {
 	item ledger.Item
+	size int                   // of the item in a batch, in bytes
 	done chan *onem2m.Response // receives exactly one response
-}
-
-func (w *waiter) size() int {
-	return itemOverhead + len(w.item.From) + len(w.item.To) + len(w.item.Content)
 }
 
 // coalescer turns concurrent requests into batches. A request that finds no batch of this node under way leaves at
@@ -64,7 +60,7 @@ func newCoalescer(app *ledger.App, submit func([]byte) error) *coalescer {
 
 func (c *coalescer) add(it ledger.Item) (*waiter, error) {
 	w := c.pool.Get().(*waiter)
-	w.item = it
+	w.item, w.size = it, it.Size()
 	c.mu.Lock()
 	if c.closed != nil || len(c.queue) >= maxWaiting || c.bytes >= maxWaitingBytes {
 		err := c.closed
@@ -76,7 +72,7 @@ func (c *coalescer) add(it ledger.Item) (*waiter, error) {
 		return nil, err
 	}
 	c.queue = append(c.queue, w)
-	c.bytes += w.size()
+	c.bytes += w.size
 	idle := c.mempool == 0
 	c.mu.Unlock()
 	if idle {
@@ -134,22 +130,22 @@ func (c *coalescer) next() ([]byte, *inFlight) {
 // fill takes a batch for a proposal that this node is about to make.
 func (c *coalescer) fill(maxBytes int) []byte {
 	c.mu.Lock()
-	if c.closed != nil || len(c.queue) == 0 || maxBytes < c.queue[0].size()+256 {
+	if c.closed != nil || len(c.queue) == 0 || maxBytes < c.queue[0].size+batchOverhead {
 		c.mu.Unlock()
 		return nil
 	}
-	ws := c.take(min(maxBytes-256, batchBytes))
+	ws := c.take(min(maxBytes-batchOverhead, batchBytes))
 	height := c.height + 1
 	c.mu.Unlock()
 	tx, _ := c.encode(ws, height)
-	return tx
+	return tx // nil when the node is stopping
 }
 
 // take removes requests of up to max bytes, at least one, from the queue. mu is held.
 func (c *coalescer) take(max int) []*waiter {
 	n, size := 0, 0
 	for n < len(c.queue) && n < ledger.MaxItems {
-		s := c.queue[n].size()
+		s := c.queue[n].size
 		if n > 0 && size+s > max {
 			break
 		}
@@ -165,7 +161,7 @@ func (c *coalescer) take(max int) []*waiter {
 	return ws
 }
 
-// encode signs a batch and registers it.
+// encode signs a batch and registers it. It returns nil when close came first, and answers the requests.
 func (c *coalescer) encode(ws []*waiter, proposed uint64) ([]byte, *inFlight) {
 	items := make([]ledger.Item, len(ws))
 	for i, w := range ws {
@@ -174,24 +170,50 @@ func (c *coalescer) encode(ws []*waiter, proposed uint64) ([]byte, *inFlight) {
 	seq, tx := c.app.Sign(newSeed(), items)
 	b := &inFlight{waiters: ws, tx: tx, proposed: proposed}
 	c.mu.Lock()
-	c.batches[seq] = b
+	err := c.closed
+	if err == nil {
+		c.batches[seq] = b
+	}
 	c.mu.Unlock()
+	if err != nil {
+		answer(ws, stopped(err))
+		return nil, nil
+	}
 	return tx, b
 }
 
-// refuse answers the requests of a batch that the mempool did not take.
+// refuse answers the requests of a batch that the mempool did not take, unless they were answered meanwhile: a waiter
+// that was answered may serve another request by now.
 func (c *coalescer) refuse(b *inFlight, err error) {
 	c.mu.Lock()
+	pending := false
 	for seq, x := range c.batches {
 		if x == b {
 			delete(c.batches, seq)
+			c.mempool--
+			pending = true
 		}
 	}
-	c.mempool--
+	more := len(c.queue) > 0
 	c.mu.Unlock()
-	for _, w := range b.waiters {
-		w.done <- failure(onem2m.StatusInternalServerError, "not taken for ordering: "+err.Error())
+	if pending {
+		answer(b.waiters, failure(onem2m.StatusInternalServerError, "not taken for ordering: "+err.Error()))
 	}
+	if more {
+		c.wake()
+	}
+}
+
+// answer gives the same response to all.
+func answer(ws []*waiter, resp *onem2m.Response) {
+	for _, w := range ws {
+		own := *resp
+		w.done <- &own
+	}
+}
+
+func stopped(err error) *onem2m.Response {
+	return failure(onem2m.StatusRequestTimeout, err.Error()+": the request may still be committed; read before you repeat it")
 }
 
 // committed answers the requests of committed batches and sends what gathered meanwhile on its way.
@@ -211,18 +233,22 @@ func (c *coalescer) committed(height uint64, results []ledger.Result) {
 		done[i] = b
 	}
 	// A batch put into a proposal that was not decided goes the ordinary way.
-	var again [][]byte
+	var again []*inFlight
 	for _, b := range c.batches {
 		if b.proposed != 0 && b.proposed <= height {
 			b.proposed = 0
 			c.mempool++
-			again = append(again, b.tx)
+			again = append(again, b)
 		}
 	}
 	more := len(c.queue) > 0
 	c.mu.Unlock()
-	for _, tx := range again {
-		go c.submit(tx) // the mempool is locked during commit
+	for _, b := range again {
+		go func() { // the mempool is locked during commit
+			if err := c.submit(b.tx); err != nil {
+				c.refuse(b, err)
+			}
+		}()
 	}
 	if more {
 		c.wake()
@@ -252,7 +278,5 @@ func (c *coalescer) close(err error) {
 	clear(c.batches)
 	close(c.stop)
 	c.mu.Unlock()
-	for _, w := range ws {
-		w.done <- failure(onem2m.StatusRequestTimeout, err.Error()+": the request may still be committed; read before you repeat it")
-	}
+	answer(ws, stopped(err))
 }

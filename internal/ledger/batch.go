@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/json"
@@ -68,11 +69,27 @@ func (it *Item) Check() error {
 		return errors.New("an address that is no valid UTF-8")
 	}
 	if it.Filter != nil {
-		if f, err := json.Marshal(it.Filter); err != nil || len(f) > maxFilter {
+		f := encodeFilter(it.Filter)
+		if len(f) > maxFilter {
 			return fmt.Errorf("filter criteria of %d bytes, the limit is %d", len(f), maxFilter)
+		}
+		if _, err := decodeFilter(f); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// itemOverhead is more than an item takes besides its strings, content and filter.
+const itemOverhead = 64
+
+// Size is how many bytes an item takes at most in a batch.
+func (it *Item) Size() int {
+	size := itemOverhead + len(it.From) + len(it.To) + len(it.Content) + len(it.Release)
+	if it.Filter != nil {
+		size += len(encodeFilter(it.Filter))
+	}
+	return size
 }
 
 const (
@@ -84,6 +101,26 @@ const (
 
 // defaultRelease is the rvi left out of an item to keep it small.
 const defaultRelease = "4"
+
+func encodeFilter(f *onem2m.FilterCriteria) []byte {
+	b, err := json.Marshal(f)
+	if err != nil { // a struct of strings and integers always marshals
+		panic(err)
+	}
+	return b
+}
+
+// decodeFilter takes no other text than the one that encodeFilter makes.
+func decodeFilter(b []byte) (*onem2m.FilterCriteria, error) {
+	f := new(onem2m.FilterCriteria)
+	if err := json.Unmarshal(b, f); err != nil {
+		return nil, fmt.Errorf("filter criteria: %w", err)
+	}
+	if !bytes.Equal(encodeFilter(f), b) {
+		return nil, errors.New("filter criteria that are no valid UTF-8, or not in their one encoding")
+	}
+	return f, nil
+}
 
 // appendItem encodes one item; the batch is a concatenation of them, so that ingress can encode on arrival.
 func appendItem(dst []byte, it *Item) []byte {
@@ -116,10 +153,7 @@ func appendItem(dst []byte, it *Item) []byte {
 		dst = append(dst, ip...)
 	}
 	if flags&flagFilter != 0 {
-		f, err := json.Marshal(it.Filter)
-		if err != nil { // a struct of strings and integers always marshals
-			panic(err)
-		}
+		f := encodeFilter(it.Filter)
 		dst = binary.AppendUvarint(dst, uint64(len(f)))
 		dst = append(dst, f...)
 	}
@@ -167,7 +201,10 @@ func VerifyBatch(tx []byte, chainID string, key ed25519.PublicKey) bool {
 	return n > 0 && ed25519.Verify(key, batchMessage(chainID, tx[:n]), tx[n:])
 }
 
-var errTruncated = errors.New("truncated")
+var (
+	errTruncated = errors.New("truncated")
+	errNotShort  = errors.New("a default value is written out") // it would make a second encoding of the same item
+)
 
 type decoder struct {
 	b       []byte
@@ -290,6 +327,9 @@ func (d *decoder) item(it *Item) {
 	if flags&flagResult != 0 {
 		it.ResultContent = onem2m.ResultContent(int8(d.byte()))
 		it.DesiredIDType = d.byte()
+		if it.ResultContent == onem2m.ResultContentDefault && it.DesiredIDType == 0 {
+			d.fail(errNotShort)
+		}
 	}
 	if flags&flagSource != 0 {
 		ip, ok := netip.AddrFromSlice(d.bytes(int(d.uvarint(16))))
@@ -299,16 +339,18 @@ func (d *decoder) item(it *Item) {
 		it.SourceIP = ip
 	}
 	if flags&flagFilter != 0 {
-		it.Filter = new(onem2m.FilterCriteria)
 		if f := d.bytes(int(d.uvarint(maxFilter))); d.err == nil {
-			if err := json.Unmarshal(f, it.Filter); err != nil {
-				d.fail(fmt.Errorf("filter criteria: %w", err))
+			var err error
+			if it.Filter, err = decodeFilter(f); err != nil {
+				d.fail(err)
 			}
 		}
 	}
 	it.Release = defaultRelease
 	if flags&flagRelease != 0 {
-		it.Release = d.string(maxRelease)
+		if it.Release = d.string(maxRelease); it.Release == defaultRelease {
+			d.fail(errNotShort)
+		}
 	}
 }
 

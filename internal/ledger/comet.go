@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	dbm "github.com/cometbft/cometbft-db"
+	abci "github.com/cometbft/cometbft/abci/types"
 	cmtcfg "github.com/cometbft/cometbft/config"
 	cmtlog "github.com/cometbft/cometbft/libs/log"
 	"github.com/cometbft/cometbft/mempool"
@@ -125,7 +127,13 @@ func guard(what string, f func() error) (err error) {
 
 // Submit hands an encoded batch to the mempool, from where every proposer takes it.
 func (c *Consensus) Submit(tx []byte) error {
-	return c.node.Mempool().CheckTx(tx, nil, mempool.TxInfo{})
+	var refused error
+	err := c.node.Mempool().CheckTx(tx, func(r *abci.ResponseCheckTx) { // called before CheckTx returns
+		if r.Code != abci.CodeTypeOK {
+			refused = errors.New(r.Log)
+		}
+	}, mempool.TxInfo{})
+	return errors.Join(err, refused)
 }
 
 // Peers returns how many other nodes are connected.

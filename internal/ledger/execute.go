@@ -26,12 +26,44 @@ type building struct {
 	events  []event
 	results []Result
 	codes   []uint32 // CometBFT's result code of each transaction
+	bytes   int      // what records and events take so far
+	// identities says that a credential was enrolled or revoked.
+	identities bool
 }
 
 // event is a notification that the block calls for, by the entry at index.
 type event struct {
 	index uint64
 	cse.Event
+}
+
+// Bounds of what the requests of one block may make of it. A request to a group's members makes many entries of few
+// bytes, and a block that the log cannot take would stop every node for good.
+const (
+	maxBlockRecords = 1 << 18
+	maxBlockEffects = 32 << 20 // bytes of records and events
+	recordOverhead  = 64
+)
+
+// fits says whether the effects of one more request stay within the bounds.
+func (b *building) fits(effects []cse.Effect, events []cse.Event) bool {
+	size := b.bytes
+	for i := range effects {
+		f := &effects[i]
+		size += recordOverhead + len(f.Originator) + len(f.Target) + len(f.Resource) + len(f.Payload)
+	}
+	for i := range events {
+		size += eventSize(&events[i])
+	}
+	return len(b.log.Records)+len(effects) <= maxBlockRecords && size <= maxBlockEffects
+}
+
+func eventSize(e *cse.Event) int {
+	size := recordOverhead + len(e.Content)
+	for _, t := range e.Targets {
+		size += len(t)
+	}
+	return size
 }
 
 func (b *building) nextIndex() uint64 { return b.base + uint64(len(b.log.Records)) }
@@ -47,6 +79,7 @@ func (b *building) record(e proof.Entry, payload []byte) {
 		Entry: e, Payload: payload, Seed: uint32(len(b.log.Seeds) - 1), Counter: b.salt,
 	})
 	b.salt++
+	b.bytes += recordOverhead + len(e.Originator) + len(e.Target) + len(e.Resource) + len(payload)
 }
 
 func (b *building) effects(effects []cse.Effect, auth proof.Auth) {
@@ -75,6 +108,9 @@ func (a *App) applyBatch(b *building, batch *Batch) error {
 	}
 	b.seed(batch.Seed)
 	mine := batch.Node == a.Name
+	if mine {
+		a.skip(batch.Seq)
+	}
 	var responses []onem2m.Response
 	if mine {
 		responses = make([]onem2m.Response, len(batch.Items))
@@ -138,6 +174,10 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 	if len(res.Effects) == 0 {
 		b.state.Rollback(mark)
 		return res.Response, nil
+	}
+	if !b.fits(res.Effects, res.Events) {
+		b.state.Rollback(mark)
+		return failure(onem2m.StatusInternalServerError, "the block is full: this request changes too much at once, or came with too many that do; try again, or with fewer members"), nil
 	}
 	b.notify(res.Events)
 	b.effects(res.Effects, auth)
@@ -238,7 +278,7 @@ func (a *App) enrol(b *building, c identity.Credential, by string, auth proof.Au
 		return err
 	}
 	id := c.ID()
-	a.forget(id)
+	a.forget(b, id)
 	b.record(proof.Entry{
 		Operation: proof.OpEnrol, Originator: by, Target: c.Originator, Resource: hex.EncodeToString(id[:]),
 		Status: uint32(onem2m.StatusCreated), Auth: auth,
@@ -262,7 +302,7 @@ func (a *App) revoke(b *building, key string, it *Item, auth proof.Auth) error {
 	case err != nil:
 		return err
 	}
-	a.forget(id)
+	a.forget(b, id)
 	b.record(proof.Entry{
 		Operation: proof.OpRevoke, Originator: it.From, Target: c.Originator, Resource: key,
 		Status: uint32(onem2m.StatusDeleted), Auth: auth,
@@ -326,7 +366,7 @@ func (a *App) credential(r cse.Reader, id identity.KeyID) (*identity.Credential,
 	return c, nil
 }
 
-func (a *App) forget(id identity.KeyID) {
+func (a *App) forget(b *building, id identity.KeyID) {
 	delete(a.creds, id)
-	a.identityVersion.Add(1)
+	b.identities = true
 }

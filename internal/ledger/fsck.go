@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 
@@ -136,7 +137,6 @@ func (c *checked) compare(rebuilt *tree.Tree, rep *Report) error {
 	other := rebuilt.View()
 	defer other.Close()
 	next, stop := pull(other.Dump)
-	defer stop()
 	var diff error
 	err := c.view.Dump(func(k, v []byte) bool {
 		k2, v2, ok := next()
@@ -156,6 +156,9 @@ func (c *checked) compare(rebuilt *tree.Tree, rep *Report) error {
 			diff = fmt.Errorf("record %q, which the log gives, is missing on disk", k2)
 		}
 	}
+	if e := stop(); e != nil {
+		return fmt.Errorf("read the rebuilt tree: %w", e)
+	}
 	if err = errors.Join(err, diff); err != nil {
 		return &Finding{"tree", err}
 	}
@@ -172,6 +175,9 @@ func (c *checked) checkBlocks(ctx context.Context, rep *Report, hashes map[uint6
 	// oldest may be pruned meanwhile.
 	first, last := c.blocks.Base(), min(c.blocks.Height(), int64(c.meta.Height)+1)
 	rep.FirstBlock, rep.Last = first, last
+	if last < int64(c.meta.Height) {
+		return fmt.Errorf("the newest block is %d, log and tree are at %d: blocks are missing", last, c.meta.Height)
+	}
 	members := make(map[string][]byte)
 	for _, m := range c.genesis.Members {
 		members[m.Name] = m.Key
@@ -246,26 +252,13 @@ func lastBefore(hashes map[uint64][32]byte, h uint64) (hash [32]byte, ok bool) {
 	return hash, ok
 }
 
-// record is one key and value of a tree.
-type record struct{ key, value []byte }
-
-// pull turns a walk with a callback into a function that returns one record at a time.
-func pull(walk func(func(k, v []byte) bool) error) (next func() (k, v []byte, ok bool), stop func()) {
-	ch, quit := make(chan record), make(chan struct{})
-	go func() {
-		defer close(ch)
-		walk(func(k, v []byte) bool {
-			select {
-			case ch <- record{bytes.Clone(k), bytes.Clone(v)}:
-				return true
-			case <-quit:
-				return false
-			}
-		})
-	}()
-	next = func() ([]byte, []byte, bool) {
-		r, ok := <-ch
-		return r.key, r.value, ok
+// pull turns a walk with a callback into a function that returns one record at a time, valid until the next call.
+// stop ends the walk and returns its error.
+func pull(walk func(func(k, v []byte) bool) error) (next func() (k, v []byte, ok bool), stop func() error) {
+	var err error
+	next, end := iter.Pull2(func(yield func(k, v []byte) bool) { err = walk(yield) })
+	return next, func() error {
+		end()
+		return err
 	}
-	return next, func() { close(quit) }
 }

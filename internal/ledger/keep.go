@@ -34,6 +34,7 @@ func frameKey(first uint64) string {
 
 func (a *App) startKeeper() {
 	a.keeper.work = make(chan uint64, 1)
+	a.keeper.work <- a.Head().Height // what a crash left to erase
 	a.keeper.done.Go(func() {
 		for height := range a.keeper.work {
 			if err := a.makeDurable(height); err != nil {
@@ -70,8 +71,10 @@ func (a *App) keep(b *building) (retain int64) {
 // makeDurable syncs the log, then forgets the frames that the tree kept in case it was lost, then syncs the tree.
 func (a *App) makeDurable(height uint64) error {
 	a.logWriter.Lock()
-	size := a.log.Head().Size
-	err := a.log.Sync()
+	size, err := a.log.Head().Size, error(nil)
+	if a.log.Damage() == nil { // else it waits to be rewound, with nothing new in it
+		err = a.log.Sync()
+	}
 	a.logWriter.Unlock()
 	if err != nil {
 		return fmt.Errorf("sync the log: %w", err)
@@ -100,6 +103,9 @@ func (a *App) erasePending() error {
 		if !rec.Erased {
 			a.logWriter.Lock()
 			err := a.log.Erase(index, cse.Redact(rec.Payload))
+			if err == nil {
+				err = a.log.Sync() // before the frames go that could restore what comes before the entry
+			}
 			a.logWriter.Unlock()
 			if err != nil {
 				return fmt.Errorf("erase entry %d: %w", index, err)

@@ -45,6 +45,9 @@ func Open(dir string, fs vfs.FS, o Options) (*App, error) {
 	for _, m := range g.Members {
 		a.members[m.Name] = m.Key
 	}
+	if key := a.members[o.Name]; !key.Equal(o.Key.Public()) {
+		return nil, fmt.Errorf("this node's key is not the one that the genesis document has for a member named %q", o.Name)
+	}
 	if a.log, err = translog.Open(filepath.Join(dir, LogDir), translog.Options{FS: fs}); err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
@@ -92,39 +95,68 @@ func (a *App) recover() error {
 	return a.loadSeqs()
 }
 
-// recoverLog drops entries that the tree does not know, appends those that the log lost since its last sync, and
-// checks that both then speak of the same log.
+// recoverLog appends the entries that the log lost since its last sync, and checks that log and tree speak of the
+// same log. A log that is longer than the tree knows is left as it is until the blocks that made it are executed
+// again: should the tree be lost, the log is the last copy.
 func (a *App) recoverLog() error {
-	size := a.log.Head().Size
-	if size < a.last.LogSize {
-		frame, err := a.tree.Local(frameKey(size))
-		if err != nil {
-			return fmt.Errorf("read the frames kept in the tree: %w", err)
-		}
-		if d := a.log.Damage(); d != nil && frame == nil {
+	if err := a.restoreFrames(); err != nil {
+		return err
+	}
+	if size := a.log.Head().Size; size < a.last.LogSize {
+		if d := a.log.Damage(); d != nil {
 			return fmt.Errorf("the log is damaged: %w; run tally fsck --repair", d)
 		}
-		// What a torn end leaves behind is in the way of the frames that replace it.
-		if err := a.log.Rewind(size); err != nil {
-			return err
-		}
+		return fmt.Errorf("the log ends at index %d, the tree knows %d entries; run tally fsck --repair", size, a.last.LogSize)
 	}
-	for l, err := range a.tree.LocalsFrom(frameKey(size), localFrame) {
+	if a.last.LogSize == 0 {
+		return nil
+	}
+	root, err := a.log.RootAt(a.last.LogSize)
+	if err != nil {
+		return fmt.Errorf("compare the log with the tree: %w; run tally fsck --repair", err)
+	}
+	if root != a.last.LogRoot {
+		return fmt.Errorf("the log's root at size %d is not the one that the tree recorded: one of them is damaged; run tally fsck", a.last.LogSize)
+	}
+	return nil
+}
+
+// restoreFrames appends the frames that wait in the tree because the log had not been synced. A crash may have left
+// a torn frame in their place.
+func (a *App) restoreFrames() error {
+	if a.log.Head().Size >= a.last.LogSize {
+		return nil
+	}
+	for l, err := range a.tree.Locals(localFrame) {
 		if err != nil {
 			return fmt.Errorf("read the frames kept in the tree: %w", err)
 		}
-		if l.Key != frameKey(a.log.Head().Size) {
+		size := a.log.Head().Size
+		if l.Key != frameKey(size) {
 			continue
+		}
+		if a.log.Damage() != nil {
+			if err := a.log.Rewind(size); err != nil {
+				return fmt.Errorf("drop a torn frame at the end of the log: %w", err)
+			}
 		}
 		if err := a.log.AppendFrame(l.Value); err != nil {
 			return fmt.Errorf("append a frame that the log had lost: %w", err)
 		}
 	}
+	return nil
+}
+
+// rewindLog drops entries that the tree does not know, because the block that follows it is executed now and gives
+// them again.
+func (a *App) rewindLog() error {
+	if a.log.Damage() == nil && a.log.Head().Size == a.last.LogSize {
+		return nil
+	}
+	a.logWriter.Lock()
+	defer a.logWriter.Unlock()
 	if err := a.log.Rewind(a.last.LogSize); err != nil {
 		return fmt.Errorf("bring the log to the tree's size of %d: %w; run tally fsck --repair", a.last.LogSize, err)
-	}
-	if h := a.log.Head(); h.Root != a.last.LogRoot && a.last.LogSize > 0 {
-		return fmt.Errorf("the log's root at size %d is not the one that the tree recorded: one of them is damaged; run tally fsck", h.Size)
 	}
 	return nil
 }
@@ -187,6 +219,12 @@ func openChain(dir string, logger *slog.Logger) (*pebble.DB, error) {
 		MemTableSize:       16 << 20,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLogger{logger},
+		EventListener: &pebble.EventListener{
+			// Pebble's default ends the process. Whoever reads the damaged block gets the error and says it.
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				logger.Error("the block store is damaged", "file", i.Path, "why", i.Details)
+			},
+		},
 	}
 	db, err := pebble.Open(dir, opts)
 	if err != nil {
@@ -212,6 +250,12 @@ const localResults = "results"
 func (a *App) lendResults(db *pebble.DB) error {
 	height := int64(a.Head().Height)
 	blocks := store.NewBlockStore(newStore(db, blockStoreID))
+	if base := blocks.Base(); base > height+1 {
+		return fmt.Errorf("the tree ends at block %d and the blocks before %d are gone: run tally fsck --repair, which makes the tree again from the log", height, base)
+	}
+	if blocks.Height() < height {
+		return fmt.Errorf("the block store ends at block %d, the tree at %d: blocks are missing; run tally fsck", blocks.Height(), height)
+	}
 	if height == 0 || blocks.Height() != height {
 		return nil
 	}

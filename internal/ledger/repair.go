@@ -1,12 +1,14 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cometbft/cometbft/store"
@@ -89,6 +91,7 @@ func (f *fsck) open() error {
 
 // openTree opens the tree, or notes why it cannot be.
 func (f *fsck) openTree() {
+	f.meta = meta{}
 	f.treeErr = guard("open the tree", func() error {
 		if _, err := os.Stat(f.path(TreeDir)); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("the folder %s is missing", f.path(TreeDir))
@@ -99,7 +102,7 @@ func (f *fsck) openTree() {
 		}
 		f.tree = t
 		v, err := t.Local(localMeta)
-		if err == nil {
+		if err == nil && v != nil { // nil: killed before the first block's write, or rebuilt from nothing
 			f.meta, err = decodeMeta(v)
 		}
 		return err
@@ -121,9 +124,6 @@ func (f *fsck) close() {
 // check looks at everything. A log that is ahead of the tree is no damage: it was written first when the process was
 // killed, and the next start drops or repeats what the tree does not know.
 func (f *fsck) check(ctx context.Context) (*Report, error) {
-	if d := f.log.Damage(); d != nil && f.log.Head().Size < f.meta.LogSize {
-		return nil, &Finding{"log", d}
-	}
 	if f.treeErr != nil {
 		return nil, &Finding{"tree", f.treeErr}
 	}
@@ -133,10 +133,31 @@ func (f *fsck) check(ctx context.Context) (*Report, error) {
 	view := f.tree.View()
 	defer view.Close()
 	c := checked{f.log, view, f.meta, f.blocks, f.genesis, f.o.Genesis, f.o.ChainID, f.o.Scratch}
-	return c.run(ctx, f.o.Progress)
+	rep, err := c.run(ctx, f.o.Progress)
+	if err != nil {
+		return nil, err
+	}
+	if err := readAll(ctx, f.chain); err != nil {
+		return nil, found("blocks", err)
+	}
+	return rep, nil
 }
 
-// carry brings log and tree to the same size as the next start would.
+// readAll reads all that a store holds, so that every checksum is compared.
+func readAll(ctx context.Context, db *pebble.DB) error {
+	it, err := db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	for it.First(); it.Valid() && err == nil; it.Next() {
+		if _, err = it.ValueAndErr(); err == nil {
+			err = ctx.Err()
+		}
+	}
+	return errors.Join(err, it.Close())
+}
+
+// carry brings the log to the tree's size as the next start would.
 func (f *fsck) carry() error {
 	a := &App{log: f.log, tree: f.tree, last: f.meta}
 	if err := a.recoverLog(); err != nil {
@@ -147,14 +168,17 @@ func (f *fsck) carry() error {
 
 // repair heals what it can.
 func (f *fsck) repair(ctx context.Context) error {
-	if err := f.log.RebuildHashes(); err != nil {
-		return &Finding{"log", err}
+	if f.treeErr == nil {
+		// The tree may have what the log lacks. If it does not, the log is cut below.
+		if err := f.carry(); err != nil && f.log.Damage() == nil && f.log.Head().Size >= f.meta.LogSize {
+			f.treeErr = err
+		}
 	}
 	good, err := f.intact(ctx)
 	if err != nil {
 		return err
 	}
-	if f.treeErr == nil && f.tree != nil && good >= f.meta.LogSize {
+	if f.treeErr == nil && good >= f.meta.LogSize {
 		if _, err := f.check(ctx); err == nil {
 			return nil
 		} else if found := new(Finding); !errors.As(err, &found) || found.Part != "tree" {
@@ -164,13 +188,16 @@ func (f *fsck) repair(ctx context.Context) error {
 	return f.rebuild(ctx, good)
 }
 
-// intact returns the size up to which the log is whole.
+// intact returns the size up to which the log is whole, after its hashes were made again from its segments.
 func (f *fsck) intact(ctx context.Context) (uint64, error) {
-	if f.log.Damage() != nil {
-		return f.log.Head().Size, nil
+	if d := f.log.Damage(); d != nil {
+		return f.log.Head().Size, f.keepAside(d.File)
+	}
+	var d *translog.CorruptError
+	if err := f.log.RebuildHashes(); err != nil && !errors.As(err, &d) {
+		return 0, err
 	}
 	err := f.log.Check(ctx, func(done, total uint64) { f.o.Progress("log", done, total) })
-	var d *translog.CorruptError
 	if errors.As(err, &d) {
 		return d.Index, f.keepAside(d.File)
 	}
@@ -210,24 +237,33 @@ func (f *fsck) rebuild(ctx context.Context, size uint64) error {
 	})
 	last := r.app.last
 	if err == nil {
-		err = f.carryLocals(r.app.tree)
+		err = f.carryLocals(r.app.tree, &last)
 	}
 	if e := r.app.tree.Close(); err == nil {
 		err = e
 	}
 	if err != nil {
-		return &Finding{"log", err}
+		return found("log", err)
 	}
-	if lost := f.blocks.Height() > int64(last.Height) && f.blocks.Base() > int64(last.Height)+1; lost && size < f.meta.LogSize {
+	if f.blocks.Base() > int64(last.Height)+1 {
 		return &Finding{"log", fmt.Errorf("entries from %d on are lost: the blocks that could restore them were pruned (the oldest is %d, %d is needed); copy %s and %s from another node",
 			size, f.blocks.Base(), last.Height+1, LogDir, TreeDir)}
 	}
 	return f.exchange(fresh, size, last)
 }
 
-// carryLocals takes over what the log does not give: which batch numbers were used. They are read from the old tree
-// if it can be read, and from the blocks.
-func (f *fsck) carryLocals(t *tree.Tree) error {
+// carryLocals takes over what the log does not give: which batch numbers were used as of last, and the height of the
+// last block, which need not have had an entry.
+func (f *fsck) carryLocals(t *tree.Tree, last *meta) error {
+	// A block states the application hash after the one before it.
+	if base := f.blocks.Base(); base > int64(last.Height)+1 {
+		if m := f.blocks.LoadBlockMeta(base); m != nil && bytes.Equal(m.Header.AppHash, last.AppHash[:]) {
+			last.Height = uint64(base) - 1
+			if err := t.SetLocal(localMeta, last.encode()); err != nil {
+				return err
+			}
+		}
+	}
 	seqs := make(map[string]sequence)
 	if f.tree != nil {
 		a := &App{tree: f.tree, seqs: seqs}
@@ -235,18 +271,27 @@ func (f *fsck) carryLocals(t *tree.Tree) error {
 			clear(seqs)
 		}
 	}
-	for h := f.blocks.Base(); h > 0 && h <= f.blocks.Height(); h++ {
-		blk := f.blocks.LoadBlock(h)
-		if blk == nil {
-			continue
+	// The blocks after last are executed again, so their batches count as not used.
+	again := make(map[string][]uint64)
+	err := f.batches(int64(last.Height)+1, f.blocks.Height(), func(b *Batch) { again[b.Node] = append(again[b.Node], b.Seq) })
+	if err != nil {
+		return err
+	}
+	for name, used := range again {
+		s := seqs[name]
+		slices.Sort(used)
+		for _, seq := range slices.Backward(used) {
+			s.free(seq)
 		}
-		for _, tx := range blk.Txs {
-			if b, err := DecodeBatch(tx, nil); err == nil {
-				s := seqs[b.Node]
-				s.use(b.Seq)
-				seqs[b.Node] = s
-			}
-		}
+		seqs[name] = s
+	}
+	err = f.batches(f.blocks.Base(), int64(last.Height), func(b *Batch) {
+		s := seqs[b.Node]
+		s.use(b.Seq)
+		seqs[b.Node] = s
+	})
+	if err != nil {
+		return err
 	}
 	for name, s := range seqs {
 		if err := t.SetLocal(localSeq+name, s.encode()); err != nil {
@@ -254,6 +299,24 @@ func (f *fsck) carryLocals(t *tree.Tree) error {
 		}
 	}
 	return t.Sync()
+}
+
+// batches calls each for the batches of the blocks that there are from height from to height to.
+func (f *fsck) batches(from, to int64, each func(*Batch)) error {
+	return guard("read the blocks", func() error {
+		for h := max(from, f.blocks.Base(), 1); h <= min(to, f.blocks.Height()); h++ {
+			blk := f.blocks.LoadBlock(h)
+			if blk == nil {
+				continue
+			}
+			for _, tx := range blk.Txs {
+				if b, err := DecodeBatch(tx, nil); err == nil {
+					each(b)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // exchange puts the rebuilt tree in place of the old one.
@@ -270,7 +333,7 @@ func (f *fsck) exchange(fresh string, size uint64, last meta) error {
 		return err
 	}
 	f.repaired = append(f.repaired, fmt.Sprintf("the tree, rebuilt from %d log entries; the old one is kept in %s", size, aside))
-	if size < f.meta.LogSize || f.log.Damage() != nil {
+	if size < f.log.Head().Size || f.log.Damage() != nil {
 		if err := f.log.Rewind(size); err != nil {
 			return &Finding{"log", err}
 		}

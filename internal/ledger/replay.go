@@ -38,12 +38,12 @@ func (r *replayer) open(dir string, o tree.Options) (err error) {
 
 // run replays entries up to size. each is called after every block with the state as of then.
 func (r *replayer) run(ctx context.Context, size uint64, each func(meta) error) error {
+	if size == 0 {
+		return nil
+	}
 	for blk, err := range r.app.log.Blocks(0) {
 		if err != nil {
 			return err
-		}
-		if blk.First >= size {
-			return nil
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -54,6 +54,9 @@ func (r *replayer) run(ctx context.Context, size uint64, each func(meta) error) 
 		}
 		if err := each(m); err != nil {
 			return err
+		}
+		if m.LogSize >= size {
+			return nil // what follows may be damaged
 		}
 	}
 	return nil

@@ -36,6 +36,19 @@ func (s *sequence) use(seq uint64) bool {
 	return true
 }
 
+// free takes a number back; numbers are to be freed from the highest on down. Those that were below the window count as
+// used.
+func (s *sequence) free(seq uint64) {
+	if seq > s.newest || s.newest-seq >= seqWindow {
+		return
+	}
+	s.used &^= 1 << (s.newest - seq)
+	for s.newest > 0 && s.used&1 == 0 {
+		s.used = s.used>>1 | 1<<(seqWindow-1)
+		s.newest--
+	}
+}
+
 const localSeq = "seq/"
 
 func (s sequence) encode() []byte {
@@ -50,6 +63,14 @@ func (b *building) useSeq(seqs map[string]sequence, node string, seq uint64) boo
 		b.state.SetLocal(localSeq+node, s.encode())
 	}
 	return fresh
+}
+
+// skip makes sure that this node's next batch does not get a number from before a restart: the block of which is
+// being executed again.
+func (a *App) skip(seq uint64) {
+	for next := a.seq.Load(); seq > next; next = a.seq.Load() {
+		a.seq.CompareAndSwap(next, seq+seqWindow)
+	}
 }
 
 // loadSeqs reads the used numbers and sets that of this node's next batch. After a restart it leaves a gap: a batch

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -21,8 +22,9 @@ import (
 //
 // It does what CometBFT's FilePV does, but records each signature by one write and one data sync into a file of
 // fixed size, with two slots written in turn, where FilePV creates, syncs and renames a file: the three signatures of
-// a block cost less than half the time. A slot torn by a crash is recognised by its checksum; the other holds the
-// state before, whose signature was never given out.
+// a block cost less than half the time. Each slot holds its record twice, in disk sectors of their own, so that one
+// damaged sector loses nothing. A slot of which both are damaged was torn by a crash: its signature was never given
+// out, and the other slot holds the state before.
 type Validator struct {
 	key crypto.PrivKey
 
@@ -42,18 +44,43 @@ type signState struct {
 }
 
 const (
-	slotSize      = 1024
+	slotSize      = 2 * recordSize
+	recordSize    = 512
 	slotVersion   = 1
 	stepPropose   = 1
 	stepPrevote   = 2
 	stepPrecommit = 3
 )
 
-// OpenValidator opens or creates the sign state in path.
-func OpenValidator(path string, key crypto.PrivKey) (*Validator, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// CreateValidator makes the sign state in path of a validator that has signed nothing yet.
+func CreateValidator(path string) error {
+	err := func() error {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(make([]byte, 2*slotSize))
+		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return err
+		}
+		dir, err := os.Open(filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		return errors.Join(dir.Sync(), dir.Close())
+	}()
 	if err != nil {
-		return nil, fmt.Errorf("open the validator's sign state: %w", err)
+		return fmt.Errorf("make the validator's sign state: %w", err)
+	}
+	return nil
+}
+
+// OpenValidator opens the sign state in path. A file that is missing, short or damaged is an error: without it the
+// validator may sign twice.
+func OpenValidator(path string, key crypto.PrivKey) (*Validator, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the validator's sign state: %w; restore the file, or this validator may sign twice", err)
 	}
 	v := &Validator{key: key, file: f}
 	if err := v.load(); err != nil {
@@ -65,37 +92,27 @@ func OpenValidator(path string, key crypto.PrivKey) (*Validator, error) {
 
 func (v *Validator) load() error {
 	b := make([]byte, 2*slotSize)
-	n, err := v.file.ReadAt(b, 0)
-	if n == 0 {
-		if err := v.file.Truncate(2 * slotSize); err != nil {
-			return err
-		}
-		if _, err := v.file.WriteAt(make([]byte, 2*slotSize), 0); err != nil {
-			return err
-		}
-		return v.file.Sync()
+	if n, err := v.file.ReadAt(b, 0); n < len(b) {
+		return fmt.Errorf("%d bytes instead of %d: restore the file, or this validator may sign twice (%w)", n, len(b), err)
 	}
-	if n < len(b) {
-		return fmt.Errorf("%d bytes instead of %d: restore the file, or this validator may sign twice (%v)", n, len(b), err)
-	}
-	intact := 0
+	intact := false
 	for i := range 2 {
-		slot := b[i*slotSize : (i+1)*slotSize]
-		if bytes.Equal(slot, make([]byte, slotSize)) {
-			intact++ // never written
-			continue
-		}
-		s, ok := decodeSlot(slot)
-		if !ok {
-			continue
-		}
-		intact++
-		if !s.before(v.last) {
-			v.last, v.turn = s, 1-i
+		for j := range 2 {
+			record := b[i*slotSize+j*recordSize:][:recordSize]
+			if bytes.Equal(record, make([]byte, recordSize)) { // never written
+				intact = true
+				continue
+			}
+			if s, ok := decodeSlot(record); ok {
+				intact = true
+				if !s.before(v.last) {
+					v.last, v.turn = s, 1-i
+				}
+			}
 		}
 	}
-	if intact == 0 {
-		return errors.New("both records are damaged: restore the file, or this validator may sign twice")
+	if !intact {
+		return errors.New("all its records are damaged: restore the file, or this validator may sign twice")
 	}
 	return nil
 }
@@ -110,7 +127,7 @@ func (s signState) before(o signState) bool {
 	return s.Step < o.Step
 }
 
-// Slot: checksum (first 8 bytes of the SHA-256 of the rest), version, step, height, round, lengths, bytes.
+// Record, twice in a slot: checksum (first 8 bytes of the SHA-256 of the rest), version, step, height, round, lengths, bytes.
 func (s signState) encodeSlot() ([]byte, error) {
 	b := make([]byte, 8, slotSize)
 	b = append(b, slotVersion, byte(s.Step))
@@ -120,13 +137,13 @@ func (s signState) encodeSlot() ([]byte, error) {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(s.Signature)))
 	b = append(b, s.SignBytes...)
 	b = append(b, s.Signature...)
-	if len(b) > slotSize {
+	if len(b) > recordSize {
 		return nil, fmt.Errorf("sign state of %d bytes", len(b))
 	}
-	b = b[:slotSize]
+	b = b[:recordSize]
 	sum := sha256.Sum256(b[8:])
 	copy(b, sum[:8])
-	return b, nil
+	return append(b, b...), nil
 }
 
 func decodeSlot(b []byte) (s signState, ok bool) {

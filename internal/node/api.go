@@ -46,8 +46,11 @@ func refuse(w http.ResponseWriter, status int, why string) {
 }
 
 func bearer(r *http.Request) string {
-	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	return token
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110 section 11.1: in any case of letters
+		return ""
+	}
+	return strings.TrimSpace(token)
 }
 
 // authenticated returns the requester's credential, or answers the request and returns nil.
@@ -92,10 +95,12 @@ func (n *Node) serveTile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var tile []byte
+	cache := "public, max-age=31536000, immutable"
 	if level == entriesLevel {
 		if !n.operator(w, r) {
 			return
 		}
+		cache = "private, no-store"
 		tile, err = n.app.Log().EntryTile(index, width)
 	} else {
 		tile, err = n.app.Log().Tile(level, index, width)
@@ -107,7 +112,7 @@ func (n *Node) serveTile(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, err.Error())
 	default:
 		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		w.Header().Set("Cache-Control", cache)
 		w.Write(tile)
 	}
 }

@@ -42,6 +42,11 @@ func Init(o InitOptions) error {
 	if Exists(o.Dir) {
 		return fmt.Errorf("%s holds a node already", o.Dir)
 	}
+	for _, data := range []string{ledger.LogDir, ledger.TreeDir, ledger.ChainDir} {
+		if _, err := os.Stat(filepath.Join(o.Dir, data)); err == nil {
+			return fmt.Errorf("%s holds the data of a node that has run, but no %s: restore that file; new keys would make the data useless", o.Dir, configFile)
+		}
+	}
 	if err := os.MkdirAll(filepath.Join(o.Dir, keysDir), 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}

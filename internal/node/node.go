@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -122,7 +123,13 @@ func (n *Node) openLedger(ctx context.Context) error {
 	if err := os.MkdirAll(chain, 0o700); err != nil {
 		return err
 	}
-	if n.validator, err = ledger.OpenValidator(filepath.Join(chain, signStateFile), cmted25519.PrivKey(validatorKey)); err != nil {
+	signState := filepath.Join(chain, signStateFile)
+	if _, err := os.Stat(filepath.Join(chain, "data")); errors.Is(err, fs.ErrNotExist) { // consensus never ran here
+		if err := ledger.CreateValidator(signState); err != nil {
+			return err
+		}
+	}
+	if n.validator, err = ledger.OpenValidator(signState, cmted25519.PrivKey(validatorKey)); err != nil {
 		return err
 	}
 	n.consensus, err = ledger.StartConsensus(n.app, ledger.ConsensusOptions{

@@ -21,6 +21,7 @@ import (
 var (
 	seed    = flag.Uint64("seed", seedOfEnv(), "seed of the moments of death and of the samples; TALLY_SEED sets it too")
 	kills   = flag.Int("kills", 32, "how often the node is killed")
+	dir     = flag.String("dir", "", "data folder, new, to be kept for a look at it; a temporary one when not given")
 	devices = flag.Int("devices", 6, "devices that send at once")
 )
 
@@ -43,7 +44,11 @@ func TestMain(m *testing.M) {
 func TestKilledNodeKeepsWhatItAcknowledged(t *testing.T) {
 	t.Logf("seed %d", *seed)
 	rnd := rand.New(rand.NewPCG(*seed, 0))
-	n := scenario.Init(t, t.TempDir())
+	folder := *dir
+	if folder == "" {
+		folder = t.TempDir()
+	}
+	n := scenario.Init(t, folder)
 	p := n.Start(t)
 	policy := n.Policy(t)
 
@@ -63,6 +68,9 @@ func TestKilledNodeKeepsWhatItAcknowledged(t *testing.T) {
 		if err := monitor.look(t.Context()); err != nil {
 			t.Fatalf("kill %d after %s: %v", kill, delay, err)
 		}
+		again := time.Now()
+		resume(t, p, series)
+		idle := time.Since(again)
 		proved := 0
 		for _, s := range series {
 			s.Check(t, whole)
@@ -72,8 +80,8 @@ func TestKilledNodeKeepsWhatItAcknowledged(t *testing.T) {
 				}
 			}
 		}
-		t.Logf("kill %d after %s: %d sent, %d acknowledged, %d proofs verified, log size %d",
-			kill, delay.Round(time.Millisecond), total(series, (*scenario.Series).Sent), total(series, (*scenario.Series).Acked), proved, monitor.last.Size)
+		t.Logf("kill %d after %s: %d sent, %d acknowledged, %d proofs verified, log size %d, writes again after %s",
+			kill, delay.Round(time.Millisecond), total(series, (*scenario.Series).Sent), total(series, (*scenario.Series).Acked), proved, monitor.last.Size, idle.Round(time.Millisecond))
 	}
 	if code := p.Stop(); code != 0 {
 		t.Fatalf("the node ended with exit code %d:\n%s", code, p.Output())
@@ -81,6 +89,18 @@ func TestKilledNodeKeepsWhatItAcknowledged(t *testing.T) {
 	n.Fsck(t)
 	if total(series, (*scenario.Series).Acked) < *kills {
 		t.Fatal("hardly anything was acknowledged: this run shows nothing")
+	}
+}
+
+// resume requires that the restarted node takes readings again.
+func resume(t *testing.T, p *scenario.Process, series []*scenario.Series) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, s := range series {
+		if err := s.Send(ctx); err != nil {
+			t.Fatalf("%s: after a restart: %v; the node said:\n%s", s.ID, err, p.Output())
+		}
 	}
 }
 

@@ -1,0 +1,262 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// loadJob tells a load generator, a process of its own, what to send.
+type loadJob struct {
+	Addr    string          `json:"addr"`
+	Tokens  [sensors]string `json:"tokens"`
+	Conns   int             `json:"conns"`
+	Get     bool            `json:"get"`     // retrieve the latest instance instead of creating one
+	Warm    time.Duration   `json:"warm"`    // sent before anything is counted
+	Measure time.Duration   `json:"measure"` // then counted for so long
+	// Total ends the job after so many requests instead, all counted. 0 for none.
+	Total uint64          `json:"total"`
+	Pause time.Duration   `json:"pause"` // of a connection between an answer and the next request
+	Next  [sensors]uint64 `json:"next"`  // reading that each sensor begins with
+}
+
+// loadResult is what a load generator found.
+type loadResult struct {
+	Requests uint64          `json:"requests"` // all, those before the measurement included
+	Rate     float64         `json:"rate"`     // requests per second while measuring
+	P50      time.Duration   `json:"p50"`
+	P99      time.Duration   `json:"p99"`
+	Next     [sensors]uint64 `json:"next"` // readings sent by each sensor, all jobs so far
+	BodySize int             `json:"bodySize"`
+}
+
+// generator runs one job. A connection belongs to one sensor; the connections of a sensor share its readings.
+type generator struct {
+	loadJob
+	readings *readings
+	begin    time.Time
+	next     [sensors]atomic.Uint64
+	left     atomic.Int64 // requests that may still be sent, when Total is given
+
+	mu      sync.Mutex
+	counted histogram
+	all     uint64
+	body    int
+}
+
+// generate runs the job.
+func generate(ctx context.Context, job loadJob) (loadResult, error) {
+	r, err := loadReadings()
+	if err != nil {
+		return loadResult{}, err
+	}
+	g := &generator{loadJob: job, readings: r}
+	g.left.Store(int64(job.Total))
+	for i := range g.next {
+		g.next[i].Store(job.Next[i])
+	}
+	conns := make([]net.Conn, 0, job.Conns)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for range job.Conns {
+		c, err := net.Dial("tcp", job.Addr)
+		if err != nil {
+			return loadResult{}, fmt.Errorf("connect to %s: %w", job.Addr, err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	defer context.AfterFunc(ctx, func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	})()
+	g.begin = time.Now()
+	var wg sync.WaitGroup
+	for i, c := range conns {
+		wg.Go(func() {
+			if err := g.drive(c, i%sensors); err != nil {
+				cancel(fmt.Errorf("connection %d: %w", i, err))
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return loadResult{}, err
+	}
+	return g.result(), nil
+}
+
+func (g *generator) result() loadResult {
+	took := g.Measure
+	if g.Total > 0 {
+		took = time.Since(g.begin)
+	}
+	out := loadResult{
+		Requests: g.all, Rate: float64(g.counted.total) / took.Seconds(),
+		P50: g.counted.quantile(0.5), P99: g.counted.quantile(0.99), BodySize: g.body,
+	}
+	for i := range out.Next {
+		out.Next[i] = g.next[i].Load()
+	}
+	return out
+}
+
+// drive sends requests over one connection, one at a time, until the job is over.
+func (g *generator) drive(c net.Conn, sensor int) error {
+	var (
+		h        histogram
+		n        uint64
+		size     int
+		in       = bufio.NewReaderSize(c, 4096)
+		out      []byte
+		body     []byte
+		from, to = g.begin.Add(g.Warm), g.begin.Add(g.Warm + g.Measure)
+		want     = 201
+	)
+	if g.Get {
+		want = 200
+	}
+	for !g.over(to) {
+		if g.Get {
+			out = g.appendGet(out[:0], sensor, n)
+		} else {
+			body = g.readings.append(body[:0], sensor, g.next[sensor].Add(1)-1)
+			out = g.appendPost(out[:0], sensor, n, body)
+		}
+		begin := time.Now()
+		if _, err := c.Write(out); err != nil {
+			return fmt.Errorf("send a request: %w", err)
+		}
+		var err error
+		if size, err = readResponse(in, want); err != nil {
+			return err
+		}
+		end := time.Now()
+		n++
+		if g.Total > 0 || begin.After(from) && end.Before(to) {
+			h.add(end.Sub(begin))
+		}
+		if g.Pause > 0 {
+			time.Sleep(g.Pause)
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.counted.merge(&h)
+	g.all += n
+	g.body = size
+	return nil
+}
+
+func (g *generator) over(to time.Time) bool {
+	if g.Total > 0 {
+		return g.left.Add(-1) < 0
+	}
+	return !time.Now().Before(to)
+}
+
+func (g *generator) appendHead(dst []byte, method, suffix string, sensor int, n uint64) []byte {
+	dst = append(dst, method...)
+	dst = append(dst, " /"...)
+	dst = append(dst, container(sensor)...)
+	dst = append(dst, suffix...)
+	dst = append(dst, " HTTP/1.1\r\nHost: "...)
+	dst = append(dst, g.Addr...)
+	dst = append(dst, "\r\nAuthorization: Bearer "...)
+	dst = append(dst, g.Tokens[sensor]...)
+	dst = append(dst, "\r\nX-M2M-Origin: "...)
+	dst = append(dst, deviceID(sensor)...)
+	dst = append(dst, "\r\nX-M2M-RVI: 4\r\nX-M2M-RI: "...)
+	return strconv.AppendUint(dst, n, 36)
+}
+
+func (g *generator) appendGet(dst []byte, sensor int, n uint64) []byte {
+	return append(g.appendHead(dst, "GET", "/la", sensor, n), "\r\n\r\n"...)
+}
+
+func (g *generator) appendPost(dst []byte, sensor int, n uint64, body []byte) []byte {
+	dst = g.appendHead(dst, "POST", "", sensor, n)
+	dst = append(dst, "\r\nContent-Type: application/json;ty=4\r\nContent-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(body)), 10)
+	dst = append(dst, "\r\n\r\n"...)
+	return append(dst, body...)
+}
+
+// maxResponse bounds the body of a response.
+const maxResponse = 1 << 20
+
+var (
+	contentLength    = []byte("content-length:")
+	transferEncoding = []byte("transfer-encoding:")
+)
+
+// readResponse reads one response, whose body must have a Content-Length, and returns the body's size. Anything but
+// the wanted status is an error that quotes the body.
+func readResponse(in *bufio.Reader, want int) (size int, err error) {
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return 0, fmt.Errorf("read a response: %w", err)
+	}
+	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) {
+		return 0, fmt.Errorf("read a response: %q is no status line", line)
+	}
+	status, err := strconv.Atoi(string(line[9:12]))
+	if err != nil {
+		return 0, fmt.Errorf("read a response: %q is no status line", line)
+	}
+	for {
+		if line, err = in.ReadSlice('\n'); err != nil {
+			return 0, fmt.Errorf("read a response's header: %w", err)
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			break
+		}
+		if v, ok := cutFold(line, contentLength); ok {
+			if size, err = strconv.Atoi(string(bytes.TrimSpace(v))); err != nil || size < 0 || size > maxResponse {
+				return 0, fmt.Errorf("read a response: its Content-Length is %q", v)
+			}
+		} else if _, ok := cutFold(line, transferEncoding); ok {
+			return 0, errors.New("read a response: it is chunked, which this client does not read")
+		}
+	}
+	if status != want {
+		text, _ := io.ReadAll(io.LimitReader(in, int64(min(size, 300))))
+		return 0, fmt.Errorf("the server answers %d instead of %d: %s", status, want, text)
+	}
+	if _, err := in.Discard(size); err != nil {
+		return 0, fmt.Errorf("read a response's body: %w", err)
+	}
+	return size, nil
+}
+
+// cutFold is bytes.CutPrefix for an ASCII prefix in lower case, in any case.
+func cutFold(s, prefix []byte) (after []byte, ok bool) {
+	if len(s) < len(prefix) || !bytes.EqualFold(s[:len(prefix)], prefix) {
+		return nil, false
+	}
+	return s[len(prefix):], true
+}
+
+// runLoad is the load generator's process: a job on in, its result on out.
+func runLoad(ctx context.Context, in io.Reader, out io.Writer) error {
+	var job loadJob
+	if err := json.NewDecoder(in).Decode(&job); err != nil {
+		return fmt.Errorf("read the job: %w", err)
+	}
+	res, err := generate(ctx, job)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(res)
+}

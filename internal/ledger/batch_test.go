@@ -1,0 +1,273 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/proof"
+)
+
+func compareIP(a, b netip.Addr) bool { return a == b }
+
+func genItem() *rapid.Generator[Item] {
+	return rapid.Custom(func(t *rapid.T) Item {
+		it := Item{
+			Operation:     proof.Operation(rapid.Byte().Draw(t, "op")),
+			From:          rapid.StringN(0, 20, -1).Draw(t, "from"),
+			To:            rapid.StringN(0, 40, -1).Draw(t, "to"),
+			Type:          onem2m.ResourceType(rapid.Int32Min(0).Draw(t, "type")),
+			Content:       rapid.SliceOfN(rapid.Byte(), 0, 60).Draw(t, "content"),
+			ResultContent: onem2m.ResultContent(rapid.Int8().Draw(t, "rcn")),
+			DesiredIDType: rapid.Byte().Draw(t, "drt"),
+			Release:       rapid.SampledFrom([]string{"", "2a", "3", "4", "5", "12345678"}).Draw(t, "rvi"),
+		}
+		copy(it.Key[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "key"))
+		if len(it.Content) == 0 {
+			it.Content = nil
+		}
+		if n := rapid.SampledFrom([]int{0, 4, 16}).Draw(t, "ip"); n > 0 {
+			it.SourceIP, _ = netip.AddrFromSlice(rapid.SliceOfN(rapid.Byte(), n, n).Draw(t, "address"))
+		}
+		if rapid.Bool().Draw(t, "filtered") {
+			limit := rapid.Int64().Draw(t, "lim")
+			it.Filter = &onem2m.FilterCriteria{
+				Labels: rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "lbl"), Limit: &limit,
+				Attributes: []onem2m.AttributeFilter{{Name: "cr", Value: rapid.String().Draw(t, "cr")}},
+			}
+		}
+		return it
+	})
+}
+
+// TestBatchRoundTrip: what was encoded is decoded, and the decoded batch has the same encoding.
+func TestBatchRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := &Batch{
+			Node: rapid.StringMatching(`[a-z]{1,64}`).Draw(t, "node"), Seq: rapid.Uint64Max(1<<63-1).Draw(t, "seq"),
+			Items: rapid.SliceOfN(genItem(), 0, 5).Draw(t, "items"),
+		}
+		copy(b.Seed[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "seed"))
+		size := 0
+		for i := range b.Items {
+			if err := b.Items[i].Check(); err != nil {
+				t.Fatal(err)
+			}
+			size += b.Items[i].Size()
+		}
+		tx := EncodeBatch(b, testChain, testKey)
+		if len(tx) > size+256 {
+			t.Fatalf("%d bytes, Size promises at most %d and 256", len(tx), size)
+		}
+		got, err := DecodeBatch(tx, &interner{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b.Items) == 0 {
+			b.Items = got.Items
+		}
+		if diff := cmp.Diff(b, got, cmp.Comparer(compareIP)); diff != "" {
+			t.Fatal(diff)
+		}
+		if !bytes.Equal(EncodeBatch(got, testChain, testKey), tx) {
+			t.Fatal("the decoded batch has another encoding")
+		}
+	})
+}
+
+func goldenBatch() *Batch {
+	b := &Batch{Node: "node1", Seq: 300, Items: []Item{
+		{
+			Operation: proof.Operation(onem2m.Create), From: "Cdevice", To: "tally/ae/cnt", Type: onem2m.TypeContentInstance,
+			Content: []byte(`{"m2m:cin":{"con":"21.5"}}`), Key: identity.KeyID{1, 2, 3, 4, 5, 6, 7, 8},
+			ResultContent: onem2m.ResultContentDefault, Release: "4",
+		},
+		{
+			Operation: proof.Operation(onem2m.Update), From: "Cdevice", To: "tally/ae/cnt", Content: []byte(`{"m2m:cnt":{"lbl":["x"]}}`),
+			Key: identity.KeyID{8}, ResultContent: onem2m.ResultContentNothing, DesiredIDType: 2, SourceIP: netip.MustParseAddr("2001:db8::1"),
+			Filter: &onem2m.FilterCriteria{UnmodifiedSince: "20261123T070000"}, Release: "2a",
+		},
+		{Operation: proof.OpErase, From: "Coperator", Content: []byte(`{"index":7}`), ResultContent: onem2m.ResultContentDefault, Release: "4", SourceIP: netip.MustParseAddr("192.0.2.1")},
+	}}
+	copy(b.Seed[:], bytes.Repeat([]byte{0xab}, 32))
+	return b
+}
+
+// golden compares with a file of hex text; the format may not change without a new version.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	text := hex.Dump(got)
+	if *update {
+		must(t, os.MkdirAll("testdata", 0o777))
+		must(t, os.WriteFile(name, []byte(text), 0o666))
+	}
+	want, err := os.ReadFile(name)
+	must(t, err)
+	if diff := cmp.Diff(string(want), text); diff != "" {
+		t.Errorf("%s (-file +now):\n%s", name, diff)
+	}
+}
+
+func TestBatchGolden(t *testing.T) {
+	tx := EncodeBatch(goldenBatch(), testChain, testKey)
+	golden(t, "testdata/batch.v1.hex", tx)
+	got, err := DecodeBatch(tx, nil)
+	must(t, err)
+	if diff := cmp.Diff(goldenBatch(), got, cmp.Comparer(compareIP)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestBatchSignature: the signature binds the network and every byte.
+func TestBatchSignature(t *testing.T) {
+	tx := EncodeBatch(goldenBatch(), testChain, testKey)
+	pub := testKey.Public().(ed25519.PublicKey)
+	if !VerifyBatch(tx, testChain, pub) {
+		t.Fatal("not valid")
+	}
+	if VerifyBatch(tx, testChain+"x", pub) || VerifyBatch(tx, testChain[1:], pub) {
+		t.Error("valid for another network")
+	}
+	other := ed25519.NewKeyFromSeed(make([]byte, 32)).Public().(ed25519.PublicKey)
+	if VerifyBatch(tx, testChain, other) {
+		t.Error("valid for another key")
+	}
+	for i := range tx {
+		for bit := range 8 {
+			bad := bytes.Clone(tx)
+			bad[i] ^= 1 << bit
+			if VerifyBatch(bad, testChain, pub) {
+				t.Fatalf("valid with bit %d of byte %d flipped", bit, i)
+			}
+		}
+	}
+	for n := range tx {
+		if VerifyBatch(tx[:n], testChain, pub) {
+			t.Fatalf("valid when cut to %d bytes", n)
+		}
+	}
+}
+
+// TestBatchOneEncoding: no batch has two encodings, so that nobody can make two transactions of one.
+func TestBatchOneEncoding(t *testing.T) {
+	sig := make([]byte, ed25519.SignatureSize)
+	head := func(count ...byte) []byte {
+		b := append([]byte{kindBatch, 1, 'n', 5}, make([]byte, 32)...)
+		return append(b, count...)
+	}
+	item := func(flags byte, tail ...byte) []byte {
+		b := append(head(1), 1, flags, 1, 'C', 1, 't', 4)
+		b = append(b, make([]byte, 8)...)
+		b = append(b, 0)
+		return append(b, tail...)
+	}
+	for name, c := range map[string]struct {
+		body []byte
+		ok   bool
+	}{
+		"no items":                 {head(0), true},
+		"count not minimal":        {head(0x80, 0), false},
+		"one item":                 {item(0), true},
+		"byte too many":            {item(0, 0), false},
+		"unknown flag":             {item(1 << 4), false},
+		"unknown flag 7":           {item(1 << 7), false},
+		"default result":           {item(flagResult, 0xff, 0), false},
+		"result":                   {item(flagResult, 1, 0), true},
+		"default release":          {item(flagRelease, 1, '4'), false},
+		"release":                  {item(flagRelease, 1, '3'), true},
+		"release too long":         {item(flagRelease, append([]byte{9}, "123456789"...)...), false},
+		"address of 5 bytes":       {item(flagSource, 5, 1, 2, 3, 4, 5), false},
+		"address of 0 bytes":       {item(flagSource, 0), false},
+		"filter with white space":  {item(flagFilter, append([]byte{3}, "{ }"...)...), false},
+		"filter is no JSON":        {item(flagFilter, append([]byte{3}, "{,}"...)...), false},
+		"filter with unknown name": {item(flagFilter, append([]byte{7}, `{"a":1}`...)...), false},
+		"cut filter":               {item(flagFilter, 200, 1), false},
+		"more items than bytes":    {head(0xff, 0x7f), false},
+		"too many items":           {append(head(0xff, 0xff, 3), make([]byte, 1<<18)...), false},
+	} {
+		if _, err := DecodeBatch(append(c.body, sig...), nil); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := DecodeBatch(append(head(0), sig[1:]...), nil); err == nil {
+		t.Error("short signature taken")
+	}
+	if _, err := DecodeBatch(make([]byte, MaxBatchBytes+1), nil); err == nil {
+		t.Error("too long a batch taken")
+	}
+	if _, err := DecodeBatch(nil, nil); err == nil {
+		t.Error("nothing taken")
+	}
+}
+
+// TestItemCheck: what Check lets pass can be decoded; what a decoder refuses does not pass.
+func TestItemCheck(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("x", n) }
+	for name, c := range map[string]struct {
+		it Item
+		ok bool
+	}{
+		"largest":         {Item{From: long(proof.MaxID), To: long(maxAddress), Content: make([]byte, proof.MaxPayload), Release: long(maxRelease)}, true},
+		"originator":      {Item{From: long(proof.MaxID + 1)}, false},
+		"address":         {Item{To: long(maxAddress + 1)}, false},
+		"content":         {Item{Content: make([]byte, proof.MaxPayload+1)}, false},
+		"release":         {Item{Release: long(maxRelease + 1)}, false},
+		"filter":          {Item{Filter: &onem2m.FilterCriteria{LabelsQuery: long(maxFilter)}}, false},
+		"filter, no text": {Item{Filter: &onem2m.FilterCriteria{LabelsQuery: "\xff"}}, false},
+		"filter, escapes": {Item{Filter: &onem2m.FilterCriteria{LabelsQuery: "<&>\u2028\x00"}}, true},
+	} {
+		if err := c.it.Check(); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, err := DecodeBatch(EncodeBatch(&Batch{Node: "n", Items: []Item{c.it}}, testChain, testKey), nil)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: decode: %v", name, err)
+		}
+	}
+}
+
+func TestTimeTransaction(t *testing.T) {
+	for _, v := range []int64{1, startTime, 253402300799999999} {
+		if got, err := decodeTime(encodeTime(v)); err != nil || got != v {
+			t.Errorf("%d: %d, %v", v, got, err)
+		}
+	}
+	bad := [][]byte{nil, {kindTime}, encodeTime(0), encodeTime(-1), encodeTime(253402300800000000), append(encodeTime(5), 0), binary.BigEndian.AppendUint64([]byte{kindBatch}, 5)}
+	for _, b := range bad {
+		if _, err := decodeTime(b); err == nil {
+			t.Errorf("%x taken", b)
+		}
+	}
+}
+
+func FuzzDecodeBatch(f *testing.F) {
+	tx := EncodeBatch(goldenBatch(), testChain, testKey)
+	f.Add(tx)
+	f.Add(tx[:len(tx)-1])
+	f.Add(EncodeBatch(&Batch{Node: "n"}, testChain, testKey))
+	f.Add([]byte{kindBatch})
+	f.Fuzz(func(t *testing.T, tx []byte) {
+		b, err := DecodeBatch(tx, nil)
+		if err != nil {
+			if b != nil || errors.Unwrap(err) == nil && !strings.HasPrefix(err.Error(), "decode batch: ") {
+				t.Fatalf("%v, %v", b, err)
+			}
+			return
+		}
+		again := EncodeBatch(b, testChain, testKey)
+		if n := len(tx) - ed25519.SignatureSize; !bytes.Equal(again[:len(again)-ed25519.SignatureSize], tx[:n]) {
+			t.Fatalf("%x is decoded, its encoding is %x", tx[:n], again)
+		}
+	})
+}
