@@ -178,12 +178,12 @@ func (p *Program) serve(ctx context.Context, args []string, address func(line st
 	return nil, commandError("start "+strings.Join(args, " "), err, stderr)
 }
 
-// stop ends the server in order and waits for it.
+// stop ends the server in order, or by force when it takes too long, and waits for it.
 func (s *server) stop() error {
 	s.stdin.Close()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && s.cmd.ProcessState == nil {
-		s.cmd.Process.Kill()
-	}
+	s.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended, which Wait tells
+	force := time.AfterFunc(stopTimeout, func() { s.cmd.Process.Kill() })
+	defer force.Stop()
 	err := s.cmd.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil

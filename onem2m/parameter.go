@@ -15,7 +15,7 @@ const (
 // string (TS-0009 clause 6.2.2.2, TS-0008 clause 6.2.2.3). The value is percent-decoded, but a '+' in it must not
 // have been turned into a blank: it parts the values of a parameter that takes several, which may also be given
 // several times. A name that is no parameter but could be the short name of an attribute becomes an attribute=value
-// filter. The caller starts with ResultContentDefault in req.ResultContent.
+// filter, of the children with "c." in front of it and of the parent with "p.". The caller starts with ResultContentDefault in req.ResultContent.
 // Errors are *Error: StatusBadRequest, or StatusNotImplemented for a parameter that this implementation lacks.
 func SetParameter(req *Request, name, value string) error {
 	if len(value) > maxParameterValue {
@@ -38,6 +38,12 @@ func SetParameter(req *Request, name, value string) error {
 	}
 	if known, err := setFilterParameter(req.Filter, name, value); known {
 		return err
+	}
+	if attribute, ok := strings.CutPrefix(name, "c."); ok && isShortName(attribute) {
+		return addAttributeFilter(&req.Filter.ChildAttributes, name, attribute, value)
+	}
+	if attribute, ok := strings.CutPrefix(name, "p."); ok && isShortName(attribute) {
+		return addAttributeFilter(&req.Filter.ParentAttributes, name, attribute, value)
 	}
 	if !isShortName(name) {
 		return badRequest("%.64q is neither a parameter nor the short name of an attribute", name)

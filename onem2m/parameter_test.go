@@ -19,6 +19,7 @@ func TestSetParameter(t *testing.T) {
 		{"lbl", "room:1+room:*"}, {"lbl", "two words"}, {"lbq", "a:b"}, {"clbl", "c"}, {"palb", "p"},
 		{"ty", "3+4"}, {"ty", "2 23"}, {"chty", "4"}, {"pty", "2"}, {"cty", "application/senml+json"}, {"arp", "x/la"},
 		{"mni", "10"}, {"newA1", "v*"}, {"atr", "cr,Ca,b"}, {"catr", "con,1"}, {"patr", "rn,x"},
+		{"c.con", "2"}, {"p.rn", "y"},
 	} {
 		if err := SetParameter(req, p[0], p[1]); err != nil {
 			t.Errorf("%s=%s: %v", p[0], p[1], err)
@@ -36,8 +37,8 @@ func TestSetParameter(t *testing.T) {
 			Types: []ResourceType{3, 4, 2, 23}, ChildTypes: []ResourceType{4}, ParentTypes: []ResourceType{2},
 			ContentTypes: []string{"application/senml+json"}, ApplyRelPath: "x/la",
 			Attributes:       []AttributeFilter{{"mni", "10"}, {"newA1", "v*"}, {"cr", "Ca,b"}},
-			ChildAttributes:  []AttributeFilter{{"con", "1"}},
-			ParentAttributes: []AttributeFilter{{"rn", "x"}},
+			ChildAttributes:  []AttributeFilter{{"con", "1"}, {"con", "2"}},
+			ParentAttributes: []AttributeFilter{{"rn", "x"}, {"rn", "y"}},
 		},
 	}
 	if diff := cmp.Diff(want, req); diff != "" {
@@ -60,7 +61,7 @@ func TestSetParameterRefuses(t *testing.T) {
 		{"rt", "6", StatusBadRequest}, {"lim", "-1", StatusBadRequest}, {"lim", "1.5", StatusBadRequest}, {"lvl", "0", StatusBadRequest},
 		{"ofst", "0", StatusBadRequest}, {"lim", "99999999999999999999", StatusBadRequest}, {"ty", "6", StatusBadRequest},
 		{"ty", "+", StatusBadRequest}, {"ty", "x", StatusBadRequest}, {"lbl", "a++b", StatusBadRequest}, {"atr", "x", StatusBadRequest},
-		{"atr", "lbl,", StatusBadRequest}, {"not-a-name", "1", StatusBadRequest}, {"", "1", StatusBadRequest}, {"m2m:cnt", "1", StatusBadRequest},
+		{"atr", "lbl,", StatusBadRequest}, {"not-a-name", "1", StatusBadRequest}, {"c.", "1", StatusBadRequest}, {"p.not-a-name", "1", StatusBadRequest}, {"", "1", StatusBadRequest}, {"m2m:cnt", "1", StatusBadRequest},
 		{"x", "1", StatusBadRequest}, {"lbl", "a\nb", StatusBadRequest}, {"lbl", "\xff", StatusBadRequest},
 		{"lbl", string(make([]byte, maxParameterValue+1)), StatusBadRequest},
 		{"smf", "x", StatusNotImplemented}, {"sqi", "true", StatusNotImplemented}, {"tids", "x", StatusNotImplemented},

@@ -40,7 +40,7 @@ func (c *fsckCmd) Run(ctx context.Context, s *streams) error {
 		fmt.Fprintf(s.out, "Repaired: %s\n", r)
 	}
 	fmt.Fprintf(s.out, "All is well: %d log entries, %d tree records rebuilt from them and compared, %d blocks (%d to %d), height %d.\n",
-		rep.Entries, rep.Records, rep.Blocks, rep.FirstBlock, rep.Last, rep.Height)
+		rep.Entries, rep.Records, rep.Blocks, rep.FirstBlock, rep.LastBlock, rep.Height)
 	return nil
 }
 

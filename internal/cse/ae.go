@@ -10,7 +10,8 @@ import (
 const maxAEID = 128
 
 // assignAEID gives a registering AE its AE-ID (TS-0004 clause 7.4.5.2.1, TS-0001 table 7.2-1): the originator's own
-// when it names one, or one derived from the log index when it asks with "C", "S" or nothing.
+// when it names one, or one derived from the log index when it asks with "C", "S" or nothing. An AE-ID that has a
+// credential but was never registered is not known here: whoever enrols AE-IDs must keep clear of assigned ones.
 func (c *Core) assignAEID(r Reader, req *onem2m.Request, env Env) (string, error) {
 	id := c.localID(req.From)
 	if id == "" || id == "C" || id == "S" {

@@ -109,6 +109,7 @@ func (c *Core) Read(r Reader, req *onem2m.Request, env Env) Result {
 	if err := checkPrimitive(req, env.Time); err != nil {
 		return c.failed(req, err)
 	}
+	req = wholeTarget(req)
 	t, err := c.resolve(r, req.To, env.Time)
 	if err != nil {
 		return c.failed(req, err)

@@ -116,11 +116,10 @@ func (c *Core) authorizeCreate(r Reader, req *onem2m.Request, env Env, t *target
 	if req.Type == onem2m.TypeAE && env.MayRegister && t.resource.Type == onem2m.TypeCSEBase && isAEID(d.originator) {
 		return nil
 	}
-	err := c.requireAccess(r, req, env, t, accessCreate)
-	if e := asRefusal(err); e != nil && req.Type == onem2m.TypeAE && t.resource.Type == onem2m.TypeCSEBase {
-		return refuse(onem2m.StatusAppRuleValidationFailed, "originator %q may not register: its credential is not bound to an AE-ID, and it has no CREATE privilege on the CSEBase", req.From)
-	}
-	if err != nil {
+	if err := c.requireAccess(r, req, env, t, accessCreate); err != nil {
+		if asRefusal(err) != nil && req.Type == onem2m.TypeAE && t.resource.Type == onem2m.TypeCSEBase {
+			err = refuse(onem2m.StatusAppRuleValidationFailed, "originator %q may not register: its credential is not bound to an AE-ID, and it has no CREATE privilege on the CSEBase", req.From)
+		}
 		return err
 	}
 	if req.Type == onem2m.TypeSubscription {

@@ -62,16 +62,30 @@ func (c *Core) prepareDelete(r Reader, req *onem2m.Request, env Env, t *target) 
 
 // endInstance returns the newest or oldest instance of a container that has not outlived its time.
 func (c *Core) endInstance(r Reader, container *Resource, newest bool, now int64) (InstanceRef, bool, error) {
-	limits := &c.compile(container).limits
-	for ref, err := range r.Instances(container.RI, newest) {
-		if err != nil {
-			return InstanceRef{}, false, err
-		}
-		if !limits.overdue(ref, now) {
-			return ref, true, nil
-		}
+	e := end{limits: &c.compile(container).limits, now: now}
+	r.Instances(container.RI, newest)(e.take)
+	return e.ref, e.found, e.err
+}
+
+// end is the search of endInstance. As one object it is one allocation, where a loop over the iterator is five.
+type end struct {
+	limits *limits
+	now    int64
+	ref    InstanceRef
+	found  bool
+	err    error
+}
+
+// take takes the first instance that still counts, or the error, and says whether to go on.
+func (e *end) take(ref InstanceRef, err error) bool {
+	if err == nil && e.limits.overdue(ref, e.now) {
+		return true
 	}
-	return InstanceRef{}, false, nil
+	e.err = err
+	if e.found = err == nil; e.found {
+		e.ref = ref
+	}
+	return false
 }
 
 // remove writes a removal. Children go with their parent and have no effects of their own: the one DELETE implies

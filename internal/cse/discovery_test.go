@@ -87,6 +87,8 @@ func TestFilterConditions(t *testing.T) {
 		{"sza", onem2m.FilterCriteria{SizeAbove: ptr(int64(6))}, "d2"},
 		{"szb", onem2m.FilterCriteria{SizeBelow: ptr(int64(6))}, "d1"},
 		{"cty", onem2m.FilterCriteria{ContentTypes: []string{"text/*"}}, "d1"},
+		{"cty without encoding", onem2m.FilterCriteria{ContentTypes: []string{"text/plain"}}, "d1"},
+		{"cty with encoding", onem2m.FilterCriteria{ContentTypes: []string{"text/plain:0"}}, ""},
 		{"attribute", onem2m.FilterCriteria{Attributes: []onem2m.AttributeFilter{{Name: "mni", Value: "5"}}}, "roof"},
 		{"attribute wildcard", onem2m.FilterCriteria{Attributes: []onem2m.AttributeFilter{{Name: "mni", Value: "*"}}}, "roof hall"},
 		{"attribute values", onem2m.FilterCriteria{Attributes: []onem2m.AttributeFilter{{Name: "rn", Value: "ro*f"}, {Name: "rn", Value: "door"}}}, "roof door"},
@@ -130,6 +132,8 @@ func TestFilterRefusals(t *testing.T) {
 		{onem2m.FilterCriteria{Labels: []string{strings.Repeat("x", 300)}}, onem2m.StatusBadRequest},
 		{onem2m.FilterCriteria{Labels: make([]string, 100)}, onem2m.StatusBadRequest},
 		{onem2m.FilterCriteria{Attributes: []onem2m.AttributeFilter{{Name: `a"b`}}}, onem2m.StatusBadRequest},
+		{onem2m.FilterCriteria{Attributes: []onem2m.AttributeFilter{{Name: "ct", Value: "*"}}}, onem2m.StatusBadRequest}, // TS-0004 clause 7.3.3.17.9
+		{onem2m.FilterCriteria{Attributes: make([]onem2m.AttributeFilter, 100)}, onem2m.StatusBadRequest},
 		{onem2m.FilterCriteria{LabelsQuery: "a:b"}, onem2m.StatusNotImplemented},
 	} {
 		wantStatus(t, fmt.Sprintf("%+v", test.fc), discover(n, "Ca", "Ca", test.fc), test.want)

@@ -7,6 +7,10 @@ import (
 // Expire removes resources whose expirationTime has come at env.Time, soonest first, with all that is below them: at
 // most limit of them, not counting what is below. Each has one DELETE effect whose originator is the CSE-ID. The
 // response of the result means nothing. When Result.Err is set, the writes must be rolled back.
+//
+// contentInstances are not among them. One that has outlived its time is hidden from every request, but still counts
+// in currentNrOfInstances and currentByteSize until a write to its container comes upon it (see retain): to find such
+// instances in time would take an index of all of them.
 func (c *Core) Expire(st State, env Env, limit int) Result {
 	var due []string
 	for ri, err := range st.Expiring(env.Time) {

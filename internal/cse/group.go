@@ -105,14 +105,15 @@ func (f *fan) group(req *onem2m.Request, t target) (onem2m.Response, error) {
 	f.groups, f.env.share = f.groups[:len(f.groups)-1], share
 	rsp.Content = append(dst, "]}}"...)
 	if len(left) < len(ids) {
-		return rsp, f.forget(group, left)
+		return rsp, f.forget(req, group, left)
 	}
 	return rsp, nil
 }
 
-// forget takes the members that a DELETE has removed off their group (TS-0004 clause 7.4.14.3.5). It is an UPDATE by
-// the CSE, with an effect of its own. A group that was removed itself, as one of its members, is left alone.
-func (f *fan) forget(group *Resource, left []string) error {
+// forget takes the members that a DELETE has removed off their group (TS-0004 clause 7.4.14.3.5). It is an UPDATE with an
+// effect of its own, by the originator of the DELETE but without asking for a privilege. A group that was removed
+// itself, as one of its members, or that refuses the update, as its remaining members have changed, is left alone.
+func (f *fan) forget(req *onem2m.Request, group *Resource, left []string) error {
 	group, err := f.r.Resource(group.RI)
 	if err != nil || group == nil {
 		return err
@@ -122,9 +123,12 @@ func (f *fan) forget(group *Resource, left []string) error {
 	env.NextIndex += uint64(len(f.effects))
 	env.Agreed = true
 	result, err := f.update(&onem2m.Request{
-		Operation: onem2m.Update, From: f.c.cfg.CSEID, To: group.RI, Content: append(content, '}', '}'),
+		Operation: onem2m.Update, From: req.From, To: group.RI, Content: append(content, '}', '}'),
 		ResultContent: onem2m.ResultContentNothing,
 	}, env, &target{resource: group})
+	if asRefusal(err) != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

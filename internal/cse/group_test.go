@@ -106,7 +106,7 @@ func TestFanOutDelete(t *testing.T) {
 	result := n.Delete("Cb", "Ca/grp/fopt")
 	wantAggregate(t, "two of three", result, "2002 tally/ae1/c1", "2002 Ca/c2", "4103 cnt8")
 	last := result.Effects[len(result.Effects)-1]
-	if len(result.Effects) != 3 || last.Operation != onem2m.Update || last.Originator != "/tally" || last.Resource != "grp9" ||
+	if len(result.Effects) != 3 || last.Operation != onem2m.Update || last.Originator != "Cb" || last.Resource != "grp9" ||
 		string(last.Payload) != `{"m2m:grp":{"mid":["cnt8"]}}` || len(result.Events) != 1 {
 		t.Errorf("effects %+v, events %v", result.Effects, sgn(result))
 	}

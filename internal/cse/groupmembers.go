@@ -19,8 +19,10 @@ const (
 // originator, and those of another type than memberType are treated as consistencyStrategy says. A member from before
 // that has gone since stays in the list: its absence shows when a request is fanned out to it.
 func (c *Core) completeGroup(r Reader, req *onem2m.Request, env Env, before, after *Resource) error {
-	if err := c.checkPolicies(r, after, "macp", env.Time); err != nil {
-		return err
+	if before == nil || string(before.Get("macp")) != string(after.Get("macp")) {
+		if err := c.checkPolicies(r, after, "macp", env.Time); err != nil {
+			return err
+		}
 	}
 	memberType, _ := onem2m.Int(after.Get("mt"))
 	strategy, ok := onem2m.Int(after.Get("csy"))

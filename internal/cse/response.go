@@ -34,7 +34,8 @@ func (c *Core) writeResponse(r Reader, req *onem2m.Request, env Env, ch *change,
 	case onem2m.ResultContentAttributes:
 		rsp.Content = appendRepresentation(nil, &it, nil)
 	case onem2m.ResultContentModifiedAttributes:
-		rsp.Content = appendAssigned(&it, req, ch)
+		assigned := it // it escapes, and only here
+		rsp.Content = appendAssigned(&assigned, req, ch)
 	case onem2m.ResultContentHierarchicalAddressAndAttr:
 		w := objectWriter{dst: []byte(`{"m2m:rce":{`)}
 		w.text("uri", rsp.Location)
@@ -43,7 +44,8 @@ func (c *Core) writeResponse(r Reader, req *onem2m.Request, env Env, ch *change,
 		inner.attributes(&it)
 		rsp.Content = append(inner.dst, '}', '}', '}')
 	default:
-		return c.withChildren(r, req, env, &it, rcn, rsp)
+		top := it // it escapes, and only here
+		return c.withChildren(r, req, env, &top, rcn, rsp)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package cse
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -55,7 +56,8 @@ func (c *Core) read(r Reader, req *onem2m.Request, env Env, t *target) (onem2m.R
 	if len(req.Attributes) > 0 {
 		return rsp, refuse(onem2m.StatusBadRequest, "an attribute list (atrl) goes with result content (rcn) 1 only, not %d", rcn)
 	}
-	err = c.withChildren(r, req, env, &it, rcn, &rsp)
+	top := it // it escapes, and only here
+	err = c.withChildren(r, req, env, &top, rcn, &rsp)
 	return rsp, err
 }
 
@@ -112,8 +114,20 @@ func (c *Core) itemOf(r Reader, env Env, t *target) (item, error) {
 	return item{instance: in}, err
 }
 
+// wholeTarget turns a RETRIEVE of one attribute, named behind a '#' in the target, into one with an attribute list
+// (TS-0004 clause 7.3.3.6, case 2).
+func wholeTarget(req *onem2m.Request) *onem2m.Request {
+	to, name, ok := strings.Cut(req.To, "#")
+	if !ok || req.Operation != onem2m.Retrieve || len(req.Attributes) > 0 {
+		return req
+	}
+	whole := *req
+	whole.To, whole.Attributes = to, []string{name}
+	return &whole
+}
+
 // partial chooses the attributes that a request asks for with atrl; nil when it asks for all.
-// A name that the resource type does not have is refused (TS-0004 clause 7.3.3.5).
+// A name that the resource type does not have is refused (TS-0004 clause 7.3.3.6).
 func partial(req *onem2m.Request, t onem2m.ResourceType) (attributeSet, error) {
 	if len(req.Attributes) == 0 {
 		return nil, nil
@@ -162,7 +176,8 @@ func (c *Core) checkCondition(r Reader, req *onem2m.Request, env Env, it *item) 
 	if err != nil {
 		return err
 	}
-	ok, err := s.filter.matches(s.visit, it)
+	target := *it // it escapes, and only here
+	ok, err := s.filter.matches(s.visit, &target)
 	if err != nil {
 		return err
 	}

@@ -251,6 +251,11 @@ func TestPartialRetrieve(t *testing.T) {
 	}
 	wantContent(t, "two", read(n, "Ca", cnt, atrl("cni", "lbl")), `{"m2m:cnt":{"cni":2,"lbl":["room:1"]}}`)
 	wantContent(t, "absent", read(n, "Ca", cnt, atrl("mni")), `{"m2m:cnt":{}}`)
+	wantContent(t, "in the target", n.Retrieve("Ca", cnt+"#cni"), `{"m2m:cnt":{"cni":2}}`)
+	wantStatus(t, "in the target, unknown", n.Retrieve("Ca", cnt+"#api"), onem2m.StatusBadRequest)
+	wantStatus(t, "in the target, none", n.Retrieve("Ca", cnt+"#"), onem2m.StatusBadRequest)
+	wantStatus(t, "in both", read(n, "Ca", cnt+"#cni", atrl("cni")), onem2m.StatusNotFound)
+	wantStatus(t, "update of one", n.Update("Ca", cnt+"#lbl", onem2m.TypeContainer, `{"lbl":[]}`), onem2m.StatusNotFound)
 	wantStatus(t, "unknown", read(n, "Ca", cnt, atrl("api")), onem2m.StatusBadRequest)
 	wantStatus(t, "with children", read(n, "Ca", cnt, func(req *onem2m.Request) {
 		req.Attributes, req.ResultContent = []string{"cni"}, 4

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	dbm "github.com/cometbft/cometbft-db"
@@ -31,6 +32,8 @@ type Consensus struct {
 	db   *pebble.DB
 	quit chan struct{} // closed by Stop
 	side sync.WaitGroup
+
+	stopping atomic.Bool
 }
 
 // ConsensusOptions places CometBFT.
@@ -84,7 +87,7 @@ func StartConsensus(app *App, o ConsensusOptions) (*Consensus, error) {
 			return nil, err
 		}
 	}
-	db, err := openChain(filepath.Join(o.Dir, "blocks"), o.Logger)
+	db, err := openChain(filepath.Join(o.Dir, "blocks"), o.Logger, false)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +97,7 @@ func StartConsensus(app *App, o ConsensusOptions) (*Consensus, error) {
 		db.Close()
 		return nil, err
 	}
-	logger := cometLogger{log: o.Logger, fatal: o.Fatal}
+	logger := cometLogger{o.Logger, o.Fatal, &c.stopping}
 	err = guard("start consensus", func() (err error) {
 		c.node, err = node.NewNode(cfg, o.Validator, o.NodeKey, proxy.NewConnSyncLocalClientCreator(app),
 			func() (*types.GenesisDoc, error) { return o.Genesis, nil },
@@ -141,6 +144,7 @@ func (c *Consensus) Peers() int { return c.node.Switch().Peers().Size() }
 
 // Stop ends consensus and closes the store.
 func (c *Consensus) Stop() error {
+	c.stopping.Store(true)
 	close(c.quit)
 	c.side.Wait()
 	err := guard("stop consensus", func() error {
@@ -156,11 +160,12 @@ func (c *Consensus) Stop() error {
 	return err
 }
 
-// cometLogger passes CometBFT's log on: its errors as warnings, all else at debug level. It also listens for the one
-// line by which CometBFT tells that consensus has stopped for good.
+// cometLogger passes CometBFT's log on: its errors as warnings, all else at debug level. It also listens for the
+// lines by which CometBFT tells that consensus has stopped for good.
 type cometLogger struct {
-	log   *slog.Logger
-	fatal func(error)
+	log      *slog.Logger
+	fatal    func(error)
+	stopping *atomic.Bool // what closes then is meant to
 }
 
 var _ cmtlog.Logger = cometLogger{}
@@ -176,7 +181,12 @@ func (l cometLogger) Info(msg string, kv ...any) {
 func (l cometLogger) Warn(msg string, kv ...any) { l.Info(msg, kv...) }
 
 func (l cometLogger) Error(msg string, kv ...any) {
-	if strings.HasPrefix(msg, "CONSENSUS FAILURE") {
+	if l.stopping.Load() {
+		l.Info(msg, kv...)
+		return
+	}
+	// With a write-ahead log that cannot be written, CometBFT would stand still without an end.
+	if strings.HasPrefix(msg, "CONSENSUS FAILURE") || msg == "failed writing to WAL" {
 		cause := "unknown"
 		for i := 0; i+1 < len(kv); i += 2 {
 			if kv[i] == "err" {
@@ -191,7 +201,7 @@ func (l cometLogger) Error(msg string, kv ...any) {
 }
 
 func (l cometLogger) With(kv ...any) cmtlog.Logger {
-	return cometLogger{log: l.log.With(printable(kv)...), fatal: l.fatal}
+	return cometLogger{l.log.With(printable(kv)...), l.fatal, l.stopping}
 }
 
 // printable renders lazily formatted values, which slog would print as addresses.

@@ -9,13 +9,14 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// chainStore lends a key range of the tree's Pebble instance to CometBFT, instead of a second engine.
+// chainStore is one of CometBFT's databases: a key range of a Pebble instance that all of them share, instead of a
+// second engine.
 //
 // Sharing one instance means sharing one write-ahead log, and with it one order: whatever was written before a
 // synced write is durable when that returns. Only the block itself needs to be synced before it is executed. The
 // other synced writes of CometBFT (the results of a block, its own state) come after the block and before the next
 // one; should a power failure take them, it takes a suffix of the log, and the handshake replays the block from the
-// block store. So they are written without waiting for the disk.
+// block store (see also lendResults). So they are written without waiting for the disk.
 type chainStore struct {
 	db     *pebble.DB
 	prefix []byte
@@ -25,7 +26,7 @@ type chainStore struct {
 
 var _ dbm.DB = (*chainStore)(nil)
 
-// storePrefix starts every key of CometBFT; the tree keeps clear of it.
+// storePrefix starts every key.
 const storePrefix = "z/"
 
 // blockStoreID is CometBFT's name for the database whose synced writes are the durability of the whole node.
@@ -92,7 +93,7 @@ func (s *chainStore) SetSync(k, v []byte) error { return s.set(k, v, s.sync) }
 func (s *chainStore) Delete(k []byte) error     { return s.delete(k, pebble.NoSync) }
 func (s *chainStore) DeleteSync(k []byte) error { return s.delete(k, s.sync) }
 
-// Close does nothing: the tree owns the instance.
+// Close does nothing: Consensus owns the instance.
 func (s *chainStore) Close() error { return nil }
 
 func (s *chainStore) Print() error             { return nil }

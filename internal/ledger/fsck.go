@@ -29,11 +29,13 @@ func (f *Finding) Unwrap() error { return f.Err }
 
 // Report is what a check without findings saw.
 type Report struct {
-	Entries, Height  uint64
-	Records          int // of the tree, compared with those rebuilt from the log
-	FirstBlock, Last int64
-	Blocks           int64 // checked blocks
-	Repaired         []string
+	Entries    uint64   `json:"entries"` // of the log
+	Height     uint64   `json:"height"`
+	Records    int      `json:"records"`    // of the tree, compared with those rebuilt from the log
+	FirstBlock int64    `json:"firstBlock"` // the oldest block that was not pruned
+	LastBlock  int64    `json:"lastBlock"`
+	Blocks     int64    `json:"blocks"`             // checked
+	Repaired   []string `json:"repaired,omitempty"` // what was healed first
 }
 
 // Progress is told how far a check is.
@@ -174,7 +176,7 @@ func (c *checked) checkBlocks(ctx context.Context, rep *Report, hashes map[uint6
 	// A running node goes on: only blocks up to the one that follows the checked state are of interest, and the
 	// oldest may be pruned meanwhile.
 	first, last := c.blocks.Base(), min(c.blocks.Height(), int64(c.meta.Height)+1)
-	rep.FirstBlock, rep.Last = first, last
+	rep.FirstBlock, rep.LastBlock = first, last
 	if last < int64(c.meta.Height) {
 		return fmt.Errorf("the newest block is %d, log and tree are at %d: blocks are missing", last, c.meta.Height)
 	}

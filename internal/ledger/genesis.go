@@ -65,6 +65,15 @@ func (g *Genesis) seed() ([32]byte, error) {
 	return [32]byte(b), nil
 }
 
+// keys returns the members' public keys by name.
+func (g *Genesis) keys() map[string]ed25519.PublicKey {
+	keys := make(map[string]ed25519.PublicKey, len(g.Members))
+	for _, m := range g.Members {
+		keys[m.Name] = m.Key
+	}
+	return keys
+}
+
 // policy is the network's policy for auditors, as it was at genesis.
 func (g *Genesis) policy() (*proof.Policy, error) {
 	var members []proof.Member

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,10 +40,7 @@ func Open(dir string, fs vfs.FS, o Options) (*App, error) {
 	if a.policy, err = g.policy(); err != nil {
 		return nil, err
 	}
-	a.genesis, a.core, a.members = g, cse.New(g.CSE), make(map[string]ed25519.PublicKey)
-	for _, m := range g.Members {
-		a.members[m.Name] = m.Key
-	}
+	a.genesis, a.core, a.members = g, cse.New(g.CSE), g.keys()
 	if key := a.members[o.Name]; !key.Equal(o.Key.Public()) {
 		return nil, fmt.Errorf("this node's key is not the one that the genesis document has for a member named %q", o.Name)
 	}
@@ -210,8 +206,9 @@ func (r logReader) Instance(index uint64) (string, cse.InstanceContent, error) {
 	return e.Target, cse.InstanceContent{Content: rec.Payload, Time: e.Time, Originator: e.Originator}, nil
 }
 
-// openChain opens CometBFT's store. It is apart from the tree, so that neither's damage is the other's.
-func openChain(dir string, logger *slog.Logger) (*pebble.DB, error) {
+// openChain opens CometBFT's store. It is apart from the tree, so that neither's damage is the other's. A check opens
+// it at rest, without background work that would meet the damage first.
+func openChain(dir string, logger *slog.Logger, atRest bool) (*pebble.DB, error) {
 	cache := pebble.NewCache(8 << 20)
 	defer cache.Unref()
 	opts := &pebble.Options{

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,7 +77,7 @@ func (f *fsck) open() error {
 		return &Finding{"log", err}
 	}
 	err = guard("open the block store", func() (err error) {
-		if f.chain, err = openChain(filepath.Join(f.path(ChainDir), "blocks"), discard); err != nil {
+		if f.chain, err = openChain(filepath.Join(f.path(ChainDir), "blocks"), discard, true); err != nil {
 			return err
 		}
 		f.blocks = store.NewBlockStore(newStore(f.chain, blockStoreID))
@@ -278,12 +279,7 @@ func (f *fsck) carryLocals(t *tree.Tree, last *meta) error {
 		return err
 	}
 	for name, used := range again {
-		s := seqs[name]
-		slices.Sort(used)
-		for _, seq := range slices.Backward(used) {
-			s.free(seq)
-		}
-		seqs[name] = s
+		seqs[name] = usedBefore(slices.Min(used))
 	}
 	err = f.batches(f.blocks.Base(), int64(last.Height), func(b *Batch) {
 		s := seqs[b.Node]
@@ -298,7 +294,38 @@ func (f *fsck) carryLocals(t *tree.Tree, last *meta) error {
 			return err
 		}
 	}
+	if err := f.carryResults(t, int64(last.Height)); err != nil {
+		return err
+	}
 	return t.Sync()
+}
+
+// carryResults writes the results of the last block's transactions, which CometBFT asks for when its own copy of them
+// is lost.
+func (f *fsck) carryResults(t *tree.Tree, height int64) error {
+	a := &App{Options: Options{ChainID: f.o.ChainID}, members: f.genesis.keys()}
+	var codes []uint32
+	err := guard(fmt.Sprintf("read block %d", height), func() error {
+		blk := f.blocks.LoadBlock(height)
+		if blk == nil {
+			return nil
+		}
+		codes = make([]uint32, len(blk.Txs))
+		for i := 1; i < len(blk.Txs); i++ { // the first is the block's time
+			if a.verify(blk.Txs[i]) != nil {
+				codes[i] = 1
+			}
+		}
+		return nil
+	})
+	if err != nil || codes == nil {
+		return err
+	}
+	v, err := json.Marshal(codes)
+	if err != nil {
+		return err
+	}
+	return t.SetLocal(localResults, v)
 }
 
 // batches calls each for the batches of the blocks that there are from height from to height to.

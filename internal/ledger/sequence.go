@@ -36,18 +36,8 @@ func (s *sequence) use(seq uint64) bool {
 	return true
 }
 
-// free takes a number back; numbers are to be freed from the highest on down. Those that were below the window count as
-// used.
-func (s *sequence) free(seq uint64) {
-	if seq > s.newest || s.newest-seq >= seqWindow {
-		return
-	}
-	s.used &^= 1 << (s.newest - seq)
-	for s.newest > 0 && s.used&1 == 0 {
-		s.used = s.used>>1 | 1<<(seqWindow-1)
-		s.newest--
-	}
-}
+// usedBefore is the sequence of a member whose batches from seq on are executed again: all numbers below count as used.
+func usedBefore(seq uint64) sequence { return sequence{newest: max(seq, 1) - 1, used: ^uint64(0)} }
 
 const localSeq = "seq/"
 

@@ -30,29 +30,21 @@ func TestSequence(t *testing.T) {
 	})
 }
 
-// TestSequenceFree: numbers freed from the highest on down can be used again in any order, and no other can.
-func TestSequenceFree(t *testing.T) {
+// TestUsedBefore: of a member whose batches are executed again from one on, those from it on are free in any order, and
+// none before.
+func TestUsedBefore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var s sequence
-		kept := rapid.Uint64Range(1, 100).Draw(t, "kept")
-		freed := rapid.Uint64Range(1, 300).Draw(t, "freed")
-		for n := uint64(1); n <= kept+freed; n++ {
-			s.use(n)
-		}
-		for n := kept + freed; n > kept; n-- {
-			s.free(n)
-		}
-		if s.newest != kept {
-			t.Fatalf("newest %d, want %d", s.newest, kept)
-		}
-		for n := uint64(1); n <= kept; n++ {
+		first := rapid.Uint64Range(1, 300).Draw(t, "first")
+		s := usedBefore(first)
+		for n := uint64(1); n < first; n++ {
 			if s.use(n) {
 				t.Fatalf("%d is free", n)
 			}
 		}
-		for n := kept + 1; n <= kept+freed; n++ {
-			if !s.use(n) {
-				t.Fatalf("%d is used", n)
+		n := rapid.Uint64Range(1, seqWindow-1).Draw(t, "n")
+		for i := range n { // the farthest first
+			if seq := first + n - 1 - i; !s.use(seq) {
+				t.Fatalf("%d is used", seq)
 			}
 		}
 	})

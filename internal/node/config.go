@@ -60,7 +60,7 @@ func LoadConfig(dir string) (Config, error) {
 	path := filepath.Join(dir, configFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return c, fmt.Errorf("%s is no node's data folder: it has no %s; make one with tally init --data %s", dir, configFile, dir)
+		return c, fmt.Errorf("%s is no node's data folder: it has no %s; make one with tally network init --data %s", dir, configFile, dir)
 	}
 	if err != nil {
 		return c, fmt.Errorf("read the configuration: %w", err)

@@ -40,11 +40,12 @@ func Fsck(ctx context.Context, dir string, repair bool, progress ledger.Progress
 
 // fsckLine is one line of what POST /-/fsck answers: progress, and at the end a report, a finding or an error.
 type fsckLine struct {
-	Step        string         `json:"step,omitempty"`
-	Done, Total uint64         `json:",omitempty"`
-	Report      *ledger.Report `json:"report,omitempty"`
-	Part        string         `json:"part,omitempty"`
-	Error       string         `json:"error,omitempty"`
+	Step   string         `json:"step,omitempty"`
+	Done   uint64         `json:"done,omitempty"`
+	Total  uint64         `json:"total,omitempty"`
+	Report *ledger.Report `json:"report,omitempty"`
+	Part   string         `json:"part,omitempty"`
+	Error  string         `json:"error,omitempty"`
 }
 
 // serveFsck has the node check itself while it runs. One check runs at a time.

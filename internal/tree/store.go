@@ -12,7 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 )
 
-// storeOptions are the settings of the shared Pebble instance: small memory, small files, zstd at the bottom.
+// storeOptions are the settings of the Pebble instance: small memory, small files, zstd at the bottom.
 func storeOptions(o Options, f *failure) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          failFS{o.FS, f},

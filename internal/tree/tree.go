@@ -157,7 +157,7 @@ func (t *Tree) value(key []byte) ([]byte, error) {
 	return v, closer.Close()
 }
 
-// DB is the Pebble instance, shared with the consensus engine's stores, which keep to keys under "z/".
+// DB is the Pebble instance, for those who test its failures.
 func (t *Tree) DB() *pebble.DB { return t.db }
 
 // Last gives the height and the time of the last committed block; 0 and 0 when there is none.
