@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/internal/node"
@@ -27,7 +28,8 @@ func (c *fsckCmd) Run(ctx context.Context, s *streams) error {
 	clearLine(s.err)
 	var f *ledger.Finding
 	if errors.As(err, &f) {
-		fmt.Fprintf(s.out, "WRONG in the %s: %v\n", f.Part, f.Err)
+		what, _, _ := strings.Cut(f.Err.Error(), "\n") // what follows in errors of the key-value store is a stack trace
+		fmt.Fprintf(s.out, "WRONG in the %s: %s\n", f.Part, what)
 		if !c.Repair {
 			fmt.Fprintln(s.out, "tally fsck --repair heals what another copy on this disk allows; stop the node first.")
 		}

@@ -209,7 +209,7 @@ func largest(t testing.TB, dir, pattern string) string {
 func TestFsck(t *testing.T) {
 	base := newChain(t, t.TempDir())
 	must(t, base.start())
-	base.history(1, 90)
+	base.history(1, 60)
 	base.flush()
 	want := dump(t, base.app)
 	size := base.app.Head().LogSize
@@ -220,7 +220,7 @@ func TestFsck(t *testing.T) {
 	if rep, err := base.fsck(false); err != nil || rep.Entries != size || rep.Blocks == 0 {
 		t.Fatalf("fsck of a good node: %+v, %v", rep, err)
 	}
-	if size < 300 {
+	if size < 150 {
 		t.Fatalf("only %d entries", size)
 	}
 	segment := filepath.Join(LogDir, "00000000000000000000.seg")
@@ -331,7 +331,6 @@ func TestFsckRandomFlips(t *testing.T) {
 			must(t, err)
 			at = rng.Int64N(info.Size())
 			flip(t, filepath.Join(dir, name), at)
-			fmt.Println("DEBUG", name, at)
 		})
 		_, err := d.fsck(false)
 		if err != nil {

@@ -97,7 +97,7 @@ func (f *fsck) openTree() {
 		if _, err := os.Stat(f.path(TreeDir)); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("the folder %s is missing", f.path(TreeDir))
 		}
-		t, err := tree.Open(f.path(TreeDir), logReader{&App{log: f.log}}, tree.Options{})
+		t, err := tree.Open(f.path(TreeDir), logReader{&App{log: f.log}}, tree.Options{AtRest: true})
 		if err != nil {
 			return err
 		}

@@ -2,17 +2,20 @@ package node
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/tallystick/tallystick/internal/ledger"
+	"github.com/tallystick/tallystick/proof"
 )
 
 const scratchDir = "fsck.tmp"
@@ -32,10 +35,62 @@ func Fsck(ctx context.Context, dir string, repair bool, progress ledger.Progress
 	if err != nil {
 		return nil, fmt.Errorf("read the genesis document: %w", err)
 	}
-	return ledger.Fsck(ctx, ledger.FsckOptions{
+	rep, err := ledger.Fsck(ctx, ledger.FsckOptions{
 		Dir: dir, Scratch: filepath.Join(dir, scratchDir), ChainID: genesis.ChainID, Genesis: genesis.AppState,
 		Repair: repair, Progress: progress,
 	})
+	if err != nil {
+		return nil, err
+	}
+	rewritten, err := checkPolicy(dir, genesis, repair)
+	if err != nil {
+		return nil, err
+	}
+	if rewritten {
+		rep.Repaired = append(rep.Repaired, PolicyPath(dir)+", written again from the genesis document")
+	}
+	return rep, checkKeys(dir)
+}
+
+// checkPolicy compares the policy file with the genesis document that it follows from, and writes it again if told to.
+func checkPolicy(dir string, genesis *types.GenesisDoc, repair bool) (rewritten bool, err error) {
+	var g ledger.Genesis
+	if err := json.Unmarshal(genesis.AppState, &g); err != nil {
+		return false, fmt.Errorf("read the genesis document: %w", err)
+	}
+	members := make([]proof.Member, len(g.Members))
+	for i, m := range g.Members {
+		members[i] = proof.Member{Name: m.Name, Key: m.Key}
+	}
+	want, err := proof.NewPolicy(g.Origin, members)
+	if err != nil {
+		return false, err
+	}
+	have, err := os.ReadFile(PolicyPath(dir))
+	if err == nil && bytes.Equal(have, want.Marshal()) {
+		return false, nil
+	}
+	if repair {
+		return true, writeFile(PolicyPath(dir), want.Marshal(), 0o644)
+	}
+	if err == nil {
+		err = fmt.Errorf("%s is not what follows from the genesis document", PolicyPath(dir))
+	}
+	return false, &ledger.Finding{Part: "policy", Err: err}
+}
+
+// checkKeys reads the keys and the validator's sign state as a start would.
+func checkKeys(dir string) error {
+	for _, name := range []string{nodeKeyFile, validatorFile, peerKeyFile} {
+		if _, err := loadKey(dir, name); err != nil {
+			return &ledger.Finding{Part: "keys", Err: fmt.Errorf("%w; no other copy is on this disk: restore it from a backup", err)}
+		}
+	}
+	v, err := ledger.OpenValidator(filepath.Join(dir, ledger.ChainDir, signStateFile), nil)
+	if err != nil {
+		return &ledger.Finding{Part: "validator's sign state", Err: err}
+	}
+	return v.Close()
 }
 
 // fsckLine is one line of what POST /-/fsck answers: progress, and at the end a report, a finding or an error.

@@ -9,7 +9,7 @@ import (
 // formatVersion is the version of all keys and values below. It only grows; Open refuses what it does not know.
 const formatVersion = 1
 
-// The key spaces. Everything under "z/" belongs to the consensus engine and is never touched here.
+// The key spaces. Keys from "z" on are not used.
 //
 //	a/<name>                            aux value
 //	c/<parent>\x00<order u64>           child: type, ID, name

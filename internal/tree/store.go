@@ -25,6 +25,7 @@ func storeOptions(o Options, f *failure) *pebble.Options {
 		BytesPerSync:                512 << 10,
 		MaxOpenFiles:                1000,
 		Logger:                      f,
+		DisableAutomaticCompactions: o.AtRest,
 		EventListener: &pebble.EventListener{
 			BackgroundError: f.background,
 			DataCorruption:  func(i pebble.DataCorruptionInfo) { f.record(fmt.Errorf("corruption: %s", i)) },

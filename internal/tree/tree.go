@@ -19,6 +19,9 @@ type Options struct {
 	FS     vfs.FS       // nil means the operating system's
 	Cache  int64        // bytes for caches of decoded records and of file blocks, half each; 0 means 64 MiB
 	Logger *slog.Logger // nil means none
+	// AtRest leaves out background work, which would meet damage before a check can name it: Pebble panics when opening
+	// fails while it compacts.
+	AtRest bool
 }
 
 // LogReader gives the content of instances, which is in the log and not in the tree.
