@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ import (
 
 type demoCmd struct {
 	Data     string        `help:"Data folder; a second run continues it." default:"./tally-data" type:"path"`
-	HTTP     string        `help:"Address to serve HTTP on." default:"127.0.0.1:7380"`
+	HTTP     string        `help:"Address to serve HTTP on: 127.0.0.1:7380, or the folder's own." placeholder:"HOST:PORT"`
 	Live     time.Duration `help:"Pause between live readings at the end." default:"2s"`
 	Readings int           `help:"Replay only so many readings of each sensor; 0 replays all." default:"0" placeholder:"N"`
 	Exit     bool          `help:"Stop after the steps instead of going on with live data."`
@@ -103,6 +104,9 @@ func (d *demo) start(ctx context.Context) error {
 	fmt.Fprintln(d.s.out, "Tallystick demo: a oneM2M server whose every change is agreed, logged and provable.")
 	if node.Exists(d.Data) {
 		d.step("Continue the network in %s.", d.show(d.Data))
+		if err := d.sameAddress(); err != nil {
+			return err
+		}
 	} else {
 		d.step("Make a network of one validator in %s.", d.show(d.Data))
 		if err := node.Init(node.InitOptions{Dir: d.Data, HTTP: d.HTTP}); err != nil {
@@ -122,8 +126,18 @@ func (d *demo) start(ctx context.Context) error {
 	d.url = "http://" + d.node.Addr()
 	h := d.node.App().Head()
 	d.say("It serves oneM2M on %s and holds %d log entries at height %d.", d.url, h.LogSize, h.Height)
-	d.say("The operator's token is in %s; there is no default password anywhere.", d.show(node.OperatorTokenPath(d.Data)))
+	d.say("The operator's token is in %s; there is no default password.", d.show(node.OperatorTokenPath(d.Data)))
 	return nil
+}
+
+// sameAddress refuses an address for a folder that is set up for another one: what was printed before and what other
+// commands read from the folder would no longer hold.
+func (d *demo) sameAddress() error {
+	cfg, err := node.LoadConfig(d.Data)
+	if err != nil || d.HTTP == "" || d.HTTP == cfg.HTTP {
+		return err
+	}
+	return fmt.Errorf("%s is set up to serve on %s: to serve on %s, change http in its config.json", d.show(d.Data), cfg.HTTP, d.HTTP)
 }
 
 // prove shows a proof bundle verified, and refused after a flipped bit.
@@ -148,7 +162,8 @@ func (d *demo) prove(ctx context.Context) error {
 		return fmt.Errorf("the bundle does not verify: %w", err)
 	}
 	d.say("The bundle has %d bytes. Checked in %.2f ms with nothing but the policy file:", len(bundle), float64(time.Since(begin).Microseconds())/1000)
-	d.say("  VALID: %s recorded %s", v.Entry.Originator, v.Payload)
+	d.say("  VALID: %s recorded", v.Entry.Originator)
+	d.say("  %s", v.Payload)
 	d.say("  at %s, entry %d of %d in the log %s,", time.UnixMicro(v.Entry.Time).UTC().Format(time.RFC3339), v.Index, v.Checkpoint.Size, v.Checkpoint.Origin)
 	d.say("  cosigned by %s.", strings.Join(v.SignedBy, ", "))
 	return d.forge(policy, bundle)
@@ -166,7 +181,8 @@ func (d *demo) forge(policy *proof.Policy, bundle []byte) error {
 		return fmt.Errorf("a forged bundle was not refused: %v", err)
 	}
 	d.say("Now one bit of the reading flipped:")
-	d.say("  NOT VALID: the step %q failed: %v", step.Step, step.Err)
+	d.say("  NOT VALID: the step %q failed:", step.Step)
+	d.say("  %v", step.Err)
 	return nil
 }
 
@@ -197,12 +213,15 @@ func tallyCommand() string {
 	if err != nil || strings.Contains(exe, "go-build") {
 		return "go run ./cmd/tally"
 	}
+	if path, err := exec.LookPath("tally"); err == nil && path == exe {
+		return "tally"
+	}
 	if wd, err := os.Getwd(); err == nil {
 		if rel, err := filepath.Rel(wd, exe); err == nil && !strings.HasPrefix(rel, "..") {
 			return "./" + rel
 		}
 	}
-	return "tally"
+	return exe
 }
 
 // show shortens a path below the working folder.

@@ -75,7 +75,7 @@ func (d *demo) enrol(ctx context.Context) error {
 		}
 		d.say("%-22s %s", v.id, what)
 	}
-	d.say("Only the device itself may write its readings; the operator may read them; nobody else may do anything.")
+	d.say("Only the device itself may write its readings; the operator may read them; nobody else anything.")
 	return nil
 }
 

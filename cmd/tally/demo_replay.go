@@ -45,6 +45,7 @@ func (d *demo) replay(ctx context.Context) error {
 	err := d.send(ctx, todo, m)
 	stop()
 	if err != nil {
+		d.say("Interrupted after %d readings; all of them are committed.", m.done.Load())
 		return err
 	}
 	took := time.Since(m.start)

@@ -43,6 +43,7 @@ type cli struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends the process at once, which loses nothing committed
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 

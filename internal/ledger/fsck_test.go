@@ -110,6 +110,9 @@ func (c *chain) stop() {
 // submit orders a batch and waits for its commit.
 func (c *chain) submit(items []Item) {
 	c.t.Helper()
+	for len(c.committed) > 0 { // blocks executed again at start
+		<-c.committed
+	}
 	_, tx := c.app.Sign([32]byte{1}, items)
 	must(c.t, c.consensus.Submit(tx))
 	select {
@@ -209,7 +212,7 @@ func largest(t testing.TB, dir, pattern string) string {
 func TestFsck(t *testing.T) {
 	base := newChain(t, t.TempDir())
 	must(t, base.start())
-	base.history(1, 60)
+	base.history(1, 120)
 	base.flush()
 	want := dump(t, base.app)
 	size := base.app.Head().LogSize
@@ -220,7 +223,7 @@ func TestFsck(t *testing.T) {
 	if rep, err := base.fsck(false); err != nil || rep.Entries != size || rep.Blocks == 0 {
 		t.Fatalf("fsck of a good node: %+v, %v", rep, err)
 	}
-	if size < 150 {
+	if size < 256 {
 		t.Fatalf("only %d entries", size)
 	}
 	segment := filepath.Join(LogDir, "00000000000000000000.seg")
@@ -259,7 +262,7 @@ func TestFsck(t *testing.T) {
 		{"tree, table flipped", func(dir string) { flip(t, largest(t, dir, "tree/*.sst"), 700) }, "tree", true, false},
 		{"tree, table flipped, blocks pruned", func(dir string) { flip(t, largest(t, dir, "tree/*.sst"), 700) }, "tree", true, true},
 		{"tree, table missing", func(dir string) { must(t, os.Remove(largest(t, dir, "tree/*.sst"))) }, "tree", true, false},
-		{"blocks, table flipped", func(dir string) { flip(t, largest(t, dir, "chain/blocks/*.sst"), 20000) }, "blocks", false, false},
+		{"blocks, table flipped", func(dir string) { flip(t, largest(t, dir, "chain/blocks/*.sst"), 4000) }, "blocks", false, false},
 		{"blocks, missing", remove("chain/blocks"), "blocks", false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -295,8 +298,8 @@ func TestFsck(t *testing.T) {
 			}
 			must(t, d.start()) // and it goes on
 			d.submit([]Item{newHistory(1, nil).enrol("Clater", "later")})
-			if d.app.Head().LogSize != size+1 {
-				t.Errorf("log size %d after one more entry, want %d", d.app.Head().LogSize, size+1)
+			if got := d.app.Head().LogSize; got < size+1 { // what has expired meanwhile may come before it
+				t.Errorf("log size %d after one more entry, want %d", got, size+1)
 			}
 			d.stop()
 		})

@@ -30,6 +30,13 @@ const (
 	ChainDir = "chain"
 )
 
+// Caches, in bytes. They are full after some 100,000 readings, so that a node's memory does not grow with its ledger;
+// the operating system caches the files besides.
+const (
+	logCache  = 16 << 20
+	treeCache = 16 << 20
+)
+
 // Open opens log and tree below dir and brings them to the same block. CometBFT then replays what is missing.
 func Open(dir string, fs vfs.FS, o Options) (*App, error) {
 	a := &App{Options: o, creds: make(map[identity.KeyID]*identity.Credential), seqs: make(map[string]sequence), closing: make(chan struct{})}
@@ -44,10 +51,10 @@ func Open(dir string, fs vfs.FS, o Options) (*App, error) {
 	if key := a.members[o.Name]; !key.Equal(o.Key.Public()) {
 		return nil, fmt.Errorf("this node's key is not the one that the genesis document has for a member named %q", o.Name)
 	}
-	if a.log, err = translog.Open(filepath.Join(dir, LogDir), translog.Options{FS: fs}); err != nil {
+	if a.log, err = translog.Open(filepath.Join(dir, LogDir), translog.Options{FS: fs, CacheBytes: logCache}); err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	if a.tree, err = tree.Open(filepath.Join(dir, TreeDir), logReader{a}, tree.Options{FS: fs, Logger: o.Logger}); err != nil {
+	if a.tree, err = tree.Open(filepath.Join(dir, TreeDir), logReader{a}, tree.Options{FS: fs, Logger: o.Logger, Cache: treeCache}); err != nil {
 		a.log.Close()
 		return nil, fmt.Errorf("open the tree: %w", err)
 	}
@@ -213,7 +220,7 @@ func openChain(dir string, logger *slog.Logger, atRest bool) (*pebble.DB, error)
 	defer cache.Unref()
 	opts := &pebble.Options{
 		Cache:              cache,
-		MemTableSize:       16 << 20,
+		MemTableSize:       4 << 20,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLogger{logger},
 		EventListener: &pebble.EventListener{

@@ -166,8 +166,12 @@ func decodeSlot(b []byte) (s signState, ok bool) {
 // GetPubKey implements types.PrivValidator.
 func (v *Validator) GetPubKey() (crypto.PubKey, error) { return v.key.PubKey(), nil }
 
-// Close closes the sign state.
-func (v *Validator) Close() error { return v.file.Close() }
+// Close closes the sign state. CometBFT calls it while a signature may be under way.
+func (v *Validator) Close() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.file.Close()
+}
 
 var errDoubleSign = errors.New("refused to sign: another message was signed for this height, round and step or a later one")
 

@@ -12,7 +12,7 @@ import (
 
 // CometBFT rolls its consensus write-ahead log at 10 MB and keeps 1 GB of it, yet needs only the messages of the
 // height under way. keepWAL is how many rolled files stay: a block of the largest size and its votes fit in two.
-const keepWAL = 3
+const keepWAL = 2
 
 // trimWAL removes rolled files of the consensus write-ahead log that no restart needs. A file that cannot be removed
 // stays until the next time.

@@ -16,7 +16,7 @@ type Config struct {
 	// HTTP is the address of the oneM2M HTTP binding and of the log's public pages. Default 127.0.0.1:7380.
 	HTTP string `json:"http"`
 	// RetainBlocks is how many of the newest consensus blocks are kept once log and tree are safe without them.
-	// The log is never pruned. Default 4096.
+	// The log is never pruned. Default 1024.
 	RetainBlocks int64 `json:"retainBlocks"`
 	// MaxBody is the largest request body in bytes. Default and limit 1 MiB.
 	MaxBody int64 `json:"maxBody"`
@@ -44,7 +44,7 @@ func (c *Config) defaults() {
 		c.HTTP = "127.0.0.1:7380"
 	}
 	if c.RetainBlocks == 0 {
-		c.RetainBlocks = 4096
+		c.RetainBlocks = 1024
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = 1 << 20

@@ -17,7 +17,7 @@ func storeOptions(o Options, f *failure) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          failFS{o.FS, f},
 		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                16 << 20,
+		MemTableSize:                4 << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,

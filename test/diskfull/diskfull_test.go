@@ -169,15 +169,13 @@ func TestFullDisk(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Fatalf("neither refused nor stopped within a minute; the node said:\n%s", p.Output())
 	}
-	code := p.Wait(3 * time.Second)
+	code := p.Wait(20 * time.Second)
 	out := p.Output()
 	t.Logf("exit code %d after %d readings:\n%s", code, series[0].Acked(), out)
-	if code >= 0 && (code != 1 || !strings.Contains(out, "no space left on device") || strings.Contains(out, "goroutine ")) {
-		t.Errorf("the node ended with exit code %d and no clear message", code)
+	if code != 1 || !strings.Contains(out, "tally: the node had to stop") || !strings.Contains(out, "no space left on device") || strings.Contains(out, "goroutine ") {
+		t.Errorf("the node ended with exit code %d, want 1 and a clear message", code)
 	}
-	if code < 0 {
-		p.Kill()
-	}
+	p.Kill()
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
