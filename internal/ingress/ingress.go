@@ -96,6 +96,9 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, token string) *on
 	if req.From == "" && req.Operation == onem2m.Create && req.Type == onem2m.TypeAE {
 		req.From = cred.Originator
 	}
+	if req.From == "" {
+		return failure(onem2m.StatusBadRequest, "the request names no originator (fr)")
+	}
 	if !g.claims(req.From, cred.Originator) {
 		return failure(onem2m.StatusOriginatorHasNoPrivilege, fmt.Sprintf("the originator %q is not who the credential is for", req.From))
 	}

@@ -277,7 +277,7 @@ func (a *App) checkProposal(txs [][]byte, blockTime time.Time) error {
 
 // FinalizeBlock executes a decided block. Nothing is written before Commit.
 func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
-	results, err := a.finalize(uint64(req.Height), req.Txs)
+	results, err := a.finalize(uint64(req.Height), req.Time, req.Txs)
 	if err != nil {
 		err = fmt.Errorf("execute block %d: %w", req.Height, err)
 		a.fatal(err)
@@ -286,27 +286,26 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	return &abci.ResponseFinalizeBlock{TxResults: results, AppHash: a.next.AppHash[:]}, nil
 }
 
-func (a *App) finalize(height uint64, txs [][]byte) ([]*abci.ExecTxResult, error) {
+func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) ([]*abci.ExecTxResult, error) {
 	head := a.Head()
 	if err := a.rewindLog(); err != nil {
 		return nil, err
 	}
 	b := &building{height: height, time: head.Time, base: head.LogSize}
-	if len(txs) > 0 {
+	switch {
+	case len(txs) > 0:
 		t, err := decodeTime(txs[0])
 		if err != nil { // more than 1/3 of the power is faulty, or this is another version's block
 			return nil, err
 		}
 		b.time = t
+	case head.LogSize == 0:
+		b.time = blockTime.UnixMicro() // of the first block: the genesis document's
 	}
 	b.state = a.tree.Begin(height, b.time)
 	b.log.Height, b.log.Time = height, b.time
 	a.cur = b
 	if head.LogSize == 0 {
-		if b.time == 0 {
-			b.time = genesisTime
-			b.log.Time = b.time
-		}
 		if err := a.applyGenesis(b); err != nil {
 			return nil, err
 		}
@@ -340,10 +339,6 @@ func (a *App) finalize(height uint64, txs [][]byte) ([]*abci.ExecTxResult, error
 	}
 	return results, a.stage(b)
 }
-
-// genesisTime is the time of the first entries when the first block has no batch: one microsecond after the epoch,
-// because no node's clock has been agreed on yet.
-const genesisTime = 1
 
 // expire removes what has expired. Its salts come from the seed of the block's first batch.
 func (a *App) expire(b *building, seed [32]byte) error {

@@ -59,6 +59,11 @@ func cometConfig(o ConsensusOptions) *cmtcfg.Config {
 		// CometBFT cannot run without a listener; alone it gets one that nobody else can reach and that takes no peer.
 		c.P2P.ListenAddress = "tcp://127.0.0.1:0"
 		c.P2P.MaxNumInboundPeers = 0
+		// There is nobody to wait for. These times pass only after a crash between the signature of a proposal and its
+		// record in the write-ahead log: the validator then refuses to sign another for that round and goes to the next.
+		c.Consensus.TimeoutPropose, c.Consensus.TimeoutProposeDelta = 300*time.Millisecond, 300*time.Millisecond
+		c.Consensus.TimeoutPrevote, c.Consensus.TimeoutPrevoteDelta = 50*time.Millisecond, 50*time.Millisecond
+		c.Consensus.TimeoutPrecommit, c.Consensus.TimeoutPrecommitDelta = 50*time.Millisecond, 50*time.Millisecond
 	}
 	c.P2P.PersistentPeers = o.Peers
 	c.P2P.PexReactor = false
@@ -105,6 +110,7 @@ func StartConsensus(app *App, o ConsensusOptions) (*Consensus, error) {
 		if err != nil {
 			return err
 		}
+		app.resumeSeq() // after the handshake executed what was missing
 		return c.node.Start()
 	})
 	if err != nil {

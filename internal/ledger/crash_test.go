@@ -12,6 +12,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/proof"
 )
 
 // recorded is a history with the state after each block.
@@ -256,23 +259,15 @@ func TestErasureAfterCrash(t *testing.T) {
 	_, err := apply(a, 1, h.next())
 	must(t, err)
 	secret := "a secret that has to go"
-	var items []Item
-	for _, c := range []struct {
-		to, content string
-		typ         int
-	}{
-		{"tally", `{"m2m:cnt":{"rn":"c"}}`, 3},
-		{"tally/c", `{"m2m:cin":{"con":"` + secret + `"}}`, 4},
-	} {
-		it := h.enrol("", "")
-		it.Operation, it.To, it.Type, it.Content = 1, c.to, 0, []byte(c.content)
-		it.Type += 0
-		if c.typ == 3 {
-			it.Type = 3
-		} else {
-			it.Type = 4
+	create := func(to string, ty onem2m.ResourceType, content string) Item {
+		return Item{
+			Operation: proof.Operation(onem2m.Create), From: "Coperator", Key: testKeyID("Coperator"), To: to, Type: ty, Content: []byte(content),
+			ResultContent: onem2m.ResultContentDefault, Release: "4",
 		}
-		items = append(items, it)
+	}
+	items := []Item{
+		create("tally", onem2m.TypeContainer, `{"m2m:cnt":{"rn":"c"}}`),
+		create("tally/c", onem2m.TypeContentInstance, `{"m2m:cin":{"con":"`+secret+`"}}`),
 	}
 	_, err = apply(a, 2, [][]byte{encodeTime(h.time + 1), h.batch(items)})
 	must(t, err)

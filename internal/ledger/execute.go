@@ -108,9 +108,6 @@ func (a *App) applyBatch(b *building, batch *Batch) error {
 	}
 	b.seed(batch.Seed)
 	mine := batch.Node == a.Name
-	if mine {
-		a.skip(batch.Seq)
-	}
 	var responses []onem2m.Response
 	if mine {
 		responses = make([]onem2m.Response, len(batch.Items))

@@ -55,16 +55,11 @@ func (b *building) useSeq(seqs map[string]sequence, node string, seq uint64) boo
 	return fresh
 }
 
-// skip makes sure that this node's next batch does not get a number from before a restart: the block of which is
-// being executed again.
-func (a *App) skip(seq uint64) {
-	for next := a.seq.Load(); seq > next; next = a.seq.Load() {
-		a.seq.CompareAndSwap(next, seq+seqWindow)
-	}
-}
+// resumeSeq sets the number of this node's next batch. It leaves a gap: a batch from before a restart may still come
+// out of CometBFT's write-ahead log.
+func (a *App) resumeSeq() { a.seq.Store(a.seqs[a.Name].newest + seqWindow) }
 
-// loadSeqs reads the used numbers and sets that of this node's next batch. After a restart it leaves a gap: a batch
-// from before may still come out of CometBFT's write-ahead log.
+// loadSeqs reads the used numbers.
 func (a *App) loadSeqs() error {
 	for l, err := range a.tree.Locals(localSeq) {
 		if err == nil && len(l.Value) != 16 {
@@ -76,7 +71,7 @@ func (a *App) loadSeqs() error {
 		v := l.Value
 		a.seqs[strings.TrimPrefix(l.Key, localSeq)] = sequence{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}
 	}
-	a.seq.Store(a.seqs[a.Name].newest + seqWindow)
+	a.resumeSeq()
 	return nil
 }
 

@@ -32,7 +32,9 @@ var layers = map[string]layer{
 	// The core: a function of state, request and block time.
 	"internal/cse":         {own: []string{"onem2m"}, modules: []string{"github.com/fxamacker/cbor/v2"}, tests: []string{"internal/cse/csetest"}},
 	"internal/cse/csetest": {own: []string{"internal/cse", "onem2m"}, std: []string{"testing"}},
-	"internal/identity":    {own: []string{"internal/cse"}, std: []string{"crypto/rand"}},
+	"internal/identity": {
+		own: []string{"internal/cse"}, std: []string{"crypto/rand"}, tests: []string{"internal/cse/csetest", "onem2m"},
+	},
 
 	// Storage: what the core is kept in.
 	"internal/tree": {
@@ -60,7 +62,7 @@ var layers = map[string]layer{
 	"internal/ingress": {
 		own:   []string{"internal/cse", "internal/identity", "internal/ledger", "onem2m", "proof"},
 		std:   []string{"crypto/rand"},
-		tests: []string{"internal/nab"},
+		tests: []string{"internal/nab", pebble, comet},
 	},
 	"internal/binding/http": {own: []string{"onem2m"}, std: []string{"net", "net/http", "net/url"}},
 
@@ -72,7 +74,7 @@ var layers = map[string]layer{
 		},
 		modules: []string{pebble, comet, "golang.org/x/sys"},
 		std:     []string{"crypto/rand", "net", "net/http", "net/url"},
-		tests:   []string{"client", "internal/nab"},
+		tests:   []string{"client", "internal/nab", "golang.org/x/mod"},
 	},
 	"cmd/tally": {
 		own:     []string{"bench", "client", "internal/ledger", "internal/nab", "internal/node", "onem2m", "proof"},

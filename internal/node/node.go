@@ -166,7 +166,7 @@ func (n *Node) awaitPublished(ctx context.Context) error {
 func listen(addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; stop what uses it or choose another address with --http", addr, err)
+		return nil, fmt.Errorf("listen on %s: %w; stop what uses it, or choose another address (http in config.json)", addr, err)
 	}
 	return l, nil
 }
