@@ -312,6 +312,8 @@ func TestNumbersAfterCrash(t *testing.T) {
 		_, err := apply(a, height, [][]byte{encodeTime(h.time), h.batch([]Item{h.item()})})
 		must(t, err)
 	}
+	a.resumeSeq()
+	a.resumeSeq()
 	var answered bool
 	a.Committed = func(_ uint64, r []Result) { answered = len(r) == 1 }
 	_, tx := a.Sign([32]byte{}, []Item{h.item()})

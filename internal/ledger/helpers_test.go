@@ -249,7 +249,7 @@ func apply(a *App, height int64, txs [][]byte) ([32]byte, error) {
 			return [32]byte{}, err
 		}
 	}
-	r, err := a.FinalizeBlock(context.Background(), &abci.RequestFinalizeBlock{Height: height, Txs: txs})
+	r, err := a.FinalizeBlock(context.Background(), &abci.RequestFinalizeBlock{Height: height, Txs: txs, Time: time.UnixMicro(startTime)})
 	if err != nil {
 		return [32]byte{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 	sm "github.com/cometbft/cometbft/state"
@@ -244,8 +245,14 @@ func (l pebbleLogger) Errorf(f string, args ...any) {
 	l.log.Error("block store: " + fmt.Sprintf(f, args...))
 }
 
-// Fatalf is called when the write-ahead log cannot be written. It panics; consensus reports that and stops.
-func (l pebbleLogger) Fatalf(f string, args ...any) { panic("block store: " + fmt.Sprintf(f, args...)) }
+// Fatalf panics where a writer waits for its commit: nobody may take a write for durable that is not, and consensus
+// reports the panic and stops. In the background Pebble has an error to return too, which its reader will meet.
+func (l pebbleLogger) Fatalf(f string, args ...any) {
+	if strings.Contains(f, "commit") {
+		panic("block store: " + fmt.Sprintf(f, args...))
+	}
+	l.Errorf(f, args...)
+}
 
 const localResults = "results"
 
