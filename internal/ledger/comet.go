@@ -20,6 +20,7 @@ import (
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/proxy"
+	sm "github.com/cometbft/cometbft/state"
 	"github.com/cometbft/cometbft/store"
 	"github.com/cometbft/cometbft/types"
 
@@ -222,7 +223,17 @@ func printable(kv []any) []any {
 	return out
 }
 
-// Blocks returns the block store, for reading.
-func (c *Consensus) Blocks() *store.BlockStore { return c.node.BlockStore() }
+// History is what CometBFT keeps of the network's past.
+type History struct {
+	blocks     *store.BlockStore
+	validators func(height int64) (*types.ValidatorSet, error)
+}
+
+func chainHistory(db *pebble.DB, blocks *store.BlockStore) *History {
+	return &History{blocks, sm.NewStore(newStore(db, "state"), sm.StoreOptions{}).LoadValidators}
+}
+
+// History returns the blocks that were not pruned, for a check.
+func (c *Consensus) History() *History { return chainHistory(c.db, c.node.BlockStore()) }
 
 var discard = slog.New(slog.DiscardHandler)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/cometbft/cometbft/store"
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/tallystick/tallystick/internal/translog"
@@ -46,7 +45,7 @@ type checked struct {
 	log     *translog.Log
 	view    *tree.View
 	meta    meta
-	blocks  *store.BlockStore // nil when it could not be opened
+	history *History // nil when CometBFT is not part of it
 	genesis *Genesis
 	doc     []byte
 	chainID string
@@ -55,7 +54,7 @@ type checked struct {
 
 // Check recomputes everything from the bytes on disk while the node runs: log, tree and blocks. It returns a
 // *Finding when something is wrong.
-func (a *App) Check(ctx context.Context, blocks *store.BlockStore, scratch string, progress Progress) (*Report, error) {
+func (a *App) Check(ctx context.Context, history *History, scratch string, progress Progress) (*Report, error) {
 	view := a.tree.View()
 	defer view.Close()
 	v, err := view.Local(localMeta)
@@ -66,7 +65,7 @@ func (a *App) Check(ctx context.Context, blocks *store.BlockStore, scratch strin
 	if err != nil {
 		return nil, &Finding{"tree", err}
 	}
-	c := checked{a.log, view, m, blocks, a.genesis, a.Options.Genesis, a.ChainID, scratch}
+	c := checked{a.log, view, m, history, a.genesis, a.Options.Genesis, a.ChainID, scratch}
 	return c.run(ctx, progress)
 }
 
@@ -114,8 +113,8 @@ func (c *checked) checkTree(ctx context.Context, rep *Report, progress Progress)
 	defer r.app.tree.Close()
 	hashes := make(map[uint64][32]byte)
 	base := uint64(0)
-	if c.blocks != nil {
-		base = uint64(c.blocks.Base())
+	if c.history != nil {
+		base = uint64(c.history.blocks.Base())
 	}
 	err := r.run(ctx, c.meta.LogSize, func(m meta) error {
 		if m.Height+1 < base {
@@ -170,12 +169,12 @@ func (c *checked) compare(rebuilt *tree.Tree, rep *Report) error {
 // checkBlocks verifies the blocks that were not pruned: each one's hashes, its link to the one before, the
 // validators' signatures, the batches' signatures, and the application hash that it states.
 func (c *checked) checkBlocks(ctx context.Context, rep *Report, hashes map[uint64][32]byte, progress Progress) error {
-	if c.blocks == nil {
+	if c.history == nil {
 		return nil
 	}
 	// A running node goes on: only blocks up to the one that follows the checked state are of interest, and the
 	// oldest may be pruned meanwhile.
-	first, last := c.blocks.Base(), min(c.blocks.Height(), int64(c.meta.Height)+1)
+	first, last := c.history.blocks.Base(), min(c.history.blocks.Height(), int64(c.meta.Height)+1)
 	rep.FirstBlock, rep.LastBlock = first, last
 	if last < int64(c.meta.Height) {
 		return fmt.Errorf("the newest block is %d, log and tree are at %d: blocks are missing", last, c.meta.Height)
@@ -193,13 +192,13 @@ func (c *checked) checkBlocks(ctx context.Context, rep *Report, hashes map[uint6
 		var m *types.BlockMeta
 		var blk *types.Block
 		if err := guard(fmt.Sprintf("read block %d", h), func() error {
-			m, blk = c.blocks.LoadBlockMeta(h), c.blocks.LoadBlock(h)
+			m, blk = c.history.blocks.LoadBlockMeta(h), c.history.blocks.LoadBlock(h)
 			if m == nil || blk == nil {
 				return errors.New("it is missing")
 			}
 			return blk.ValidateBasic()
 		}); err != nil {
-			if h < c.blocks.Base() {
+			if h < c.history.blocks.Base() {
 				continue
 			}
 			return err
@@ -209,6 +208,11 @@ func (c *checked) checkBlocks(ctx context.Context, rep *Report, hashes map[uint6
 		}
 		if prev != nil && !blk.LastBlockID.Equals(prev.BlockID) {
 			return fmt.Errorf("block %d does not follow block %d", h, h-1)
+		}
+		if prev != nil {
+			if err := c.history.checkCommit(c.chainID, prev.BlockID, blk); err != nil {
+				return err
+			}
 		}
 		if known && !bytes.Equal(blk.AppHash, app[:]) {
 			return fmt.Errorf("block %d states the application hash %X, log and tree give %X after block %d", h, blk.AppHash, app, h-1)
@@ -228,6 +232,18 @@ func (c *checked) checkBlocks(ctx context.Context, rep *Report, hashes map[uint6
 		if h%64 == 0 || h == last {
 			progress("blocks", uint64(h-first+1), uint64(last-first+1))
 		}
+	}
+	return nil
+}
+
+// checkCommit verifies the validators' signatures on the block before blk, which blk carries.
+func (h *History) checkCommit(chainID string, id types.BlockID, blk *types.Block) error {
+	validators, err := h.validators(blk.Height - 1)
+	if err != nil {
+		return fmt.Errorf("block %d: who its validators were: %w", blk.Height-1, err)
+	}
+	if err := validators.VerifyCommit(chainID, id, blk.Height-1, blk.LastCommit); err != nil {
+		return fmt.Errorf("block %d: %w", blk.Height-1, err)
 	}
 	return nil
 }

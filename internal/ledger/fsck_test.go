@@ -69,7 +69,7 @@ func newChain(t testing.TB, dir string) *chain {
 	}
 	must(t, c.doc.ValidateAndComplete())
 	must(t, os.MkdirAll(filepath.Join(dir, ChainDir), 0o700))
-	must(t, CreateValidator(filepath.Join(dir, ChainDir, "state")))
+	must(t, CreateValidator(vfs.Default, filepath.Join(dir, ChainDir, "state")))
 	return c
 }
 
@@ -89,7 +89,7 @@ func (c *chain) start() error {
 	if c.app, err = Open(c.dir, vfs.Default, o); err != nil {
 		return err
 	}
-	v, err := OpenValidator(filepath.Join(c.dir, ChainDir, "state"), validatorKey)
+	v, err := OpenValidator(vfs.Default, filepath.Join(c.dir, ChainDir, "state"), validatorKey)
 	if err == nil {
 		c.consensus, err = StartConsensus(c.app, ConsensusOptions{
 			Dir: filepath.Join(c.dir, ChainDir), Genesis: c.doc, Validator: v, NodeKey: &p2p.NodeKey{PrivKey: validatorKey}, Logger: discard,
@@ -216,7 +216,7 @@ func TestFsck(t *testing.T) {
 	base.flush()
 	want := dump(t, base.app)
 	size := base.app.Head().LogSize
-	if _, err := base.app.Check(context.Background(), base.consensus.Blocks(), t.TempDir(), noProgress); err != nil {
+	if _, err := base.app.Check(context.Background(), base.consensus.History(), t.TempDir(), noProgress); err != nil {
 		t.Fatalf("check of the running node: %v", err)
 	}
 	base.stop()

@@ -133,7 +133,7 @@ func (f *fsck) check(ctx context.Context) (*Report, error) {
 	}
 	view := f.tree.View()
 	defer view.Close()
-	c := checked{f.log, view, f.meta, f.blocks, f.genesis, f.o.Genesis, f.o.ChainID, f.o.Scratch}
+	c := checked{f.log, view, f.meta, chainHistory(f.chain, f.blocks), f.genesis, f.o.Genesis, f.o.ChainID, f.o.Scratch}
 	rep, err := c.run(ctx, f.o.Progress)
 	if err != nil {
 		return nil, err

@@ -6,8 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -16,6 +14,8 @@ import (
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/cometbft/cometbft/types"
 	"github.com/cosmos/gogoproto/proto"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Validator signs proposals and votes and never signs two different ones for the same height, round and step.
@@ -29,7 +29,7 @@ type Validator struct {
 	key crypto.PrivKey
 
 	mu   sync.Mutex
-	file *os.File
+	file vfs.File
 	last signState
 	turn int // slot to write next
 }
@@ -44,8 +44,10 @@ type signState struct {
 }
 
 const (
-	slotSize      = 2 * recordSize
 	recordSize    = 512
+	slotSize      = 2 * recordSize
+	slotSpacing   = 4096 // a page each: a write of one never touches the other
+	stateSize     = slotSpacing + slotSize
 	slotVersion   = 1
 	stepPropose   = 1
 	stepPrevote   = 2
@@ -53,17 +55,17 @@ const (
 )
 
 // CreateValidator makes the sign state in path of a validator that has signed nothing yet.
-func CreateValidator(path string) error {
+func CreateValidator(fs vfs.FS, path string) error {
 	err := func() error {
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
 		if err != nil {
 			return err
 		}
-		_, err = f.Write(make([]byte, 2*slotSize))
+		_, err = f.Write(make([]byte, stateSize))
 		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 			return err
 		}
-		dir, err := os.Open(filepath.Dir(path))
+		dir, err := fs.OpenDir(fs.PathDir(path))
 		if err != nil {
 			return err
 		}
@@ -77,8 +79,8 @@ func CreateValidator(path string) error {
 
 // OpenValidator opens the sign state in path. A file that is missing, short or damaged is an error: without it the
 // validator may sign twice.
-func OpenValidator(path string, key crypto.PrivKey) (*Validator, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+func OpenValidator(fs vfs.FS, path string, key crypto.PrivKey) (*Validator, error) {
+	f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, fmt.Errorf("open the validator's sign state: %w; restore the file, or this validator may sign twice", err)
 	}
@@ -91,14 +93,14 @@ func OpenValidator(path string, key crypto.PrivKey) (*Validator, error) {
 }
 
 func (v *Validator) load() error {
-	b := make([]byte, 2*slotSize)
+	b := make([]byte, stateSize)
 	if n, err := v.file.ReadAt(b, 0); n < len(b) {
 		return fmt.Errorf("%d bytes instead of %d: restore the file, or this validator may sign twice (%w)", n, len(b), err)
 	}
 	intact := false
 	for i := range 2 {
 		for j := range 2 {
-			record := b[i*slotSize+j*recordSize:][:recordSize]
+			record := b[i*slotSpacing+j*recordSize:][:recordSize]
 			if bytes.Equal(record, make([]byte, recordSize)) { // never written
 				intact = true
 				continue
@@ -199,10 +201,10 @@ func (v *Validator) sign(s signState, sameButTime func(old []byte) (time.Time, b
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := v.file.WriteAt(slot, int64(v.turn*slotSize)); err != nil {
+	if _, err := v.file.WriteAt(slot, int64(v.turn*slotSpacing)); err != nil {
 		return nil, nil, fmt.Errorf("record a signature: %w", err)
 	}
-	if err := datasync(v.file); err != nil {
+	if err := v.file.SyncData(); err != nil {
 		return nil, nil, fmt.Errorf("record a signature: %w", err)
 	}
 	v.last, v.turn = s, 1-v.turn

@@ -13,13 +13,15 @@ import (
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/cometbft/cometbft/types"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 var validatorKey = cmted25519.PrivKey(testKey)
 
 func openValidator(t testing.TB, path string) *Validator {
 	t.Helper()
-	v, err := OpenValidator(path, validatorKey)
+	v, err := OpenValidator(vfs.Default, path, validatorKey)
 	must(t, err)
 	return v
 }
@@ -27,7 +29,7 @@ func openValidator(t testing.TB, path string) *Validator {
 func newValidator(t testing.TB) (*Validator, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state")
-	must(t, CreateValidator(path))
+	must(t, CreateValidator(vfs.Default, path))
 	return openValidator(t, path), path
 }
 
@@ -98,7 +100,7 @@ func TestNeverSignsTwice(t *testing.T) {
 func damageSector(t *testing.T, path string, rng *rand.Rand) {
 	b, err := os.ReadFile(path)
 	must(t, err)
-	record := b[rng.IntN(4)*recordSize:][:recordSize]
+	record := b[rng.IntN(2)*slotSpacing+rng.IntN(2)*recordSize:][:recordSize]
 	if rng.IntN(2) == 0 {
 		record[rng.IntN(200)] ^= 1 << rng.IntN(8)
 	} else {
@@ -121,7 +123,7 @@ func TestTornRecord(t *testing.T) {
 	must(t, v.Close())
 	for cut := 0; cut <= slotSize; cut += 16 {
 		torn := bytes.Clone(before)
-		copy(torn[slotSize:], after[slotSize:slotSize+cut])
+		copy(torn[slotSpacing:], after[slotSpacing:slotSpacing+cut])
 		must(t, os.WriteFile(path, torn, 0o600))
 		v := openValidator(t, path)
 		if err := v.SignVote("chain", vote(5, 0, cmtproto.PrevoteType, "y", 1)); err == nil {
@@ -151,17 +153,17 @@ func TestDamagedState(t *testing.T) {
 	must(t, err)
 	all := bytes.Clone(good)
 	for i := range 4 {
-		all[i*recordSize+9] ^= 4
+		all[i/2*slotSpacing+i%2*recordSize+9] ^= 4
 	}
 	for name, b := range map[string][]byte{"empty": {}, "short": good[:len(good)-1], "all records damaged": all} {
 		must(t, os.WriteFile(path, b, 0o600))
-		if v, err := OpenValidator(path, validatorKey); err == nil {
+		if v, err := OpenValidator(vfs.Default, path, validatorKey); err == nil {
 			v.Close()
 			t.Errorf("%s: opened", name)
 		}
 	}
 	must(t, os.Remove(path))
-	if v, err := OpenValidator(path, validatorKey); err == nil {
+	if v, err := OpenValidator(vfs.Default, path, validatorKey); err == nil {
 		v.Close()
 		t.Error("missing: opened")
 	}

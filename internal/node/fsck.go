@@ -14,6 +14,8 @@ import (
 
 	"github.com/cometbft/cometbft/types"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/proof"
 )
@@ -86,7 +88,7 @@ func checkKeys(dir string) error {
 			return &ledger.Finding{Part: "keys", Err: fmt.Errorf("%w; no other copy is on this disk: restore it from a backup", err)}
 		}
 	}
-	v, err := ledger.OpenValidator(filepath.Join(dir, ledger.ChainDir, signStateFile), nil)
+	v, err := ledger.OpenValidator(vfs.Default, filepath.Join(dir, ledger.ChainDir, signStateFile), nil)
 	if err != nil {
 		return &ledger.Finding{Part: "validator's sign state", Err: err}
 	}
@@ -116,7 +118,7 @@ func (n *Node) serveFsck(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	enc, flush := json.NewEncoder(w), http.NewResponseController(w)
 	last := ""
-	rep, err := n.app.Check(r.Context(), n.consensus.Blocks(), filepath.Join(n.dir, scratchDir), func(step string, done, total uint64) {
+	rep, err := n.app.Check(r.Context(), n.consensus.History(), filepath.Join(n.dir, scratchDir), func(step string, done, total uint64) {
 		if now := fmt.Sprint(step, done*100/max(total, 1)); now != last {
 			last = now
 			enc.Encode(fsckLine{Step: step, Done: done, Total: total})

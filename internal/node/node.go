@@ -125,11 +125,11 @@ func (n *Node) openLedger(ctx context.Context) error {
 	}
 	signState := filepath.Join(chain, signStateFile)
 	if _, err := os.Stat(filepath.Join(chain, "data")); errors.Is(err, fs.ErrNotExist) { // consensus never ran here
-		if err := ledger.CreateValidator(signState); err != nil {
+		if err := ledger.CreateValidator(vfs.Default, signState); err != nil {
 			return err
 		}
 	}
-	if n.validator, err = ledger.OpenValidator(signState, cmted25519.PrivKey(validatorKey)); err != nil {
+	if n.validator, err = ledger.OpenValidator(vfs.Default, signState, cmted25519.PrivKey(validatorKey)); err != nil {
 		return err
 	}
 	n.consensus, err = ledger.StartConsensus(n.app, ledger.ConsensusOptions{
