@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/onem2m"
@@ -20,6 +21,7 @@ type waiter struct {
 	item ledger.Item
 	size int                   // of the item in a batch, in bytes
 	done chan *onem2m.Response // receives exactly one response
+	gone atomic.Bool           // nobody waits for the response; such a waiter is not used again
 }
 
 // coalescer turns concurrent requests into batches. A request that finds no batch of this node under way leaves at
@@ -34,9 +36,11 @@ type coalescer struct {
 
 	mu      sync.Mutex
 	queue   []*waiter
-	bytes   int
+	bytes   int // of the requests in queue and in batches
+	queued  int // of those in queue
 	closed  error
 	batches map[uint64]*inFlight // by sequence number
+	making  int                  // batches taken from the queue and not yet in batches
 	mempool int                  // batches handed to the mempool and not committed
 	height  uint64               // newest committed height
 }
@@ -44,6 +48,7 @@ type coalescer struct {
 // inFlight is a batch that is not committed yet.
 type inFlight struct {
 	waiters  []*waiter
+	bytes    int
 	tx       []byte
 	proposed uint64 // height of the proposal it was put into directly; 0 when it went to the mempool
 }
@@ -73,9 +78,10 @@ func (c *coalescer) add(it ledger.Item) (*waiter, error) {
 	}
 	c.queue = append(c.queue, w)
 	c.bytes += w.size
-	idle := c.mempool == 0
+	c.queued += w.size
+	due := c.mempool == 0 || c.queued >= batchBytes
 	c.mu.Unlock()
-	if idle {
+	if due {
 		c.wake()
 	}
 	return w, nil
@@ -117,11 +123,15 @@ func (c *coalescer) run() {
 // next takes a batch for the mempool if one is due: none of this node's is there, or a full one waits.
 func (c *coalescer) next() ([]byte, *inFlight) {
 	c.mu.Lock()
-	if c.closed != nil || len(c.queue) == 0 || (c.mempool > 0 && c.bytes < batchBytes) {
+	if !c.ready() || (c.mempool > 0 && c.queued < batchBytes) {
 		c.mu.Unlock()
 		return nil, nil
 	}
 	ws := c.take(batchBytes)
+	if len(ws) == 0 {
+		c.mu.Unlock()
+		return nil, nil
+	}
 	c.mempool++
 	c.mu.Unlock()
 	return c.encode(ws, 0)
@@ -130,46 +140,67 @@ func (c *coalescer) next() ([]byte, *inFlight) {
 // fill takes a batch for a proposal that this node is about to make.
 func (c *coalescer) fill(maxBytes int) []byte {
 	c.mu.Lock()
-	if c.closed != nil || len(c.queue) == 0 || maxBytes < c.queue[0].size+batchOverhead {
+	if !c.ready() || maxBytes < c.queue[0].size+batchOverhead {
 		c.mu.Unlock()
 		return nil
 	}
 	ws := c.take(min(maxBytes-batchOverhead, batchBytes))
+	if len(ws) == 0 {
+		c.mu.Unlock()
+		return nil
+	}
 	height := c.height + 1
 	c.mu.Unlock()
 	tx, _ := c.encode(ws, height)
 	return tx // nil when the node is stopping
 }
 
-// take removes requests of up to max bytes, at least one, from the queue. mu is held.
+// ready says whether a batch may be made now: requests wait, and not too many batches are under way. mu is held.
+func (c *coalescer) ready() bool {
+	return c.closed == nil && len(c.queue) > 0 && len(c.batches)+c.making < ledger.MaxInFlight
+}
+
+// take removes requests of up to max bytes from the queue, and those that nobody waits for any more. It returns at
+// least one, unless nobody waits for any. mu is held.
 func (c *coalescer) take(max int) []*waiter {
+	var ws []*waiter
 	n, size := 0, 0
-	for n < len(c.queue) && n < ledger.MaxItems {
-		s := c.queue[n].size
-		if n > 0 && size+s > max {
+	for ; n < len(c.queue) && len(ws) < ledger.MaxItems; n++ {
+		w := c.queue[n]
+		if w.gone.Load() {
+			c.bytes -= w.size
+			c.queued -= w.size
+			continue
+		}
+		if len(ws) > 0 && size+w.size > max {
 			break
 		}
-		size += s
-		n++
+		size += w.size
+		ws = append(ws, w)
 	}
-	ws := c.queue[:n:n]
 	c.queue = c.queue[n:]
 	if len(c.queue) == 0 {
 		c.queue = nil
 	}
-	c.bytes -= size
+	c.queued -= size
+	if len(ws) > 0 {
+		c.making++
+	}
 	return ws
 }
 
 // encode signs a batch and registers it. It returns nil when close came first, and answers the requests.
 func (c *coalescer) encode(ws []*waiter, proposed uint64) ([]byte, *inFlight) {
 	items := make([]ledger.Item, len(ws))
+	size := 0
 	for i, w := range ws {
 		items[i] = w.item
+		size += w.size
 	}
 	seq, tx := c.app.Sign(newSeed(), items)
-	b := &inFlight{waiters: ws, tx: tx, proposed: proposed}
+	b := &inFlight{waiters: ws, bytes: size, tx: tx, proposed: proposed}
 	c.mu.Lock()
+	c.making--
 	err := c.closed
 	if err == nil {
 		c.batches[seq] = b
@@ -191,6 +222,7 @@ func (c *coalescer) refuse(b *inFlight, err error) {
 		if x == b {
 			delete(c.batches, seq)
 			c.mempool--
+			c.bytes -= b.bytes
 			pending = true
 		}
 	}
@@ -227,6 +259,7 @@ func (c *coalescer) committed(height uint64, results []ledger.Result) {
 			continue // from before a restart
 		}
 		delete(c.batches, r.Seq)
+		c.bytes -= b.bytes
 		if b.proposed == 0 {
 			c.mempool--
 		}

@@ -203,8 +203,10 @@ func (g *Ingress) submit(ctx context.Context, req *onem2m.Request, it ledger.Ite
 		g.pending.release(w)
 		return resp
 	case <-timer.C:
+		w.gone.Store(true)
 		return failure(onem2m.StatusRequestTimeout, "not committed in time: it may still be; read before you repeat it")
 	case <-ctx.Done():
+		w.gone.Store(true)
 		return failure(onem2m.StatusRequestTimeout, "the client went away")
 	}
 }

@@ -358,7 +358,10 @@ func (d *decoder) item(it *Item) {
 // block, are not allocated again. It forgets everything when full. One goroutine owns it.
 type interner struct{ m map[string]string }
 
-const maxInterned = 1 << 16
+const (
+	maxInterned    = 1 << 16
+	maxInternedLen = 128 // longer ones are rare, and not worth the memory that somebody could fill with them
+)
 
 func (in *interner) known(b []byte) (string, bool) {
 	if in == nil {
@@ -376,7 +379,9 @@ func (in *interner) intern(b []byte) string {
 		in.m = make(map[string]string)
 	}
 	s := string(b)
-	in.m[s] = s
+	if len(s) <= maxInternedLen {
+		in.m[s] = s
+	}
 	return s
 }
 

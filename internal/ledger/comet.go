@@ -118,7 +118,9 @@ func StartConsensus(app *App, o ConsensusOptions) (*Consensus, error) {
 		db.Close()
 		return nil, err
 	}
-	c.side.Go(func() { c.trim(filepath.Dir(cfg.Consensus.WalFile())) })
+	c.side.Go(func() {
+		c.trim(&walTrimmer{dir: filepath.Dir(cfg.Consensus.WalFile())}, func() uint64 { return app.Head().Height })
+	})
 	return c, nil
 }
 

@@ -58,10 +58,11 @@ func (b *building) fits(effects []cse.Effect, events []cse.Event) bool {
 	return len(b.log.Records)+len(effects) <= maxBlockRecords && size <= maxBlockEffects
 }
 
+// eventSize is what a notification takes in the outbox, where every target has a record of its own.
 func eventSize(e *cse.Event) int {
-	size := recordOverhead + len(e.Content)
+	size := 0
 	for _, t := range e.Targets {
-		size += len(t)
+		size += recordOverhead + len(t) + len(e.Content)
 	}
 	return size
 }
@@ -101,17 +102,23 @@ type Result struct {
 // expirePerBlock bounds the expired resources removed in one block; the rest waits for the next, unseen by reads.
 const expirePerBlock = 256
 
-// applyBatch executes a batch. A batch that was applied before has no effect.
+// applyBatch executes a batch. A batch that was applied before, or that comes too late, has no effect.
 func (a *App) applyBatch(b *building, batch *Batch) error {
-	if !b.useSeq(a.seqs, batch.Node, batch.Seq) {
-		return nil
-	}
-	b.seed(batch.Seed)
 	mine := batch.Node == a.Name
 	var responses []onem2m.Response
 	if mine {
 		responses = make([]onem2m.Response, len(batch.Items))
 	}
+	if !b.useSeq(a.seqs, batch.Node, batch.Seq) {
+		for i := range responses {
+			responses[i] = failure(onem2m.StatusInternalServerError, "the batch of this request came too late; send it again")
+		}
+		if mine {
+			b.results = append(b.results, Result{batch.Seq, responses})
+		}
+		return nil
+	}
+	b.seed(batch.Seed)
 	for i := range batch.Items {
 		resp, err := a.applyItem(b, &batch.Items[i])
 		if err != nil {
@@ -185,6 +192,7 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 func (b *building) notify(events []cse.Event) {
 	for i := range events {
 		b.events = append(b.events, event{b.nextIndex(), events[i]})
+		b.bytes += eventSize(&events[i])
 	}
 }
 
@@ -301,7 +309,7 @@ func (a *App) revoke(b *building, key string, it *Item, auth proof.Auth) error {
 	}
 	a.forget(b, id)
 	b.record(proof.Entry{
-		Operation: proof.OpRevoke, Originator: it.From, Target: c.Originator, Resource: key,
+		Operation: proof.OpRevoke, Originator: it.From, Target: c.Originator, Resource: hex.EncodeToString(id[:]),
 		Status: uint32(onem2m.StatusDeleted), Auth: auth,
 	}, it.Content)
 	return nil

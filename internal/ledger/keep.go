@@ -71,10 +71,11 @@ func (a *App) keep(b *building) (retain int64) {
 // makeDurable syncs the log, then forgets the frames that the tree kept in case it was lost, then syncs the tree.
 func (a *App) makeDurable(height uint64) error {
 	a.logWriter.Lock()
-	size, err := a.log.Head().Size, error(nil)
-	if a.log.Damage() == nil { // else it waits to be rewound, with nothing new in it
-		err = a.log.Sync()
+	if a.log.Damage() != nil { // it waits to be rewound and mended from the frames
+		a.logWriter.Unlock()
+		return nil
 	}
+	size, err := a.log.Head().Size, a.log.Sync()
 	a.logWriter.Unlock()
 	if err != nil {
 		return fmt.Errorf("sync the log: %w", err)

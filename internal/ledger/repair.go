@@ -297,7 +297,32 @@ func (f *fsck) carryLocals(t *tree.Tree, last *meta) error {
 	if err := f.carryResults(t, int64(last.Height)); err != nil {
 		return err
 	}
+	if err := f.carryOutbox(t, last.LogSize); err != nil {
+		return err
+	}
 	return t.Sync()
+}
+
+// carryOutbox takes over the notifications that were not delivered yet, as far as the old tree can be read. Those of
+// blocks that are executed again come by themselves.
+func (f *fsck) carryOutbox(t *tree.Tree, size uint64) error {
+	if f.tree == nil {
+		f.repaired = append(f.repaired, "notifications that were not delivered yet are lost with the old tree")
+		return nil
+	}
+	for l, err := range f.tree.Locals(localOutbox) {
+		if err != nil {
+			f.repaired = append(f.repaired, "some notifications that were not delivered yet could not be read from the old tree")
+			return nil
+		}
+		if l.Key >= outboxKey(size, 0) {
+			break
+		}
+		if err := t.SetLocal(l.Key, l.Value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // carryResults writes the results of the last block's transactions, which CometBFT asks for when its own copy of them

@@ -17,6 +17,10 @@ type sequence struct {
 // seqWindow is how far behind its newest batch a member's batch may be ordered.
 const seqWindow = 64
 
+// MaxInFlight is how many batches a member may have under way at once, so that whatever the order in which proposers
+// take them, none falls out of the window.
+const MaxInFlight = seqWindow / 2
+
 // use marks a number as used and says whether it was free: neither used before nor further back than the window, so
 // that no proposer can replay an old batch.
 func (s *sequence) use(seq uint64) bool {

@@ -80,7 +80,11 @@ func CreateValidator(fs vfs.FS, path string) error {
 // OpenValidator opens the sign state in path. A file that is missing, short or damaged is an error: without it the
 // validator may sign twice.
 func OpenValidator(fs vfs.FS, path string, key crypto.PrivKey) (*Validator, error) {
-	f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	_, err := fs.Stat(path) // which OpenReadWrite would create
+	var f vfs.File
+	if err == nil {
+		f, err = fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the validator's sign state: %w; restore the file, or this validator may sign twice", err)
 	}

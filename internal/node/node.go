@@ -124,7 +124,7 @@ func (n *Node) openLedger(ctx context.Context) error {
 		return err
 	}
 	signState := filepath.Join(chain, signStateFile)
-	if _, err := os.Stat(filepath.Join(chain, "data")); errors.Is(err, fs.ErrNotExist) { // consensus never ran here
+	if !exists(signState) && !exists(filepath.Join(chain, "data")) { // consensus never ran here
 		if err := ledger.CreateValidator(vfs.Default, signState); err != nil {
 			return err
 		}
@@ -273,4 +273,9 @@ func (o outside) Verify(ctx context.Context, targets []string, originator string
 
 func (o outside) Forward(ctx context.Context, targets []string, originator string, content []byte) error {
 	return o.d.Forward(ctx, targets, originator, content)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
