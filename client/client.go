@@ -25,17 +25,19 @@ type Client struct {
 	originator string
 	token      string
 	http       *http.Client
+	timeout    time.Duration // of a request whose answer is read in one go
 	requests   atomic.Uint64
 }
 
 // New returns a client of the node at base (http://host:port) for the originator that token was given to.
-// Up to conns connections are kept open.
+// Up to conns connections are kept open. A request ends without an answer after a minute, or when its context does;
+// what Stream returns ends only with its context.
 func New(base, originator, token string, conns int) *Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = conns, conns
 	return &Client{
 		base: strings.TrimSuffix(base, "/"), originator: originator, token: token,
-		http: &http.Client{Transport: t, Timeout: time.Minute},
+		http: &http.Client{Transport: t}, timeout: time.Minute,
 	}
 }
 
@@ -94,6 +96,8 @@ func (c *Client) do(ctx context.Context, method, to, mediaType string, content a
 	case strings.HasPrefix(to, "/"):
 		path = "~" + to
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
 	req, err := c.request(ctx, method, c.base+"/"+path, content)
 	if err != nil {
 		return nil, err
@@ -160,6 +164,8 @@ func (c *Client) Proof(ctx context.Context, resource string, index uint64) ([]by
 
 // API sends a request to one of the node's own pages, whose paths begin with /-/, and returns the body of the answer.
 func (c *Client) API(ctx context.Context, method, path string, content any) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
 	resp, err := c.Stream(ctx, method, path, content)
 	if err != nil {
 		return nil, err
@@ -168,7 +174,7 @@ func (c *Client) API(ctx context.Context, method, path string, content any) ([]b
 	return io.ReadAll(io.LimitReader(resp, 64<<20))
 }
 
-// Stream is API for an answer that is read while it comes. The caller closes it.
+// Stream is API for an answer that is read while it comes, for as long as ctx allows. The caller closes it.
 func (c *Client) Stream(ctx context.Context, method, path string, content any) (io.ReadCloser, error) {
 	req, err := c.request(ctx, method, c.base+path, content)
 	if err != nil {

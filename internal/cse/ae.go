@@ -53,8 +53,8 @@ func unreserved(s string) bool {
 	return true
 }
 
-// completeAE sets the AE-ID attribute (TS-0001 clause 9.6.5).
+// completeAE sets the AE-ID attribute and bounds the points of access (TS-0001 clause 9.6.5).
 func completeAE(after *Resource) error {
 	after.set("aei", onem2m.AppendQuote(nil, after.RI))
-	return nil
+	return checkTargets("poa", stringsOf(after.Get("poa")))
 }

@@ -29,6 +29,9 @@ type Env struct {
 
 	// share is the number of member requests among which a fan-out divides the bounds of one result; 0 for none.
 	share int
+	// used is what the members of a fan-out, or the resources that expire together, take of their common bounds; nil
+	// for a request on its own.
+	used *usage
 }
 
 // Effect is one committed change: it becomes one log entry, at NextIndex plus its place in Result.Effects.
@@ -70,11 +73,20 @@ type Core struct {
 // New returns the core of one network.
 func New(cfg Config) *Core { return &Core{cfg: cfg} }
 
-// Execute does a CREATE, UPDATE or DELETE, and what a fanOutPoint makes of one. It never panics on a request. A
-// refused request has made no writes; when Result.Err is set, the writes of the request must be rolled back.
+// Execute does a CREATE, UPDATE or DELETE, and what a fanOutPoint makes of one. It never panics on a request. When the
+// result has no effects, because the request was refused or Result.Err is set, the writes of the request must be
+// rolled back.
 func (c *Core) Execute(st State, req *onem2m.Request, env Env) Result {
-	if err := checkPrimitive(req, env.Time); err != nil {
+	result, err := c.execute(st, req, env)
+	if err != nil {
 		return c.failed(req, err)
+	}
+	return result
+}
+
+func (c *Core) execute(st State, req *onem2m.Request, env Env) (Result, error) {
+	if err := checkPrimitive(req, env.Time); err != nil {
+		return Result{}, err
 	}
 	now := env.Time
 	if env.Agreed {
@@ -82,26 +94,20 @@ func (c *Core) Execute(st State, req *onem2m.Request, env Env) Result {
 	}
 	t, err := c.resolve(st, req.To, now)
 	if err != nil {
-		return c.failed(req, err)
+		return Result{}, err
 	}
 	if t.virtual == onem2m.TypeFanOutPoint {
-		return c.fanOut(st, req, env, t)
+		return c.fanOut(st, req, env, t), nil
 	}
-	var result Result
 	switch req.Operation {
 	case onem2m.Create:
-		result, err = c.create(st, req, env, &t)
+		return c.create(st, req, env, &t)
 	case onem2m.Update:
-		result, err = c.update(st, req, env, &t)
+		return c.update(st, req, env, &t)
 	case onem2m.Delete:
-		result, err = c.delete(st, req, env, &t)
-	default:
-		err = refuse(onem2m.StatusBadRequest, "operation %d changes nothing and cannot be executed", req.Operation)
+		return c.delete(st, req, env, &t)
 	}
-	if err != nil {
-		return c.failed(req, err)
-	}
-	return result
+	return Result{}, refuse(onem2m.StatusBadRequest, "operation %d changes nothing and cannot be executed", req.Operation)
 }
 
 // Read answers a RETRIEVE, a discovery, or decides and prepares a NOTIFY. It changes nothing.

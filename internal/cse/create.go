@@ -29,6 +29,8 @@ type draft struct {
 type outcome struct {
 	change  change
 	effects [1]Effect
+	notices notices
+	used    usage // where the request is on its own
 }
 
 func (c *Core) create(st State, req *onem2m.Request, env Env, t *target) (Result, error) {
@@ -64,11 +66,14 @@ func (c *Core) committed(st State, req *onem2m.Request, env Env, o *outcome) (Re
 	if err := c.writeResponse(st, req, env, &o.change, &rsp); err != nil {
 		return Result{}, err
 	}
-	events, err := c.matchSubscriptions(st, &o.change, env)
-	if err != nil {
+	o.notices.used = &o.used
+	if env.used != nil {
+		o.notices.used = env.used
+	}
+	if err := c.matchSubscriptions(st, &o.change, env, &o.notices); err != nil {
 		return Result{}, err
 	}
-	return Result{Response: rsp, Effects: o.effects[:], Events: events}, nil
+	return Result{Response: rsp, Effects: o.effects[:], Events: o.notices.events}, nil
 }
 
 // prepareCreate checks a CREATE in the order of TS-0004 clause 7.2.2.2 (authorization, resource type, representation)

@@ -91,6 +91,13 @@ func (e *end) take(ref InstanceRef, err error) bool {
 // remove writes a removal. Children go with their parent and have no effects of their own: the one DELETE implies
 // them. The response and the notifications are made first, while everything is still there.
 func (c *Core) remove(st State, req *onem2m.Request, env Env, d *removal) (Result, error) {
+	var subtree []descendant
+	if d.resource != nil {
+		var err error
+		if subtree, err = collectForRemoval(st, d.resource, env.used); err != nil {
+			return Result{}, err
+		}
+	}
 	o := &outcome{
 		change: change{kind: changeDeleted, originator: d.originator, parent: d.parent, before: d.resource, instance: d.instance},
 	}
@@ -108,20 +115,16 @@ func (c *Core) remove(st State, req *onem2m.Request, env Env, d *removal) (Resul
 	if d.instance != nil {
 		return result, removeInstance(st, d.parent.RI, d.instance.ref.Index, env.Time)
 	}
-	subtree, err := collectSubtree(st, d.resource)
-	if err != nil {
-		return Result{}, err
-	}
 	// From the top down, as the subscriptions of each resource see it.
 	for _, removed := range subtree[1:] {
-		events, err := c.matchSubscriptions(st, &change{
+		err := c.matchSubscriptions(st, &change{
 			kind: changeDeleted, originator: d.originator, parent: removed.parent, before: removed.resource,
-		}, env)
+		}, env, &o.notices)
 		if err != nil {
 			return Result{}, err
 		}
-		result.Events = append(result.Events, events...)
 	}
+	result.Events = o.notices.events
 	// From the bottom up, so that no resource is ever without its parent.
 	for i := len(subtree) - 1; i >= 0; i-- {
 		ri := subtree[i].resource.RI
@@ -142,10 +145,31 @@ func (c *Core) remove(st State, req *onem2m.Request, env Env, d *removal) (Resul
 
 type descendant struct{ parent, resource *Resource }
 
+// collectForRemoval lists what a removal takes away, as collectSubtree does, and counts it. It refuses what is more
+// than maxSubtree with all that was removed before.
+func collectForRemoval(r Reader, top *Resource, used *usage) ([]descendant, error) {
+	left := maxSubtree
+	if used != nil {
+		left -= used.removed
+	}
+	subtree, err := collectSubtree(r, top, left)
+	if err != nil {
+		return nil, err
+	}
+	if len(subtree) > left {
+		return nil, refuse(onem2m.StatusNotAcceptable, "the request would remove more than %d resources with %s; delete parts of it first", maxSubtree, top.RI)
+	}
+	if used != nil {
+		used.removed += len(subtree)
+	}
+	return subtree, nil
+}
+
 // collectSubtree lists a resource and all resources below it, parents before children, siblings in creation order.
-func collectSubtree(r Reader, top *Resource) ([]descendant, error) {
+// It stops at the first one beyond limit.
+func collectSubtree(r Reader, top *Resource, limit int) ([]descendant, error) {
 	list := []descendant{{nil, top}}
-	for i := 0; i < len(list); i++ {
+	for i := 0; i < len(list) && len(list) <= limit; i++ {
 		parent := list[i].resource
 		for child, err := range r.Children(parent.RI, "") {
 			if err != nil {
@@ -158,7 +182,9 @@ func collectSubtree(r Reader, top *Resource) ([]descendant, error) {
 			if res == nil {
 				return nil, &corruption{"child " + child.RI + " of " + parent.RI + " does not exist"}
 			}
-			list = append(list, descendant{parent, res})
+			if list = append(list, descendant{parent, res}); len(list) > limit {
+				return list, nil
+			}
 		}
 	}
 	return list, nil

@@ -19,7 +19,7 @@ type fan struct {
 	c       *Core
 	r       Reader
 	env     Env
-	execute func(req *onem2m.Request, env Env, t target) Result
+	execute func(req *onem2m.Request, env Env, t target) (Result, error)
 	update  func(req *onem2m.Request, env Env, t *target) (Result, error) // set where requests may change the state
 	groups  []string                                                      // the groups being fanned out, outermost first
 	left    int                                                           // member requests that may still be made
@@ -29,10 +29,11 @@ type fan struct {
 }
 
 // fanOut does a CREATE, UPDATE or DELETE on every member of a group, in the order of memberIDs. Each member decides
-// for itself; one that refuses changes nothing and stops no other.
+// for itself; one that refuses changes nothing and stops no other. An overflow stops and refuses the whole request.
 func (c *Core) fanOut(st State, req *onem2m.Request, env Env, t target) Result {
+	env.used = &usage{}
 	f := &fan{c: c, r: st, env: env, left: maxFanOut}
-	f.execute = func(req *onem2m.Request, env Env, _ target) Result { return c.Execute(st, req, env) }
+	f.execute = func(req *onem2m.Request, env Env, _ target) (Result, error) { return c.execute(st, req, env) }
 	f.update = func(req *onem2m.Request, env Env, t *target) (Result, error) { return c.update(st, req, env, t) }
 	return f.run(req, t)
 }
@@ -40,11 +41,11 @@ func (c *Core) fanOut(st State, req *onem2m.Request, env Env, t target) Result {
 // fanOutRead does a RETRIEVE or NOTIFY on every member of a group.
 func (c *Core) fanOutRead(r Reader, req *onem2m.Request, env Env, t target) Result {
 	f := &fan{c: c, r: r, env: env, left: maxFanOut}
-	f.execute = func(req *onem2m.Request, env Env, t target) Result {
+	f.execute = func(req *onem2m.Request, env Env, t target) (Result, error) {
 		if req.Operation == onem2m.Notify {
-			return c.notify(r, req, env, t)
+			return c.notify(r, req, env, t), nil
 		}
-		return c.retrieve(r, req, env, t)
+		return c.retrieve(r, req, env, t), nil
 	}
 	return f.run(req, t)
 }
@@ -126,7 +127,7 @@ func (f *fan) forget(req *onem2m.Request, group *Resource, left []string) error 
 		Operation: onem2m.Update, From: req.From, To: group.RI, Content: append(content, '}', '}'),
 		ResultContent: onem2m.ResultContentNothing,
 	}, env, &target{resource: group})
-	if asRefusal(err) != nil {
+	if asRefusal(err) != nil && !isOverflow(err) {
 		return nil
 	}
 	if err != nil {
@@ -137,7 +138,7 @@ func (f *fan) forget(req *onem2m.Request, group *Resource, left []string) error 
 	return nil
 }
 
-// member does the request on one member. The error is a failure of the state only.
+// member does the request on one member. The error is a failure of the state or an overflow.
 func (f *fan) member(req *onem2m.Request) (onem2m.Response, error) {
 	switch {
 	case f.left == 0:
@@ -150,17 +151,21 @@ func (f *fan) member(req *onem2m.Request) (onem2m.Response, error) {
 	var result Result
 	switch {
 	case err != nil:
-		result = f.c.failed(req, err)
 	case t.virtual == onem2m.TypeFanOutPoint:
-		rsp, err := f.group(req, t)
-		if err == nil {
+		var rsp onem2m.Response
+		if rsp, err = f.group(req, t); err == nil {
 			return rsp, nil
 		}
-		result = f.c.failed(req, err)
 	default:
 		env := f.env
 		env.NextIndex += uint64(len(f.effects))
-		result = f.execute(req, env, t)
+		result, err = f.execute(req, env, t)
+	}
+	if isOverflow(err) {
+		return onem2m.Response{}, err
+	}
+	if err != nil {
+		result = f.c.failed(req, err)
 	}
 	f.bytes += len(result.Response.Content)
 	f.effects = append(f.effects, result.Effects...)

@@ -9,50 +9,49 @@ import (
 
 // matchSubscriptions makes the notifications that a change calls for: for the subscriptions below the changed
 // resource and for those below its parent (TS-0001 clause 9.6.8, TS-0004 clause 7.5.1.2.2). It counts down their
-// expirationCounter, and removes a subscription whose counter has come to zero.
-func (c *Core) matchSubscriptions(st State, ch *change, env Env) ([]Event, error) {
-	var events []Event
-	var err error
+// expirationCounter, and removes a subscription whose counter has come to zero. Notifications over maxEventBytes are an
+// overflow.
+func (c *Core) matchSubscriptions(st State, ch *change, env Env, out *notices) error {
 	switch ch.kind {
 	case changeCreated:
-		return c.notifyWatchers(st, nil, ch.parent, eventChildCreate, ch, env)
+		return c.notifyWatchers(st, out, ch.parent, eventChildCreate, ch, env)
 	case changeUpdated:
-		return c.notifyWatchers(st, nil, ch.after, eventUpdate, ch, env)
+		return c.notifyWatchers(st, out, ch.after, eventUpdate, ch, env)
 	}
 	if ch.before != nil {
 		if ch.before.Type == onem2m.TypeSubscription {
 			// One whose counter has run out in the course of this very request has said so already.
 			if still, err := st.Resource(ch.before.RI); err != nil || still == nil {
-				return nil, err
+				return err
 			}
 		}
-		if events, err = c.notifyWatchers(st, events, ch.before, eventDelete, ch, env); err != nil {
-			return nil, err
+		if err := c.notifyWatchers(st, out, ch.before, eventDelete, ch, env); err != nil {
+			return err
 		}
 		if ch.before.Type == onem2m.TypeSubscription {
-			if events, err = c.subscriptionDeletion(st, events, ch.before); err != nil {
-				return nil, err
+			if err := c.subscriptionDeletion(st, out, ch.before); err != nil {
+				return err
 			}
 		}
 	}
 	if ch.parent == nil {
-		return events, nil
+		return nil
 	}
-	return c.notifyWatchers(st, events, ch.parent, eventChildDelete, ch, env)
+	return c.notifyWatchers(st, out, ch.parent, eventChildDelete, ch, env)
 }
 
 // notifyWatchers adds the notifications of the subscriptions directly below subject.
-func (c *Core) notifyWatchers(st State, events []Event, subject *Resource, event int, ch *change, env Env) ([]Event, error) {
+func (c *Core) notifyWatchers(st State, out *notices, subject *Resource, event int, ch *change, env Env) error {
 	subs, err := st.Subscriptions(subject.RI)
 	if err != nil || len(subs) == 0 {
-		return events, err
+		return err
 	}
 	// A counter that runs out changes the list while it is being followed.
 	v := c.newVisit(st, env)
 	for _, ri := range slices.Clone(subs) {
 		sub, err := st.Resource(ri)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if sub == nil || expired(sub, env.Time) || ch.is(ri) {
 			continue
@@ -64,21 +63,25 @@ func (c *Core) notifyWatchers(st State, events []Event, subject *Resource, event
 			ok, err = c.authorize(st, subject, sub.Owner, accessRetrieve, accessContext{time: env.Time})
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !ok {
 			continue
 		}
-		notification, err := c.notification(st, sub, w, event, ch)
-		if err != nil {
-			return nil, err
+		if !out.full() {
+			notification, err := c.notification(st, sub, w, event, ch)
+			if err != nil {
+				return err
+			}
+			if err := out.add(notification); err != nil {
+				return err
+			}
 		}
-		events = append(events, notification)
-		if events, err = c.countDown(st, events, subject, sub, w, ch, env); err != nil {
-			return nil, err
+		if err := c.countDown(st, out, subject, sub, w, env); err != nil {
+			return err
 		}
 	}
-	return events, nil
+	return nil
 }
 
 // is says whether the changed resource has that ID: a subscription does not tell of its own creation or end as a child.
@@ -95,25 +98,24 @@ func (ch *change) is(ri string) bool {
 // countDown counts one notification against a subscription's expirationCounter. At zero the subscription is deleted
 // (TS-0004 clause 7.5.1.2.2), which is a change of its own. A notification counts when it is committed, whether or not
 // its delivery succeeds: all validators must come to the same count.
-func (c *Core) countDown(st State, events []Event, subject, sub *Resource, w *watch, ch *change, env Env) ([]Event, error) {
+func (c *Core) countDown(st State, out *notices, subject, sub *Resource, w *watch, env Env) error {
 	if w.counter == 0 {
-		return events, nil
+		return nil
 	}
 	if w.counter > 1 {
 		counted := *sub
 		counted.Attrs = slices.Clone(sub.Attrs)
 		counted.set("exc", strconv.AppendInt(nil, w.counter-1, 10))
-		return events, st.Put(&counted)
+		return st.Put(&counted)
 	}
-	events, err := c.subscriptionDeletion(st, events, sub)
-	if err != nil {
-		return nil, err
+	if err := c.subscriptionDeletion(st, out, sub); err != nil {
+		return err
 	}
 	if err := st.Remove(sub.RI); err != nil {
-		return nil, err
+		return err
 	}
 	gone := change{kind: changeDeleted, originator: c.cfg.CSEID, parent: subject, before: sub}
-	return c.notifyWatchers(st, events, subject, eventChildDelete, &gone, env)
+	return c.notifyWatchers(st, out, subject, eventChildDelete, &gone, env)
 }
 
 // notification builds the m2m:sgn of a notification event (TS-0004 clause 7.5.1.1).
@@ -176,20 +178,20 @@ func (c *Core) reference(r Reader, sub *Resource) (string, error) {
 
 // subscriptionDeletion adds the notification of the subscriber (su) that a subscription has come to its end, when it
 // has one. The notification targets (nu) are not told (TS-0004 clause 7.5.1.2.4).
-func (c *Core) subscriptionDeletion(r Reader, events []Event, sub *Resource) ([]Event, error) {
+func (c *Core) subscriptionDeletion(r Reader, out *notices, sub *Resource) error {
 	w := c.compile(sub).watch
 	if w.subscriber == "" {
-		return events, nil
+		return nil
 	}
 	reference, err := c.reference(r, sub)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	dst := onem2m.AppendQuote([]byte(`{"m2m:sgn":{"sud":true,"sur":`), reference)
-	return append(events, Event{
+	return out.add(Event{
 		Subscription: sub.RI,
 		Targets:      []string{w.subscriber},
 		Content:      append(dst, '}', '}'),
 		Originator:   c.cfg.CSEID,
-	}), nil
+	})
 }

@@ -12,14 +12,27 @@ var notificationSchemes = []string{"http", "https", "mqtt", "mqtts", "coap", "co
 
 // completeSubscription checks what the attributes of a subscription say together (TS-0004 clauses 7.4.8.2.1 and
 // 7.4.8.2.3) and sets what the CSE assigns: the default notificationContentType and, in a new subscription that
-// notifies anybody but its originator, the creator.
+// notifies anybody but its originator, the creator. A target that is named more than once stays once.
 func (c *Core) completeSubscription(r Reader, env Env, before, after *Resource) error {
-	foreign := false
-	for target := range onem2m.Elements(after.Get("nu")) {
-		if err := checkNotificationTarget("nu", text(target)); err != nil {
+	if before == nil {
+		if err := checkSubscriptions(r, after.PI); err != nil {
 			return err
 		}
-		foreign = foreign || !c.isOriginator(r, text(target), after.Owner, env)
+	}
+	named := stringsOf(after.Get("nu"))
+	targets := unique(named)
+	if err := checkTargets("nu", targets); err != nil {
+		return err
+	}
+	if len(targets) < len(named) {
+		after.set("nu", appendStrings(nil, targets))
+	}
+	foreign := false
+	for _, target := range targets {
+		if err := checkNotificationTarget("nu", target); err != nil {
+			return err
+		}
+		foreign = foreign || !c.isOriginator(r, target, after.Owner, env)
 	}
 	if before == nil && foreign {
 		after.set("cr", onem2m.AppendQuote(nil, after.Owner))

@@ -54,9 +54,13 @@ func (c *Core) VerificationRequest(r Reader, req *onem2m.Request, env Env) []Eve
 		// resource that is subscribed to.
 		path += "/" + name
 	}
+	targets = unique(targets)
+	if len(targets) > maxTargets {
+		return nil // to be refused; Check does not look into a request to a fanOutPoint
+	}
 	originator := c.localID(req.From)
 	for _, target := range targets {
-		if slices.Contains(known, target) || slices.Contains(event.Targets, target) || c.isOriginator(r, target, originator, env) {
+		if slices.Contains(known, target) || c.isOriginator(r, target, originator, env) {
 			continue
 		}
 		event.Targets = append(event.Targets, target)

@@ -11,11 +11,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/proof"
 )
@@ -115,14 +117,12 @@ func (n *Node) serveFsck(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer n.checking.Unlock()
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	enc, flush := json.NewEncoder(w), http.NewResponseController(w)
+	lines := newFsckLines(w)
 	last := ""
 	rep, err := n.app.Check(r.Context(), n.consensus.History(), filepath.Join(n.dir, scratchDir), func(step string, done, total uint64) {
 		if now := fmt.Sprint(step, done*100/max(total, 1)); now != last {
 			last = now
-			enc.Encode(fsckLine{Step: step, Done: done, Total: total})
-			flush.Flush()
+			lines.write(fsckLine{Step: step, Done: done, Total: total})
 		}
 	})
 	line := fsckLine{Report: rep}
@@ -133,8 +133,33 @@ func (n *Node) serveFsck(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		line.Error = err.Error()
 	}
-	enc.Encode(line)
+	lines.write(line)
 }
+
+// fsckLines writes the lines of a check, which may take longer than the server allows a request: every line has the
+// whole time for itself.
+type fsckLines struct {
+	enc  *json.Encoder
+	conn *http.ResponseController
+}
+
+// newFsckLines sends the header, so that the client knows at once that the check goes on.
+func newFsckLines(w http.ResponseWriter) *fsckLines {
+	l := &fsckLines{json.NewEncoder(w), http.NewResponseController(w)}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	l.extend()
+	l.conn.Flush()
+	return l
+}
+
+// write sends one line. When it fails the client is gone, and with it the context of the request.
+func (l *fsckLines) write(line fsckLine) {
+	l.extend()
+	l.enc.Encode(line)
+	l.conn.Flush()
+}
+
+func (l *fsckLines) extend() { l.conn.SetWriteDeadline(time.Now().Add(httpbinding.WriteTimeout)) }
 
 // ReadFsck reads the answer of POST /-/fsck.
 func ReadFsck(body io.Reader, progress ledger.Progress) (*ledger.Report, error) {

@@ -14,23 +14,37 @@ import (
 	"net/http"
 	"strings"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// Handler serves one request primitive and returns when it is answered.
+// Handler serves request primitives. It is safe for concurrent use.
 type Handler interface {
+	// Known says whether token is a valid credential. It is asked before a body is read: the body of one who is not
+	// known costs no memory. True when that cannot be found out; Do then gives the error.
+	Known(token string) bool
 	// Do executes req for the holder of token, the bearer token of the request, "" when it had none. The handler may
 	// keep req and its content after it returned. The result is never nil; its content is JSON text.
 	Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response
 }
 
-// DefaultMaxBody is the largest request body accepted unless Options say otherwise, in bytes.
-const DefaultMaxBody = 1 << 20
+// Limits unless Options say otherwise, in bytes.
+const (
+	// DefaultMaxBody is the largest request body accepted.
+	DefaultMaxBody = 1 << 20
+	// DefaultBodyMemory is what request bodies may take together.
+	DefaultBodyMemory = 64 << 20
+)
 
 // Options of a binding. The zero value is ready to use.
 type Options struct {
 	// MaxBody is the largest request body in bytes, DefaultMaxBody when 0.
 	MaxBody int64
+	// BodyMemory is how many bytes of bodies over 4 KiB are held at a time, from before the first byte is read until
+	// the request is executed; DefaultBodyMemory when 0, never less than MaxBody. Others wait for up to 10 s and are
+	// then answered with INTERNAL_SERVER_ERROR.
+	BodyMemory int64
 	// Release is the X-M2M-RVI of a response to a request that had none, "4" when empty.
 	Release string
 }
@@ -40,6 +54,7 @@ type binding struct {
 	maxBody  int64
 	release  string
 	tooLarge *onem2m.Error
+	memory   *semaphore.Weighted // in bytes
 }
 
 // New returns the binding as an HTTP handler. It must be mounted without path cleaning: redirects and merged slashes
@@ -49,6 +64,10 @@ func New(h Handler, o Options) http.Handler {
 	if b.maxBody <= 0 {
 		b.maxBody = DefaultMaxBody
 	}
+	if o.BodyMemory <= 0 {
+		o.BodyMemory = DefaultBodyMemory
+	}
+	b.memory = semaphore.NewWeighted(max(o.BodyMemory, b.maxBody))
 	if b.release == "" {
 		b.release = "4"
 	}
@@ -61,15 +80,26 @@ type exchange struct {
 	req    onem2m.Request
 	token  string
 	format *format // of the response
+	held   int64   // bytes of the binding's body memory
+	hangUp bool    // nobody reads a stranger's long body, not even to throw it away
 }
 
 func (b *binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{format: formatJSON}
-	if err := b.parse(x, r); err != nil {
+	rsp, err := b.execute(x, r)
+	if err != nil {
 		b.refuse(w, x, err)
 		return
 	}
-	b.respond(w, x, b.handler.Do(r.Context(), &x.req, x.token))
+	b.respond(w, x, rsp)
+}
+
+func (b *binding) execute(x *exchange, r *http.Request) (*onem2m.Response, error) {
+	defer b.giveBack(x)
+	if err := b.parse(x, r); err != nil {
+		return nil, err
+	}
+	return b.handler.Do(r.Context(), &x.req, x.token), nil
 }
 
 // parse fills the primitive. The request identifier comes first, so that a refusal can carry it.
@@ -96,7 +126,7 @@ func (b *binding) parse(x *exchange, r *http.Request) error {
 			return err
 		}
 	}
-	req.Content, err = b.readContent(r, body)
+	req.Content, err = b.readContent(x, r, body)
 	return err
 }
 

@@ -2,48 +2,53 @@ package httpbinding
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// trustedLength is how many bytes are set aside at once for a body on the word of its Content-Length alone.
-const trustedLength = 64 << 10
+const (
+	// smallBody is the size in bytes up to which a body is read without a share of the body memory: what all
+	// connections can take with such bodies is little.
+	smallBody = 4 << 10
+	// memoryWait bounds the wait for body memory. It leaves most of ReadTimeout for the body.
+	memoryWait = 10 * time.Second
+)
 
-// scratch buffers hold bodies of unknown or great length until their size is known.
+var (
+	errUnknown = onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required")
+	errBusy    = onem2m.Errorf(onem2m.StatusInternalServerError, "the node is busy: the bodies of other requests fill the memory set aside for them; try again later")
+)
+
+// scratch buffers hold bodies of unknown length until their size is known.
 var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// readContent reads the body and converts it to JSON text, nil when it is empty. The result is the caller's own:
-// the handler may keep it.
-func (b *binding) readContent(r *http.Request, body *format) ([]byte, error) {
+// readContent reads the body, of a known originator only, and converts it to JSON text, nil when it is empty. The
+// result is the caller's own: the handler may keep it.
+func (b *binding) readContent(x *exchange, r *http.Request, body *format) ([]byte, error) {
 	if r.ContentLength == 0 || body == nil {
 		return nil, nil
+	}
+	if !b.handler.Known(x.token) {
+		x.hangUp = r.ContentLength < 0 || r.ContentLength > smallBody
+		return nil, errUnknown
 	}
 	if r.ContentLength > b.maxBody {
 		return nil, b.tooLarge
 	}
 	var raw []byte
-	if r.ContentLength > 0 && r.ContentLength <= trustedLength {
-		raw = make([]byte, r.ContentLength)
-		if _, err := io.ReadFull(r.Body, raw); err != nil {
-			return nil, onem2m.Errorf(onem2m.StatusBadRequest, "read the body: %v", err)
-		}
+	var err error
+	if r.ContentLength > 0 {
+		raw, err = b.readCounted(x, r)
 	} else {
-		buf := scratch.Get().(*bytes.Buffer)
-		defer scratch.Put(buf)
-		buf.Reset()
-		n, err := buf.ReadFrom(io.LimitReader(r.Body, b.maxBody+1))
-		switch {
-		case err != nil:
-			return nil, onem2m.Errorf(onem2m.StatusBadRequest, "read the body: %v", err)
-		case n > b.maxBody:
-			return nil, b.tooLarge
-		case n == 0:
-			return nil, nil
-		}
-		raw = bytes.Clone(buf.Bytes())
+		raw, err = b.readChunked(x, r)
+	}
+	if err != nil || len(raw) == 0 {
+		return nil, err
 	}
 	if body.cbor {
 		text, err := onem2m.CBORToJSON(raw)
@@ -60,4 +65,60 @@ func (b *binding) readContent(r *http.Request, body *format) ([]byte, error) {
 		return nil, onem2m.Errorf(onem2m.StatusBadRequest, "the body is no JSON: %v", err)
 	}
 	return text, nil
+}
+
+// readCounted reads a body with a Content-Length.
+func (b *binding) readCounted(x *exchange, r *http.Request) ([]byte, error) {
+	if r.ContentLength > smallBody {
+		if err := b.take(x, r, r.ContentLength); err != nil {
+			return nil, err
+		}
+	}
+	raw := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, raw); err != nil {
+		return nil, brokenBody(err)
+	}
+	return raw, nil
+}
+
+// readChunked reads a body whose length only its end tells.
+func (b *binding) readChunked(x *exchange, r *http.Request) ([]byte, error) {
+	buf := scratch.Get().(*bytes.Buffer)
+	defer scratch.Put(buf)
+	buf.Reset()
+	n, err := buf.ReadFrom(io.LimitReader(r.Body, min(smallBody, b.maxBody)+1))
+	if err == nil && n > smallBody {
+		if err := b.take(x, r, b.maxBody); err != nil {
+			return nil, err
+		}
+		_, err = buf.ReadFrom(io.LimitReader(r.Body, b.maxBody+1-n))
+	}
+	switch {
+	case err != nil:
+		return nil, brokenBody(err)
+	case int64(buf.Len()) > b.maxBody:
+		return nil, b.tooLarge
+	}
+	return bytes.Clone(buf.Bytes()), nil
+}
+
+func brokenBody(err error) error {
+	return onem2m.Errorf(onem2m.StatusBadRequest, "read the body: %v", err)
+}
+
+// take waits for a share of the body memory.
+func (b *binding) take(x *exchange, r *http.Request, bytes int64) error {
+	ctx, cancel := context.WithTimeout(r.Context(), memoryWait)
+	defer cancel()
+	if b.memory.Acquire(ctx, bytes) != nil {
+		return errBusy
+	}
+	x.held = bytes
+	return nil
+}
+
+func (b *binding) giveBack(x *exchange) {
+	if x.held > 0 {
+		b.memory.Release(x.held)
+	}
 }

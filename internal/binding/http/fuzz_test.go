@@ -19,6 +19,7 @@ func FuzzRequest(f *testing.F) {
 		"GET /tally/x?rcn=4&lbl=a+b&fu=1 HTTP/1.1\nHost: h\nX-M2M-RI: 1\nX-M2M-RVI: 4\nX-M2M-Origin: C\nAccept: application/cbor;q=0.5,*/*\n\n",
 		"POST /~/cse/x HTTP/1.1\nHost: h\nX-M2M-RI: 1\nContent-Type: application/json;ty=4\nContent-Length: 23\n\n{\"m2m:cin\":{\"con\":\"1\"}}",
 		"POST /_/sp/cse/x%2F HTTP/1.1\nHost: h\nX-M2M-RI: 1\nContent-Type: application/cbor;ty=4\nTransfer-Encoding: chunked\n\n3\n\xa1\x61\x61\n1\n\x01\n0\n\n",
+		"POST /tally/x HTTP/1.1\nHost: h\nX-M2M-RI: 1\nAuthorization: Bearer stranger\nContent-Type: application/json;ty=4\nContent-Length: 2\n\n{}",
 		"PUT //x HTTP/1.0\nX-M2M-RI: 1\nAuthorization: Bearer x\n\n",
 	} {
 		f.Add([]byte(strings.ReplaceAll(s, "\n", "\r\n")))
@@ -30,7 +31,10 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		r.RemoteAddr = "192.0.2.1:99"
-		h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
+		h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, token string) *onem2m.Response {
+			if token == "stranger" && req.Content != nil {
+				t.Error("the body of one who is not known was read")
+			}
 			checkPrimitive(t, req, maxBody)
 			return &onem2m.Response{Status: onem2m.StatusOK, Content: req.Content}
 		}), Options{MaxBody: maxBody})
@@ -40,7 +44,11 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			t.Fatalf("X-M2M-RSC is %q", w.Header()[headerRSC])
 		}
-		if status := onem2m.StatusCode(code).HTTPStatus(); w.Code != status && w.Code != http.StatusRequestEntityTooLarge {
+		want := onem2m.StatusCode(code).HTTPStatus()
+		if code == int(onem2m.StatusSecurityAssociationRequired) {
+			want = http.StatusUnauthorized
+		}
+		if w.Code != want && w.Code != http.StatusRequestEntityTooLarge {
 			t.Errorf("HTTP status %d goes with %d", w.Code, code)
 		}
 	})

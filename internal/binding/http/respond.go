@@ -41,17 +41,19 @@ func (b *binding) refuse(w http.ResponseWriter, x *exchange, err error) {
 		status, why = e.Status, e.Message
 	}
 	rsp := &onem2m.Response{Status: status, Content: append(onem2m.AppendQuote([]byte(`{"m2m:dbg":`), why), '}')}
-	httpStatus := status.HTTPStatus()
 	switch {
 	case e == b.tooLarge:
-		httpStatus = http.StatusRequestEntityTooLarge
-	case httpStatus == http.StatusMethodNotAllowed:
+		b.write(w, x, rsp, http.StatusRequestEntityTooLarge)
+		return
+	case x.hangUp:
+		w.Header()["Connection"] = []string{"close"}
+	case status.HTTPStatus() == http.StatusMethodNotAllowed:
 		w.Header()["Allow"] = []string{"GET, POST, PUT, DELETE"}
 	}
-	b.write(w, x, rsp, httpStatus)
+	b.respond(w, x, rsp)
 }
 
-// respond answers with what the handler made of a request.
+// respond answers with a response primitive.
 func (b *binding) respond(w http.ResponseWriter, x *exchange, rsp *onem2m.Response) {
 	httpStatus := rsp.Status.HTTPStatus()
 	if rsp.Status == onem2m.StatusSecurityAssociationRequired {

@@ -12,8 +12,8 @@ import (
 // clients cannot hold connections for long; one connection more than MaxConnections is closed at once.
 const (
 	ReadHeaderTimeout = 10 * time.Second
-	ReadTimeout       = time.Minute     // header and body; a handler must answer within it
-	WriteTimeout      = 2 * time.Minute // from the end of the header to the end of the response
+	ReadTimeout       = time.Minute     // header and body
+	WriteTimeout      = 2 * time.Minute // from the end of the header to the end of the response; a handler may extend it
 	IdleTimeout       = 2 * time.Minute
 	MaxHeaderBytes    = 16 << 10
 	MaxConnections    = 4096

@@ -27,6 +27,9 @@ func (f handlerFunc) Do(ctx context.Context, req *onem2m.Request, token string) 
 	return f(ctx, req, token)
 }
 
+// Known takes every token but "stranger".
+func (f handlerFunc) Known(token string) bool { return token != "stranger" }
+
 func listen(t *testing.T, srv *http.Server) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
