@@ -10,8 +10,8 @@ import (
 //
 // One call removes at most maxSubtree resources and makes at most maxEventBytes of notifications; a resource that
 // might go beyond waits for the next call. One that goes beyond on its own is taken apart, since all that is below it
-// has expired too (TS-0004 clause 7.3.3.3): single resources without children go, each with an effect of its own and
-// at most maxExpireParts a call, until the rest is within the bounds. Notifications beyond maxEventBytes, which only a
+// has expired too (TS-0004 clause 7.3.3.3): resources without children go, each with an effect of its own and at most
+// maxExpireParts a call, until the rest is within the bounds. Notifications beyond maxEventBytes, which only a
 // single resource or a number of expirationCounters that run out at once can call for, are dropped.
 //
 // contentInstances are not among them. One that has outlived its time is hidden from every request, but still counts
@@ -63,19 +63,10 @@ func (x *expiry) expire(res *Resource) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	left := maxSubtree - x.env.used.removed
-	subtree, err := collectSubtree(x.st, res, left)
-	if err != nil {
-		return false, err
-	}
-	fits := len(subtree) <= left
-	if fits {
-		subtree[0].parent = parent
-		if fits, err = x.affordable(subtree); err != nil {
-			return false, err
-		}
-	}
+	fits, err := x.affordable(parent, res)
 	switch {
+	case err != nil:
+		return false, err
 	case fits:
 		return true, x.remove(parent, res)
 	case len(x.result.Effects) > 0:
@@ -84,14 +75,14 @@ func (x *expiry) expire(res *Resource) (more bool, err error) {
 	return false, x.takeApart(res)
 }
 
-// takeApart removes the resources without children from a subtree that goes beyond the bounds as a whole.
+// takeApart removes the leaves of a subtree that goes beyond the bounds as a whole.
 func (x *expiry) takeApart(top *Resource) error {
 	for range maxExpireParts {
 		parent, leaf, err := firstLeaf(x.st, top)
 		if err != nil {
 			return err
 		}
-		fits, err := x.affordable([]descendant{{parent, leaf}})
+		fits, err := x.affordable(parent, leaf)
 		if err != nil {
 			return err
 		}
@@ -111,35 +102,47 @@ func firstLeaf(r Reader, top *Resource) (parent, leaf *Resource, err error) {
 		return nil, nil, err
 	}
 	for leaf = top; ; {
-		var first string
-		for child, err := range r.Children(leaf.RI, "") {
-			if err != nil {
-				return nil, nil, err
-			}
-			first = child.RI
-			break
+		first, err := firstChild(r, leaf)
+		if err != nil || first == nil {
+			return parent, leaf, err
 		}
-		if first == "" {
-			return parent, leaf, nil
-		}
-		res, err := r.Resource(first)
-		if err != nil {
-			return nil, nil, err
-		}
-		if res == nil {
-			return nil, nil, &corruption{"child " + first + " of " + leaf.RI + " does not exist"}
-		}
-		parent, leaf = leaf, res
+		parent, leaf = leaf, first
 	}
 }
 
-// affordable says whether the notifications of a removal stay within what is left of maxEventBytes, taking it that
-// every subscription wants them.
-func (x *expiry) affordable(list []descendant) (bool, error) {
+func firstChild(r Reader, parent *Resource) (*Resource, error) {
+	for child, err := range r.Children(parent.RI, "") {
+		if err != nil {
+			return nil, err
+		}
+		res, err := r.Resource(child.RI)
+		if err == nil && res == nil {
+			err = &corruption{"child " + child.RI + " of " + parent.RI + " does not exist"}
+		}
+		return res, err
+	}
+	return nil, nil
+}
+
+// affordable says whether the removal of a resource with all below it stays within what is left of the bounds, taking
+// it that every subscription that has not expired wants to know.
+func (x *expiry) affordable(parent, res *Resource) (bool, error) {
+	removable := maxSubtree - x.env.used.removed
+	subtree, err := collectSubtree(x.st, res, removable)
+	if err != nil || len(subtree) > removable {
+		return false, err
+	}
+	subtree[0].parent = parent
 	left := maxEventBytes - x.env.used.events
-	for _, d := range list {
+	if left < 0 {
+		return false, nil
+	}
+	for _, d := range subtree {
+		if d.resource.Type == onem2m.TypeSubscription {
+			left -= eventSize(maxAddress, []string{x.c.compile(d.resource).watch.subscriber})
+		}
 		for _, subject := range []*Resource{d.resource, d.parent} {
-			cost, err := x.c.watchersCost(x.st, subject, d.resource)
+			cost, err := x.watchersCost(subject, d.resource)
 			if err != nil {
 				return false, err
 			}
@@ -153,23 +156,23 @@ func (x *expiry) affordable(list []descendant) (bool, error) {
 
 // watchersCost estimates what it takes to tell all subscriptions directly below subject of the end of a resource, in
 // bytes. A subscription elsewhere whose counter runs out by it is not counted.
-func (c *Core) watchersCost(r Reader, subject, gone *Resource) (int, error) {
+func (x *expiry) watchersCost(subject, gone *Resource) (int, error) {
 	if subject == nil {
 		return 0, nil
 	}
-	subs, err := r.Subscriptions(subject.RI)
+	subs, err := x.st.Subscriptions(subject.RI)
 	if err != nil || len(subs) == 0 {
 		return 0, err
 	}
 	representation := (&item{resource: gone}).weight()
 	cost := 0
 	for _, ri := range subs {
-		sub, err := r.Resource(ri)
+		sub, err := x.st.Resource(ri)
 		if err != nil {
 			return 0, err
 		}
-		if sub != nil {
-			cost += eventSize(representation+maxAddress, c.compile(sub).watch.targets)
+		if sub != nil && !expired(sub, x.env.Time) {
+			cost += eventSize(representation+maxAddress, x.c.compile(sub).watch.targets)
 		}
 	}
 	return cost, nil

@@ -19,8 +19,14 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// maxAnswer is how much of an answer's body is read, so that the connection can be used again.
-const maxAnswer = 64 << 10
+const (
+	// maxAnswer is how much of an answer's body is read, so that the connection can be used again.
+	maxAnswer = 64 << 10
+	// maxVerify is how many targets a subscription may have asked.
+	maxVerify = 16
+	// verifyTimeout bounds the whole verification of a subscription, whose originator waits for it.
+	verifyTimeout = 15 * time.Second
+)
 
 func newClient(o Options) *http.Client {
 	return &http.Client{
@@ -41,6 +47,7 @@ func newClient(o Options) *http.Client {
 // deliveryError is why one request was not taken.
 type deliveryError struct {
 	status     onem2m.StatusCode // of the target, or TARGET_NOT_REACHABLE
+	answer     int               // response status code or HTTP status, 0 when there was no answer
 	refused    bool              // the target will not take the same notification later
 	retryAfter time.Duration     // what the target asked for, 0 when nothing
 	err        error
@@ -66,16 +73,20 @@ func randomRequestID() string {
 
 // Send delivers one NOTIFY request to a target, a URL or the resource ID of an AE, once and at once. The status is
 // the target's, or TARGET_NOT_REACHABLE; the error is nil when the target took it.
+//
+// The error says that the target is not reachable or with which status it refused, and no more: whoever names targets
+// is not to learn from it what listens where in the node's network. The cause is in the log, at level debug.
 func (d *Deliverer) Send(ctx context.Context, target, originator string, content []byte) (onem2m.StatusCode, error) {
-	err := d.sendAny(ctx, target, randomRequestID(), originator, content)
-	if err == nil {
+	failure := d.sendAny(ctx, target, randomRequestID(), originator, content)
+	if failure == nil {
 		return onem2m.StatusOK, nil
 	}
-	var failure *deliveryError
-	if errors.As(err, &failure) {
-		return failure.status, err
+	shown := redacted(target)
+	d.o.Log.Debug("a notification was not delivered", "target", shown, "originator", originator, "err", failure)
+	if failure.answer == 0 {
+		return failure.status, fmt.Errorf("notify %s: not reachable", shown)
 	}
-	return onem2m.StatusTargetNotReachable, err
+	return failure.status, fmt.Errorf("notify %s: refused with status %d", shown, failure.answer)
 }
 
 // Forward delivers a NOTIFY request to the first of the targets that takes it.
@@ -89,9 +100,14 @@ func (d *Deliverer) Forward(ctx context.Context, targets []string, originator st
 	return err
 }
 
-// Verify asks all targets at once whether they accept a subscription (TS-0004 clause 7.4.8.2.1). The error names the
-// first target that does not.
+// Verify asks all targets at once whether they accept a subscription (TS-0004 clause 7.4.8.2.1): at most 16 targets,
+// within 15 s in all. The error names the first target that does not accept, as Send does.
 func (d *Deliverer) Verify(ctx context.Context, targets []string, originator string, content []byte) error {
+	if len(targets) > maxVerify {
+		return fmt.Errorf("verify a subscription: %d targets; the limit is %d", len(targets), maxVerify)
+	}
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
 	failures := make([]error, len(targets))
 	limit := make(chan struct{}, 8)
 	var wg sync.WaitGroup
@@ -113,7 +129,7 @@ func (d *Deliverer) Verify(ctx context.Context, targets []string, originator str
 
 // sendAny tries the addresses of a target in turn until one takes the notification. It fails for good only when all
 // of them refuse.
-func (d *Deliverer) sendAny(ctx context.Context, target, id, originator string, content []byte) error {
+func (d *Deliverer) sendAny(ctx context.Context, target, id, originator string, content []byte) *deliveryError {
 	urls := d.o.Resolve(target)
 	if len(urls) == 0 {
 		return &deliveryError{
@@ -190,6 +206,7 @@ func judge(rsp *http.Response, shown string) *deliveryError {
 		}
 		return &deliveryError{
 			status:     status,
+			answer:     int(code),
 			refused:    code >= 4000 && code < 5000 && status != onem2m.StatusRequestTimeout || code >= 6000,
 			retryAfter: retryAfter(rsp),
 			err:        fmt.Errorf("notify %s: it answered %s", shown, status),
@@ -199,7 +216,7 @@ func judge(rsp *http.Response, shown string) *deliveryError {
 		return nil
 	}
 	failure := &deliveryError{
-		status: onem2m.StatusTargetNotReachable, retryAfter: retryAfter(rsp),
+		status: onem2m.StatusTargetNotReachable, answer: rsp.StatusCode, retryAfter: retryAfter(rsp),
 		err: fmt.Errorf("notify %s: it answered HTTP %d", shown, rsp.StatusCode),
 	}
 	switch rsp.StatusCode {

@@ -1,13 +1,17 @@
 package notify_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -88,22 +92,22 @@ func TestSendFails(t *testing.T) {
 		{srv.URL + "/ok", 2000, ""},
 		{srv.URL + "/moved", 2000, ""},
 		{srv.URL + "/endless", 2000, ""},
-		{srv.URL + "/500", 5103, "HTTP 500"},
-		{srv.URL + "/rsc", 4103, "ORIGINATOR_HAS_NO_PRIVILEGE"},
-		{srv.URL + "/away", 5103, "HTTP 307"},
-		{srv.URL + "/get", 5103, "HTTP 302"},
-		{srv.URL + "/hang", 5103, "Timeout"},
-		{"http://127.0.0.1:1/", 5103, "refused"},
-		{"mqtt://host/x", 5103, "http and https only"},
-		{"coap://host/x", 5103, "http and https only"},
-		{"ws://host/x", 5103, "http and https only"},
-		{"http://", 5103, "http and https only"},
-		{"http://user:secret@127.0.0.1:1/", 5103, "user:xxxxx@"},
-		{"Cae", 5103, "no point of access"},
+		{srv.URL + "/500", 5103, "refused with status 500"},
+		{srv.URL + "/rsc", 4103, "refused with status 4103"},
+		{srv.URL + "/away", 5103, "refused with status 307"},
+		{srv.URL + "/get", 5103, "refused with status 302"},
+		{srv.URL + "/hang", 5103, ": not reachable"},
+		{"http://127.0.0.1:1/", 5103, ": not reachable"},
+		{"mqtt://host/x", 5103, ": not reachable"},
+		{"coap://host/x", 5103, ": not reachable"},
+		{"ws://host/x", 5103, ": not reachable"},
+		{"http://", 5103, ": not reachable"},
+		{"http://user:secret@127.0.0.1:1/", 5103, "http://user:xxxxx@127.0.0.1:1/: not reachable"},
+		{"Cae", 5103, ": not reachable"},
 	}
 	for _, tt := range tests {
 		status, err := d.Send(context.Background(), tt.target, "/tally", []byte(sgn))
-		if status != tt.status || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+		if status != tt.status || (err == nil) != (tt.err == "") || err != nil && !strings.HasSuffix(err.Error(), tt.err) {
 			t.Errorf("%s: %d, %v; want %d, %q", tt.target, status, err, tt.status, tt.err)
 		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
@@ -137,13 +141,66 @@ func TestVerifyAndForward(t *testing.T) {
 		{[]string{"Cbad", "Cboth"}, false, true},
 		{[]string{"Cbad", "Cnone"}, false, false},
 		{nil, true, false},
-		{slices.Repeat([]string{"Cboth"}, 20), true, true},
+		{slices.Repeat([]string{"Cboth"}, 16), true, true},
+		{slices.Repeat([]string{"Cboth"}, 17), false, true},
 	} {
 		if err := d.Verify(ctx, tt.targets, "/tally", []byte(sgn)); (err == nil) != tt.verify {
 			t.Errorf("Verify %v: %v", tt.targets, err)
 		}
 		if err := d.Forward(ctx, tt.targets, "/tally", []byte(sgn)); (err == nil) != tt.forward {
 			t.Errorf("Forward %v: %v", tt.targets, err)
+		}
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// The originator of a subscription waits no longer than 15 s for its targets, however many points of access they have
+// (TS-0004 clause 7.4.8.2.1, TS-0001 clause 9.6.5).
+func TestVerifyDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options(newOutbox(), roundTripper(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}))
+		o.Timeout = 10 * time.Second
+		o.Resolve = func(string) []string { return slices.Repeat([]string{"http://hangs"}, 16) }
+		start := time.Now()
+		err := notify.New(o).Verify(context.Background(), slices.Repeat([]string{"Chang"}, 16), "/tally", []byte(sgn))
+		if took := time.Since(start); err == nil || took != 15*time.Second {
+			t.Errorf("Verify: %v after %v", err, took)
+		}
+	})
+}
+
+// The caller learns nothing about the node's network from a failure; the operator does, at level debug.
+func TestFailureTells(t *testing.T) {
+	var log bytes.Buffer
+	causes := map[string]error{
+		"http://a": errors.New("dial tcp 10.0.0.1:22: connect: connection refused"),
+		"http://b": errors.New("dial tcp 10.0.0.1:23: i/o timeout"),
+		"http://c": errors.New("net/http: HTTP/1.x transport connection broken: SSH-2.0"),
+	}
+	o := options(newOutbox(), roundTripper(func(r *http.Request) (*http.Response, error) {
+		return nil, causes[r.URL.String()]
+	}))
+	o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	d := notify.New(o)
+	ctx := context.Background()
+	for address, cause := range causes {
+		_, sent := d.Send(ctx, address, "/tally", []byte(sgn))
+		for what, err := range map[string]error{
+			"Send": sent, "Verify": d.Verify(ctx, []string{address}, "/tally", []byte(sgn)),
+			"Forward": d.Forward(ctx, []string{address}, "/tally", []byte(sgn)),
+		} {
+			if want := "notify " + address + ": not reachable"; err == nil || err.Error() != want {
+				t.Errorf("%s %s: %v, want %s", what, address, err, want)
+			}
+		}
+		if !strings.Contains(log.String(), "level=DEBUG") || !strings.Contains(log.String(), cause.Error()) {
+			t.Errorf("the log does not tell of %v:\n%s", cause, &log)
 		}
 	}
 }

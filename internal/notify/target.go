@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -168,30 +167,29 @@ func (d *Deliverer) deliverNext(ctx context.Context, t *target) (pause time.Dura
 		}
 	}
 	start := time.Now()
-	err = d.sendAny(ctx, t.name, requestID(it, t.name), it.Originator, it.Content)
+	failure := d.sendAny(ctx, t.name, requestID(it, t.name), it.Originator, it.Content)
 	t.slow = time.Since(start) > slowAnswer
-	var failure *deliveryError
 	switch {
-	case err == nil:
+	case failure == nil:
 		t.failures = 0
 		d.stats.delivered.Add(1)
 		return 0, d.finish(t, it)
 	case ctx.Err() != nil:
 		return 0, nil
-	case errors.As(err, &failure) && failure.refused:
+	case failure.refused:
 		// The target is alive, so the next item gets its chance at once.
 		t.failures = 0
-		d.dropped(t, it, "refused", err)
+		d.dropped(t, it, "refused", failure)
 		return 0, d.finish(t, it)
 	}
 	t.failures++
 	d.stats.failed.Add(1)
 	pause = d.delay(t.failures)
-	if failure != nil && failure.retryAfter > pause {
+	if failure.retryAfter > pause {
 		pause = min(failure.retryAfter, d.o.MaxDelay)
 	}
 	d.o.Log.Debug("a notification was not delivered; it is tried again", "target", t.name,
-		"subscription", it.Subscription, "failures", t.failures, "pause", pause, "err", err)
+		"subscription", it.Subscription, "failures", t.failures, "pause", pause, "err", failure)
 	return pause, nil
 }
 
