@@ -80,8 +80,6 @@ type exchange struct {
 	req    onem2m.Request
 	token  string
 	format *format // of the response
-	held   int64   // bytes of the binding's body memory
-	hangUp bool    // nobody reads a stranger's long body, not even to throw it away
 }
 
 func (b *binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -95,15 +93,16 @@ func (b *binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (b *binding) execute(x *exchange, r *http.Request) (*onem2m.Response, error) {
-	defer b.giveBack(x)
-	if err := b.parse(x, r); err != nil {
+	var held share
+	defer b.giveBack(&held)
+	if err := b.parse(x, r, &held); err != nil {
 		return nil, err
 	}
 	return b.handler.Do(r.Context(), &x.req, x.token), nil
 }
 
 // parse fills the primitive. The request identifier comes first, so that a refusal can carry it.
-func (b *binding) parse(x *exchange, r *http.Request) error {
+func (b *binding) parse(x *exchange, r *http.Request, held *share) error {
 	req := &x.req
 	req.ResultContent = onem2m.ResultContentDefault
 	req.SourceIP = sourceIP(r.RemoteAddr)
@@ -126,7 +125,7 @@ func (b *binding) parse(x *exchange, r *http.Request) error {
 			return err
 		}
 	}
-	req.Content, err = b.readContent(x, r, body)
+	req.Content, err = b.readContent(x, r, body, held)
 	return err
 }
 

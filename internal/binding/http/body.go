@@ -21,6 +21,7 @@ const (
 
 var (
 	errUnknown = onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required")
+	errHangUp  = onem2m.Errorf(errUnknown.Status, "%s", errUnknown.Message) // to one with a long body
 	errBusy    = onem2m.Errorf(onem2m.StatusInternalServerError, "the node is busy: the bodies of other requests fill the memory set aside for them; try again later")
 )
 
@@ -29,12 +30,14 @@ var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readContent reads the body, of a known originator only, and converts it to JSON text, nil when it is empty. The
 // result is the caller's own: the handler may keep it.
-func (b *binding) readContent(x *exchange, r *http.Request, body *format) ([]byte, error) {
+func (b *binding) readContent(x *exchange, r *http.Request, body *format, held *share) ([]byte, error) {
 	if r.ContentLength == 0 || body == nil {
 		return nil, nil
 	}
 	if !b.handler.Known(x.token) {
-		x.hangUp = r.ContentLength < 0 || r.ContentLength > smallBody
+		if r.ContentLength < 0 || r.ContentLength > smallBody {
+			return nil, errHangUp
+		}
 		return nil, errUnknown
 	}
 	if r.ContentLength > b.maxBody {
@@ -43,9 +46,9 @@ func (b *binding) readContent(x *exchange, r *http.Request, body *format) ([]byt
 	var raw []byte
 	var err error
 	if r.ContentLength > 0 {
-		raw, err = b.readCounted(x, r)
+		raw, err = b.readCounted(r, held)
 	} else {
-		raw, err = b.readChunked(x, r)
+		raw, err = b.readChunked(r, held)
 	}
 	if err != nil || len(raw) == 0 {
 		return nil, err
@@ -68,9 +71,9 @@ func (b *binding) readContent(x *exchange, r *http.Request, body *format) ([]byt
 }
 
 // readCounted reads a body with a Content-Length.
-func (b *binding) readCounted(x *exchange, r *http.Request) ([]byte, error) {
+func (b *binding) readCounted(r *http.Request, held *share) ([]byte, error) {
 	if r.ContentLength > smallBody {
-		if err := b.take(x, r, r.ContentLength); err != nil {
+		if err := b.take(r, held, r.ContentLength); err != nil {
 			return nil, err
 		}
 	}
@@ -82,13 +85,13 @@ func (b *binding) readCounted(x *exchange, r *http.Request) ([]byte, error) {
 }
 
 // readChunked reads a body whose length only its end tells.
-func (b *binding) readChunked(x *exchange, r *http.Request) ([]byte, error) {
+func (b *binding) readChunked(r *http.Request, held *share) ([]byte, error) {
 	buf := scratch.Get().(*bytes.Buffer)
 	defer scratch.Put(buf)
 	buf.Reset()
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, min(smallBody, b.maxBody)+1))
 	if err == nil && n > smallBody {
-		if err := b.take(x, r, b.maxBody); err != nil {
+		if err := b.take(r, held, b.maxBody); err != nil {
 			return nil, err
 		}
 		_, err = buf.ReadFrom(io.LimitReader(r.Body, b.maxBody+1-n))
@@ -106,19 +109,22 @@ func brokenBody(err error) error {
 	return onem2m.Errorf(onem2m.StatusBadRequest, "read the body: %v", err)
 }
 
+// share is what a request holds of the body memory, in bytes.
+type share int64
+
 // take waits for a share of the body memory.
-func (b *binding) take(x *exchange, r *http.Request, bytes int64) error {
+func (b *binding) take(r *http.Request, held *share, bytes int64) error {
 	ctx, cancel := context.WithTimeout(r.Context(), memoryWait)
 	defer cancel()
 	if b.memory.Acquire(ctx, bytes) != nil {
 		return errBusy
 	}
-	x.held = bytes
+	*held = share(bytes)
 	return nil
 }
 
-func (b *binding) giveBack(x *exchange) {
-	if x.held > 0 {
-		b.memory.Release(x.held)
+func (b *binding) giveBack(held *share) {
+	if *held > 0 {
+		b.memory.Release(int64(*held))
 	}
 }

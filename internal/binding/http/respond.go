@@ -45,7 +45,8 @@ func (b *binding) refuse(w http.ResponseWriter, x *exchange, err error) {
 	case e == b.tooLarge:
 		b.write(w, x, rsp, http.StatusRequestEntityTooLarge)
 		return
-	case x.hangUp:
+	case e == errHangUp:
+		// Nobody reads a stranger's long body, not even to throw it away.
 		w.Header()["Connection"] = []string{"close"}
 	case status.HTTPStatus() == http.StatusMethodNotAllowed:
 		w.Header()["Allow"] = []string{"GET, POST, PUT, DELETE"}
