@@ -64,7 +64,7 @@ var layers = map[string]layer{
 		std:   []string{"crypto/rand"},
 		tests: []string{"internal/nab", pebble, comet},
 	},
-	"internal/binding/http": {own: []string{"onem2m"}, std: []string{"net", "net/http", "net/url"}},
+	"internal/binding/http": {own: []string{"onem2m"}, modules: []string{"golang.org/x/sync"}, std: []string{"net", "net/http", "net/url"}},
 
 	// The only place that wires parts together.
 	"internal/node": {
