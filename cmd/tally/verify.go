@@ -57,7 +57,7 @@ func printVerified(s *streams, v *proof.Verified) {
 	fmt.Fprintf(w, "when\t%s, height %d\n", time.UnixMicro(e.Time).UTC().Format("2006-01-02T15:04:05.000000Z"), e.Height)
 	switch {
 	case v.Erased:
-		fmt.Fprintf(w, "payload\terased; the entry still shows that something was recorded, by whom and when\n")
+		fmt.Fprintf(w, "payload\tnot shown: erased, or withheld from whoever fetched this; what was recorded, by whom and when holds\n")
 	case json.Valid(v.Payload):
 		fmt.Fprintf(w, "payload\t%s\n", v.Payload)
 	default:

@@ -186,10 +186,27 @@ func (n *Node) serveProof(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, err.Error())
 	case err != nil:
 		refuse(w, http.StatusInternalServerError, err.Error())
+	case r.URL.Query().Has("index") && !n.mayShow(c, b, r):
+		b.Erased, b.Salt, b.Payload = true, [32]byte{}, nil
+		fallthrough
 	default:
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Write(b.Marshal())
 	}
+}
+
+// mayShow says whether a bundle that an operator asked for by index may show its payload: who did what and when is
+// for every operator, what a request carried only for those whom a policy lets retrieve the resource.
+func (n *Node) mayShow(c *identity.Credential, b *proof.Bundle, r *http.Request) bool {
+	e, err := proof.DecodeEntry(b.Entry)
+	if err != nil {
+		return false
+	}
+	if e.Operation >= proof.OpGenesis {
+		return true // the ledger's own, which have no contents but what operators asked for
+	}
+	_, err = n.readable(c, e.Resource, r)
+	return err == nil
 }
 
 type httpError struct {
