@@ -71,7 +71,9 @@ func TestManyLargeBatches(t *testing.T) {
 				time.Sleep(5 * time.Millisecond)
 				continue
 			}
+			n.step.Lock()
 			n.block(txs)
+			n.step.Unlock()
 		}
 	})
 	wg.Wait()
