@@ -72,7 +72,7 @@ func (b *Bench) disk(ctx context.Context) (*Section, error) {
 	s.note("%d readings at %d connections; the node was stopped in order and started again after 20 %% and 60 %% of them;\n"+
 		"what the files occupy, preallocated space and their last blocks included.", readings, goalConns)
 	s.note("zstd: level 3 of all request contents as one stream, %.1f bytes each.", float64(floor)/total)
-	s.note("the node keeps its newest %d blocks (default 4096) so that it has pruned.", diskRetain)
+	s.note("the node keeps its newest %d blocks (default 1024) so that it has pruned.", diskRetain)
 	s.note("the last 40 %%: what they added, which is what further readings cost; negative where files shrank.")
 	return s, os.RemoveAll(dir)
 }
