@@ -28,7 +28,7 @@ type device struct {
 }
 
 // inFlight is how many readings one device has under way at once.
-const inFlight = 8
+const inFlight = 24
 
 func (v *device) readings() string { return "tally/" + v.sensor.Name + "/readings" }
 
