@@ -202,9 +202,13 @@ func (l cometLogger) Error(msg string, kv ...any) {
 				cause = fmt.Sprint(kv[i+1])
 			}
 		}
+		// One clear message: what follows from it, stacks included, is for those who look closely.
+		l.stopping.Store(true)
 		if l.fatal != nil {
 			l.fatal(fmt.Errorf("consensus stopped: %s", cause))
 		}
+		l.Info(msg, kv...)
+		return
 	}
 	l.log.Warn("consensus: "+msg, printable(kv)...)
 }

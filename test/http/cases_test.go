@@ -132,7 +132,7 @@ var (
 		{name: "no request ID", clause: "TS-0009 6.4.3", method: "GET", path: "/tally/a", header: map[string]string{"X-M2M-RI": "-"}, http: 400, rsc: 4000},
 		{name: "no release means the first", clause: "TS-0004 table 6.6.3.5-1", method: "GET", path: "/tally/a", header: map[string]string{"X-M2M-RVI": "-"}, http: 501, rsc: 4001},
 		{name: "release unknown", clause: "TS-0004 table 6.6.3.5-1", method: "GET", path: "/tally/a", header: map[string]string{"X-M2M-RVI": "99"}, http: 501, rsc: 4001},
-		{name: "no originator", clause: "TS-0003 7.2", method: "GET", path: "/tally/a", header: map[string]string{"X-M2M-Origin": "-"}, http: 403, rsc: 4103},
+		{name: "no originator", clause: "TS-0009 6.4.1", method: "GET", path: "/tally/a", header: map[string]string{"X-M2M-Origin": "-"}, http: 400, rsc: 4000},
 		{name: "originator of another token", clause: "TS-0003 7.2", method: "GET", path: "/tally/a", as: "CB", header: map[string]string{"X-M2M-Origin": "CA"}, http: 403, rsc: 4103},
 		{name: "no token", clause: "TS-0009 7.1.2, RFC 6750 3", method: "GET", path: "/tally/a", header: map[string]string{"Authorization": "-"}, http: 401, rsc: 4107},
 		{name: "expired", clause: "TS-0004 7.3.2.1", method: "GET", path: "/tally/a", header: map[string]string{"X-M2M-RET": "20200101T000000"}, http: 504, rsc: 4008},
