@@ -140,7 +140,7 @@ func (c *chain) fsck(repair bool) (*Report, error) {
 // prune drops all blocks but the newest, as a long-running network does.
 func (c *chain) prune() {
 	c.t.Helper()
-	db, err := openChain(filepath.Join(c.dir, ChainDir, "blocks"), discard, true)
+	db, err := openChain(filepath.Join(c.dir, ChainDir, "blocks"), discard, false)
 	must(c.t, err)
 	blocks := store.NewBlockStore(newStore(db, blockStoreID))
 	state, err := sm.NewStore(newStore(db, "state"), sm.StoreOptions{}).Load()

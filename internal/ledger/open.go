@@ -215,7 +215,7 @@ func (r logReader) Instance(index uint64) (string, cse.InstanceContent, error) {
 }
 
 // openChain opens CometBFT's store. It is apart from the tree, so that neither's damage is the other's. A check opens
-// it at rest, without background work that would meet the damage first.
+// it at rest: for reading only, without background work that would meet the damage first.
 func openChain(dir string, logger *slog.Logger, atRest bool) (*pebble.DB, error) {
 	cache := pebble.NewCache(8 << 20)
 	defer cache.Unref()
@@ -223,6 +223,7 @@ func openChain(dir string, logger *slog.Logger, atRest bool) (*pebble.DB, error)
 		Cache:              cache,
 		MemTableSize:       4 << 20,
 		FormatMajorVersion: pebble.FormatNewest,
+		ReadOnly:           atRest,
 		Logger:             pebbleLogger{logger},
 		EventListener: &pebble.EventListener{
 			// Pebble's default ends the process. Whoever reads the damaged block gets the error and says it.
@@ -231,7 +232,11 @@ func openChain(dir string, logger *slog.Logger, atRest bool) (*pebble.DB, error)
 			},
 		},
 	}
-	db, err := pebble.Open(dir, opts)
+	err := tree.Preflight(dir, opts)
+	var db *pebble.DB
+	if err == nil {
+		db, err = pebble.Open(dir, opts)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the block store %s: %w", dir, err)
 	}

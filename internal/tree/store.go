@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // storeOptions are the settings of the Pebble instance: small memory, small files, zstd at the bottom.
@@ -26,6 +28,9 @@ func storeOptions(o Options, f *failure) *pebble.Options {
 		MaxOpenFiles:                1000,
 		Logger:                      f,
 		DisableAutomaticCompactions: o.AtRest,
+		// Statistics are read in the background from the moment that Open has a version, and end the process when Open
+		// then gives up. They only hasten the compaction of tombstones, of which the tree has few.
+		DisableTableStats: true,
 		EventListener: &pebble.EventListener{
 			BackgroundError: f.background,
 			DataCorruption:  func(i pebble.DataCorruptionInfo) { f.record(fmt.Errorf("corruption: %s", i)) },
@@ -73,6 +78,30 @@ func (f *failure) background(err error) {
 	time.Sleep(retryPause)
 }
 
+// Preflight opens a Pebble store for reading only and closes it again. Pebble's Open begins background work before it
+// has read everything, and when it then meets damage and gives up, that work may end the process; reading has none.
+// A store that does not exist passes.
+func Preflight(dir string, p *pebble.Options) error {
+	fs := p.FS
+	if fs == nil {
+		fs = vfs.Default
+	}
+	names, err := fs.List(dir)
+	if err != nil || !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "MANIFEST-") }) {
+		return nil // Open makes it, or says why it cannot
+	}
+	q := *p
+	q.ReadOnly = true
+	db, err := pebble.Open(dir, &q)
+	switch {
+	case errors.Is(err, pebble.ErrDBDoesNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return db.Close()
+}
+
 // openGrace is how long after a failure an Open may take to return its own error.
 const openGrace = 100 * time.Millisecond
 
@@ -83,7 +112,9 @@ func (f *failure) open(dir string, p *pebble.Options) (*pebble.DB, error) {
 	done := make(chan error, 1)
 	go func() {
 		done <- f.guard("opening "+dir, func() (err error) {
-			db, err = pebble.Open(dir, p)
+			if err = Preflight(dir, p); err == nil {
+				db, err = pebble.Open(dir, p)
+			}
 			return err
 		})
 	}()
