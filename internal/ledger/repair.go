@@ -389,7 +389,10 @@ func (f *fsck) exchange(fresh string, size uint64, last meta) error {
 		if err := f.log.Rewind(size); err != nil {
 			return &Finding{"log", err}
 		}
-		f.repaired = append(f.repaired, fmt.Sprintf("the log is cut to its %d intact entries; the blocks from height %d on give the rest at the next start", size, last.Height+1))
+		f.repaired = append(f.repaired, fmt.Sprintf("the log is cut to its %d intact entries", size))
+	}
+	if newest := f.blocks.Height(); newest > int64(last.Height) {
+		f.repaired = append(f.repaired, fmt.Sprintf("the blocks from height %d to %d give the entries that follow at the next start", last.Height+1, newest))
 	}
 	f.openTree()
 	if f.treeErr != nil {

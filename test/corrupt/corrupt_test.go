@@ -122,7 +122,7 @@ func all(o outcome) map[string]outcome {
 }
 
 var kinds = []kind{
-	{"log segment", largest("log/*.seg"), []string{".seg", "the log ends at index 0"}, all(healed)},
+	{"log segment", largest("log/*.seg"), []string{".seg", "the log ends at index"}, all(healed)},
 	{"log hashes", largest("log/hash-[0-9]*"), []string{"hash-"}, all(mended)},
 	{"log hash mark", fixed("log/hash-mark"), []string{"hash-mark"}, all(survived)},
 	{"tree table", largest("tree/*.sst"), []string{"tree"}, all(healed)},
