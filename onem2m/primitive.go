@@ -67,7 +67,24 @@ type Request struct {
 	GroupRequestID       string // gid
 	VendorInformation    string // vsi
 	SourceIP             string // the client's address as the binding saw it, for acip; never from the client's own words
+	// Delivery is set by a binding whose transport may deliver a message twice (MQTT QoS 1 and 2): it lets the ledger
+	// recognise the second delivery of a write and answer it as the first, without doing it again.
+	Delivery *Delivery
 }
+
+// Delivery names one message of a client's session (MQTT 5.0 clause 4.4, message delivery retry).
+type Delivery struct {
+	// Slot is where the originator's last deliveries are remembered: two messages that may be under way at the same
+	// time need different slots. A later message in the same slot makes the earlier one forgotten. Below MaxDeliveries.
+	Slot uint16
+	// Message identifies session, packet identifier, topic and payload: a hash of them all.
+	Message [8]byte
+	// Again says that the client marked the message as delivered before (DUP).
+	Again bool
+}
+
+// MaxDeliveries is how many deliveries are remembered for each originator.
+const MaxDeliveries = 1024
 
 // FilterUsage is fu (m2m:filterUsage).
 type FilterUsage uint8

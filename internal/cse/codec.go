@@ -10,8 +10,11 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// resourceVersion is the first byte of an encoded Resource. It only ever grows.
-const resourceVersion = 1
+// The first byte of an encoded Resource. Version 2 has Wake, and a resource without one is encoded as version 1.
+const (
+	resourceVersion     = 1
+	resourceVersionWake = 2
+)
 
 // storedResource is the encoding of a Resource: deterministic CBOR (RFC 8949 section 4.2.1), an array.
 type storedResource struct {
@@ -26,6 +29,13 @@ type storedResource struct {
 	StateTag uint64
 	Owner    string
 	Attrs    []storedAttr
+}
+
+// storedWake is a Resource with a Wake.
+type storedWake struct {
+	_        struct{} `cbor:",toarray"`
+	Resource storedResource
+	Wake     int64
 }
 
 type storedAttr struct {
@@ -46,7 +56,7 @@ var (
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
 		IndefLength:      cbor.IndefLengthForbidden,
 		TagsMd:           cbor.TagsForbidden,
-		MaxNestedLevels:  4,
+		MaxNestedLevels:  5,
 		MaxArrayElements: maxAttrs,
 		MaxMapPairs:      16, // the least the library allows; the format has no maps
 		UTF8:             cbor.UTF8RejectInvalid,
@@ -71,8 +81,12 @@ func (r *Resource) AppendBinary(dst []byte) []byte {
 	for i, a := range r.Attrs {
 		stored.Attrs[i] = storedAttr{Name: a.Name, Value: a.Value}
 	}
-	out := bytes.NewBuffer(append(dst, resourceVersion))
-	if err := encodeMode.NewEncoder(out).Encode(&stored); err != nil {
+	version, v := byte(resourceVersion), any(&stored)
+	if r.Wake != 0 {
+		version, v = resourceVersionWake, &storedWake{Resource: stored, Wake: r.Wake}
+	}
+	out := bytes.NewBuffer(append(dst, version))
+	if err := encodeMode.NewEncoder(out).Encode(v); err != nil {
 		// Strings, integers and byte strings always encode, and a buffer takes all.
 		panic("cse: encode resource " + r.RI + ": " + err.Error())
 	}
@@ -95,17 +109,22 @@ func decodeResource(b []byte) (*Resource, error) {
 		return nil, errors.New("empty")
 	case len(b) > maxEncoded:
 		return nil, fmt.Errorf("longer than %d bytes", maxEncoded)
-	case b[0] != resourceVersion:
-		return nil, fmt.Errorf("version %d, want %d", b[0], resourceVersion)
+	case b[0] != resourceVersion && b[0] != resourceVersionWake:
+		return nil, fmt.Errorf("version %d, this program knows versions up to %d", b[0], resourceVersionWake)
 	}
-	var stored storedResource
-	if err := decodeMode.Unmarshal(b[1:], &stored); err != nil {
+	var waking storedWake
+	stored := &waking.Resource
+	into := any(stored)
+	if b[0] == resourceVersionWake {
+		into = &waking
+	}
+	if err := decodeMode.Unmarshal(b[1:], into); err != nil {
 		return nil, err
 	}
 	res := &Resource{
 		Type: onem2m.ResourceType(stored.Type), RI: stored.RI, PI: stored.PI, RN: stored.RN,
 		Created: stored.Created, Modified: stored.Modified, Expires: stored.Expires, StateTag: stored.StateTag,
-		Owner: stored.Owner,
+		Owner: stored.Owner, Wake: waking.Wake,
 		Attrs: make([]Attr, len(stored.Attrs)),
 	}
 	for i, a := range stored.Attrs {

@@ -14,6 +14,11 @@ type Config struct {
 	BaseRI  string // resource ID of the CSEBase: "cb"
 	Admin   string // the operator's AE-ID, for example "Coperator": created with the network, bypasses no check but owns the CSEBase's policy
 	Release string // default rvi, "4"
+	// Lab makes a network for trying clients and for conformance tests: originators need no credential, and Admin
+	// passes every access control.
+	Lab bool `json:",omitempty"`
+	// MayRegister are the CSE-IDs of the CSEs that may register in a lab network, besides those with a credential.
+	MayRegister []string `json:",omitempty"`
 }
 
 // Env is what surrounds one request.

@@ -19,7 +19,7 @@ import (
 // instances in time would take an index of all of them.
 func (c *Core) Expire(st State, env Env, limit int) Result {
 	var due []string
-	for ri, err := range st.Expiring(env.Time) {
+	for ri, err := range st.Due(env.Time) {
 		if err != nil {
 			return Result{Err: err}
 		}
@@ -37,6 +37,9 @@ func (c *Core) Expire(st State, env Env, limit int) Result {
 		}
 		if res == nil {
 			continue // it went with a parent that expired before it
+		}
+		if !expired(res, env.Time) {
+			continue // due for Tick
 		}
 		more, err := x.expire(res)
 		if err != nil {

@@ -11,9 +11,12 @@ type Resource struct {
 	RI       string // unstructured resource ID; an AE's is its AE-ID
 	PI       string // parent's ID, "" for the CSEBase
 	RN       string
-	Created  int64  // ct, Unix microseconds
-	Modified int64  // lt; a container's Counters override it
-	Expires  int64  // et; 0 when it never expires, which is the default of this CSE
+	Created  int64 // ct, Unix microseconds
+	Modified int64 // lt; a container's Counters override it
+	Expires  int64 // et; 0 when it never expires, which is the default of this CSE
+	// Wake is when the core has to act on the resource by itself, Unix microseconds; 0 for never. What it does then, the
+	// type decides (see Core.Tick).
+	Wake     int64
 	StateTag uint64 // st; a container's Counters override it
 	// Owner is the originator of the CREATE request. It decides default privileges; the cr attribute, which only
 	// shows when asked for, is in Attrs.
@@ -26,6 +29,9 @@ type Attr struct {
 	Name  string
 	Value []byte
 }
+
+// Due is the first moment at which time alone changes something: the resource expires or has to be acted on; 0 for never.
+func (r *Resource) Due() int64 { return earlier(r.Expires, r.Wake) }
 
 // Get returns the JSON text of an attribute, nil when the resource has none.
 func (r *Resource) Get(name string) []byte {

@@ -31,8 +31,8 @@ type Reader interface {
 	// InstanceContent returns what the log keeps of an instance: the request content as it was committed
 	// ({"m2m:cin":{...}}), its time and originator. Only for indexes that LookupInstance or Instances returned.
 	InstanceContent(index uint64) (InstanceContent, error)
-	// Expiring lists resource IDs (not instances) with expirationTime <= before, soonest first, ties by ID.
-	Expiring(before int64) iter.Seq2[string, error]
+	// Due lists resource IDs (not instances) with 0 < Resource.Due() <= before, soonest first, ties by ID.
+	Due(before int64) iter.Seq2[string, error]
 	// Aux reads a small named value kept by the core or the ledger beside the resources; nil when absent.
 	Aux(key string) ([]byte, error)
 }
@@ -42,7 +42,7 @@ type Reader interface {
 type State interface {
 	Reader
 	// Put stores a resource (new or changed). The tree keeps the pointer; the caller must not change it afterwards.
-	// The tree maintains the name index, the child list and the expiry index from the resource's fields.
+	// The tree maintains the name index, the child list and the index of what is due from the resource's fields.
 	Put(r *Resource) error
 	// Remove deletes one resource (not its children) with its name, child list and expiry entries, and, for a
 	// container, its counters and posting list.

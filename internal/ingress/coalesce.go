@@ -16,12 +16,12 @@ const (
 	batchOverhead   = 256      // more than a batch takes besides its items
 )
 
-// waiter is one request on its way to a block.
+// waiter is one request on its way to a block, or several that are done together or not at all.
 type waiter struct {
-	item ledger.Item
-	size int                   // of the item in a batch, in bytes
-	done chan *onem2m.Response // receives exactly one response
-	gone atomic.Bool           // nobody waits for the response; such a waiter is not used again
+	items []ledger.Item
+	size  int                    // of the items in a batch, in bytes
+	done  chan []onem2m.Response // receives exactly once: a response an item
+	gone  atomic.Bool            // nobody waits for the response; such a waiter is not used again
 }
 
 // coalescer turns concurrent requests into batches. A request that finds no batch of this node under way leaves at
@@ -58,14 +58,17 @@ func newCoalescer(app *ledger.App, submit func([]byte) error) *coalescer {
 		app: app, submit: submit, kick: make(chan struct{}, 1), stop: make(chan struct{}), batches: make(map[uint64]*inFlight),
 		height: app.Head().Height,
 	}
-	c.pool.New = func() any { return &waiter{done: make(chan *onem2m.Response, 1)} }
+	c.pool.New = func() any { return &waiter{done: make(chan []onem2m.Response, 1)} }
 	go c.run()
 	return c
 }
 
-func (c *coalescer) add(it ledger.Item) (*waiter, error) {
+func (c *coalescer) add(items ...ledger.Item) (*waiter, error) {
 	w := c.pool.Get().(*waiter)
-	w.item, w.size = it, it.Size()
+	w.items, w.size = append(w.items[:0], items...), 0
+	for i := range w.items {
+		w.size += w.items[i].Size()
+	}
 	c.mu.Lock()
 	if c.closed != nil || len(c.queue) >= maxWaiting || c.bytes >= maxWaitingBytes {
 		err := c.closed
@@ -89,7 +92,7 @@ func (c *coalescer) add(it ledger.Item) (*waiter, error) {
 
 // release gives a waiter back whose response was received, or that was never queued.
 func (c *coalescer) release(w *waiter) {
-	w.item = ledger.Item{}
+	clear(w.items)
 	c.pool.Put(w)
 }
 
@@ -164,8 +167,8 @@ func (c *coalescer) ready() bool {
 // least one, unless nobody waits for any. mu is held.
 func (c *coalescer) take(max int) []*waiter {
 	var ws []*waiter
-	n, size := 0, 0
-	for ; n < len(c.queue) && len(ws) < ledger.MaxItems; n++ {
+	n, size, items := 0, 0, 0
+	for ; n < len(c.queue) && items+len(c.queue[n].items) <= ledger.MaxItems; n++ {
 		w := c.queue[n]
 		if w.gone.Load() {
 			c.bytes -= w.size
@@ -176,6 +179,7 @@ func (c *coalescer) take(max int) []*waiter {
 			break
 		}
 		size += w.size
+		items += len(w.items)
 		ws = append(ws, w)
 	}
 	c.queue = c.queue[n:]
@@ -191,10 +195,10 @@ func (c *coalescer) take(max int) []*waiter {
 
 // encode signs a batch and registers it. It returns nil when close came first, and answers the requests.
 func (c *coalescer) encode(ws []*waiter, proposed uint64) ([]byte, *inFlight) {
-	items := make([]ledger.Item, len(ws))
+	items := make([]ledger.Item, 0, len(ws))
 	size := 0
-	for i, w := range ws {
-		items[i] = w.item
+	for _, w := range ws {
+		items = append(items, w.items...)
 		size += w.size
 	}
 	seq, tx := c.app.Sign(newSeed(), items)
@@ -239,8 +243,11 @@ func (c *coalescer) refuse(b *inFlight, err error) {
 // answer gives the same response to all.
 func answer(ws []*waiter, resp *onem2m.Response) {
 	for _, w := range ws {
-		own := *resp
-		w.done <- &own
+		each := make([]onem2m.Response, len(w.items))
+		for i := range each {
+			each[i] = *resp
+		}
+		w.done <- each
 	}
 }
 
@@ -290,8 +297,11 @@ func (c *coalescer) committed(height uint64, results []ledger.Result) {
 		if b == nil {
 			continue
 		}
-		for j, w := range b.waiters {
-			w.done <- &results[i].Responses[j]
+		each := results[i].Responses
+		for _, w := range b.waiters {
+			n := len(w.items)
+			w.done <- each[:n:n]
+			each = each[n:]
 		}
 	}
 }

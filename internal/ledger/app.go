@@ -327,7 +327,7 @@ func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) ([]*abc
 			continue
 		}
 		if i == 1 {
-			if err := a.expire(b, batch.Seed); err != nil {
+			if err := a.passTime(b, batch.Seed); err != nil {
 				return nil, err
 			}
 		}
@@ -341,16 +341,24 @@ func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) ([]*abc
 	return results, a.stage(b)
 }
 
-// expire removes what has expired. Its salts come from the seed of the block's first batch.
-func (a *App) expire(b *building, seed [32]byte) error {
+// passTime removes what has expired, and does what else time calls for. The salts come from the seed of the block's
+// first batch.
+func (a *App) passTime(b *building, seed [32]byte) error {
 	res := a.core.Expire(b.state, cse.Env{Time: b.time, NextIndex: b.nextIndex()}, expirePerBlock)
 	if res.Err != nil {
 		return fmt.Errorf("expire resources: %w", res.Err)
 	}
-	if len(res.Effects) > 0 {
-		b.seed(sha256.Sum256(append([]byte("expire\n"), seed[:]...)))
-		b.notify(res.Events)
-		b.effects(res.Effects, noAuth)
+	due := a.core.Tick(b.state, cse.Env{Time: b.time, NextIndex: b.nextIndex() + uint64(len(res.Effects))}, duePerBlock)
+	if due.Err != nil {
+		return fmt.Errorf("act on what is due: %w", due.Err)
+	}
+	if len(res.Effects)+len(due.Effects) == 0 {
+		return nil
+	}
+	b.seed(sha256.Sum256(append([]byte("expire\n"), seed[:]...)))
+	for _, r := range []cse.Result{res, due} {
+		b.notify(r.Events)
+		b.effects(r.Effects, noAuth)
 	}
 	return nil
 }
@@ -475,6 +483,9 @@ func (v *verifiedBatches) add(id [32]byte) {
 	}
 	v.new[id] = struct{}{}
 }
+
+// Grown returns a channel that is closed when the next block is committed.
+func (a *App) Grown() <-chan struct{} { return a.grown.wait() }
 
 // notifier wakes any number of waiters.
 type notifier struct {

@@ -44,6 +44,10 @@ type Item struct {
 	SourceIP      netip.Addr             // zero when unknown
 	Filter        *onem2m.FilterCriteria // conditional requests and fan-outs
 	Release       string                 // rvi, so that rules that depend on it are the same everywhere
+	// Together is the number of items that follow and belong to this one: all of them are executed, or none.
+	Together uint16
+	// Delivery names the message of a client's session that brought the item, for a transport that may deliver twice.
+	Delivery *onem2m.Delivery
 }
 
 // Batch is one transaction: the requests that one node accepted, in order, signed by it.
@@ -97,6 +101,8 @@ const (
 	flagSource
 	flagFilter
 	flagRelease
+	flagTogether
+	flagDelivery
 )
 
 // defaultRelease is the rvi left out of an item to keep it small.
@@ -137,6 +143,12 @@ func appendItem(dst []byte, it *Item) []byte {
 	if it.Release != defaultRelease {
 		flags |= flagRelease
 	}
+	if it.Together != 0 {
+		flags |= flagTogether
+	}
+	if it.Delivery != nil {
+		flags |= flagDelivery
+	}
 	dst = append(dst, byte(it.Operation), flags)
 	dst = appendString(dst, it.From)
 	dst = appendString(dst, it.To)
@@ -159,6 +171,18 @@ func appendItem(dst []byte, it *Item) []byte {
 	}
 	if flags&flagRelease != 0 {
 		dst = appendString(dst, it.Release)
+	}
+	if flags&flagTogether != 0 {
+		dst = binary.AppendUvarint(dst, uint64(it.Together))
+	}
+	if d := it.Delivery; d != nil {
+		dst = binary.BigEndian.AppendUint16(dst, d.Slot)
+		dst = append(dst, d.Message[:]...)
+		again := byte(0)
+		if d.Again {
+			again = 1
+		}
+		dst = append(dst, again)
 	}
 	return dst
 }
@@ -312,7 +336,7 @@ const (
 func (d *decoder) item(it *Item) {
 	it.Operation = proof.Operation(d.byte())
 	flags := d.byte()
-	if flags&^(flagResult|flagSource|flagFilter|flagRelease) != 0 {
+	if flags&^(flagResult|flagSource|flagFilter|flagRelease|flagTogether|flagDelivery) != 0 {
 		d.fail(fmt.Errorf("flags %#x are not known", flags))
 	}
 	it.From = d.string(proof.MaxID)
@@ -352,6 +376,27 @@ func (d *decoder) item(it *Item) {
 			d.fail(errNotShort)
 		}
 	}
+	if flags&flagTogether != 0 {
+		if it.Together = uint16(d.uvarint(MaxItems - 1)); it.Together == 0 {
+			d.fail(errNotShort)
+		}
+	}
+	if flags&flagDelivery != 0 {
+		d.delivery(it)
+	}
+}
+
+func (d *decoder) delivery(it *Item) {
+	b := d.bytes(11)
+	if b == nil {
+		return
+	}
+	slot := binary.BigEndian.Uint16(b)
+	if b[10] > 1 || slot >= onem2m.MaxDeliveries {
+		d.fail(errors.New("a delivery that is neither new nor repeated, or in a slot that does not exist"))
+		return
+	}
+	it.Delivery = &onem2m.Delivery{Slot: slot, Message: [8]byte(b[2:]), Again: b[10] == 1}
 }
 
 // interner returns the same string for the same bytes, so that originators and addresses, which recur in every

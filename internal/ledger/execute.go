@@ -102,6 +102,9 @@ type Result struct {
 // expirePerBlock bounds the expired resources removed in one block; the rest waits for the next, unseen by reads.
 const expirePerBlock = 256
 
+// duePerBlock bounds the resources that are acted on in one block because their time has come.
+const duePerBlock = 256
+
 // applyBatch executes a batch. A batch that was applied before, or that comes too late, has no effect.
 func (a *App) applyBatch(b *building, batch *Batch) error {
 	mine := batch.Node == a.Name
@@ -119,19 +122,58 @@ func (a *App) applyBatch(b *building, batch *Batch) error {
 		return nil
 	}
 	b.seed(batch.Seed)
-	for i := range batch.Items {
-		resp, err := a.applyItem(b, &batch.Items[i])
-		if err != nil {
+	for i := 0; i < len(batch.Items); {
+		n := min(1+int(batch.Items[i].Together), len(batch.Items)-i)
+		var to []onem2m.Response
+		if mine {
+			to = responses[i : i+n]
+		}
+		if err := a.applyTogether(b, batch.Items[i:i+n], to); err != nil {
 			return fmt.Errorf("request %d of batch %d of %s: %w", i, batch.Seq, batch.Node, err)
 		}
-		if mine {
-			responses[i] = resp
-		}
+		i += n
 	}
 	if mine {
 		b.results = append(b.results, Result{batch.Seq, responses})
 	}
 	return nil
+}
+
+// applyTogether executes items of which either all are done or none: one refused item undoes those before it, and all
+// of them are answered with its refusal. responses is nil when nobody here waits for them.
+func (a *App) applyTogether(b *building, items []Item, responses []onem2m.Response) error {
+	if again, err := a.delivered(b, &items[0], responses); err != nil || again {
+		return err
+	}
+	mark, was := b.state.Mark(), *b
+	for i := range items {
+		resp, err := a.applyItem(b, &items[i])
+		if err != nil {
+			return err
+		}
+		if responses != nil {
+			responses[i] = resp
+		}
+		if resp.Status.Success() {
+			continue
+		}
+		if i > 0 {
+			b.state.Rollback(mark)
+			b.undo(&was)
+		}
+		for j := range responses {
+			responses[j] = resp
+		}
+		return nil
+	}
+	return a.noteDelivery(b, &items[0], &was)
+}
+
+// undo drops what items recorded since b was as was.
+func (b *building) undo(was *building) {
+	clear(b.log.Records[len(was.log.Records):])
+	b.log.Records = b.log.Records[:len(was.log.Records)]
+	b.salt, b.events, b.bytes, b.identities = was.salt, was.events[:len(was.events):len(was.events)], was.bytes, was.identities
 }
 
 func denied(format string, args ...any) onem2m.Response {
@@ -144,14 +186,13 @@ func failure(status onem2m.StatusCode, why string) onem2m.Response {
 }
 
 func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
-	cred, err := a.credential(b.state, it.Key)
+	cred, auth, err := a.authenticated(b.state, it)
 	if err != nil {
 		return onem2m.Response{}, err
 	}
-	if cred == nil || cred.Revoked || cred.Originator != it.From {
+	if cred == nil {
 		return denied("the credential is not valid for %s", it.From), nil
 	}
-	auth := proof.Auth{Method: proof.AuthToken, Key: it.Key}
 	switch it.Operation {
 	case proof.Operation(onem2m.Create), proof.Operation(onem2m.Update), proof.Operation(onem2m.Delete):
 	case proof.OpEnrol, proof.OpRevoke, proof.OpErase:
@@ -353,6 +394,18 @@ const localErase = "erase/"
 
 func eraseKey(index uint64) string {
 	return localErase + string(binary.BigEndian.AppendUint64(nil, index))
+}
+
+// authenticated returns the credential that an item was accepted with, nil when it is not valid for its originator.
+func (a *App) authenticated(r cse.Reader, it *Item) (*identity.Credential, proof.Auth, error) {
+	if a.genesis.CSE.Lab && it.Key == (identity.KeyID{}) {
+		return &identity.Credential{Originator: it.From}, noAuth, nil
+	}
+	cred, err := a.credential(r, it.Key)
+	if err != nil || cred == nil || cred.Revoked || cred.Originator != it.From {
+		return nil, noAuth, err
+	}
+	return cred, proof.Auth{Method: proof.AuthToken, Key: it.Key}, nil
 }
 
 // credential reads a credential through a small cache that this goroutine owns.

@@ -64,7 +64,8 @@ var layers = map[string]layer{
 		std:   []string{"crypto/rand"},
 		tests: []string{"internal/nab", pebble, comet},
 	},
-	"internal/binding/http": {own: []string{"onem2m"}, modules: []string{"golang.org/x/sync"}, std: []string{"net", "net/http", "net/url"}},
+	"internal/binding":      {own: []string{"onem2m"}},
+	"internal/binding/http": {own: []string{"internal/binding", "onem2m"}, modules: []string{"golang.org/x/sync"}, std: []string{"net", "net/http", "net/url"}},
 
 	// The only place that wires parts together.
 	"internal/node": {

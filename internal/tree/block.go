@@ -187,6 +187,14 @@ func (b *Block) Rollback(m Mark) {
 // no part of Digest, and Rollback leaves it alone.
 func (b *Block) SetLocal(key string, value []byte) { b.local[key] = slices.Clone(value) }
 
+// Local reads a node-local record as this block leaves it, nil when there is none.
+func (b *Block) Local(key string) ([]byte, error) {
+	if v, ok := b.local[key]; ok {
+		return v, nil
+	}
+	return b.t.Local(key)
+}
+
 // Put implements cse.State. A resource keeps its type, parent and name for life.
 func (b *Block) Put(r *cse.Resource) error {
 	if err := checkResource(r); err != nil {
@@ -236,8 +244,8 @@ func checkResource(r *cse.Resource) error {
 	if r.RI == "" || r.RN == "" || r.Type == onem2m.TypeContentInstance || r.Type < 0 {
 		return fmt.Errorf("tree: put resource %q, name %q, type %d: not a resource the tree keeps", r.RI, r.RN, r.Type)
 	}
-	if r.Expires < 0 || r.Expires >= maxNumber {
-		return fmt.Errorf("tree: put resource %q: expiry %d out of range", r.RI, r.Expires)
+	if r.Expires < 0 || r.Expires >= maxNumber || r.Wake < 0 || r.Wake >= maxNumber {
+		return fmt.Errorf("tree: put resource %q: expiry %d or wake %d out of range", r.RI, r.Expires, r.Wake)
 	}
 	if err := checkID("resource ID", r.RI); err != nil {
 		return err

@@ -126,8 +126,8 @@ func (b *Block) Instances(ri string, newestFirst bool) iter.Seq2[cse.InstanceRef
 // InstanceContent implements cse.Reader.
 func (b *Block) InstanceContent(index uint64) (cse.InstanceContent, error) { return b.t.content(index) }
 
-// Expiring implements cse.Reader. It lists what was due when it began.
-func (b *Block) Expiring(before int64) iter.Seq2[string, error] {
+// Due implements cse.Reader. It lists what was due when it began.
+func (b *Block) Due(before int64) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		type due struct {
 			expires int64
@@ -135,12 +135,15 @@ func (b *Block) Expiring(before int64) iter.Seq2[string, error] {
 		}
 		var list []due
 		for ri, c := range b.nodes.m {
-			if c.now != nil && c.now.res.Expires != 0 && c.now.res.Expires <= before {
-				list = append(list, due{c.now.res.Expires, ri})
+			if c.now == nil {
+				continue
+			}
+			if at := c.now.res.Due(); at != 0 && at <= before {
+				list = append(list, due{at, ri})
 			}
 		}
 		unchanged := len(list)
-		err := b.v.expiring(before, func(expires int64, ri string) bool {
+		err := b.v.due(before, func(expires int64, ri string) bool {
 			if _, changed := b.nodes.m[ri]; !changed {
 				list = append(list, due{expires, ri})
 			}

@@ -24,7 +24,7 @@ func (r *View) Check(ctx context.Context) error {
 	each := map[byte]func(key, value []byte) error{
 		spaceAux: func(_, _ []byte) error { return nil }, spaceChild: c.child, spaceInstName: c.instanceName,
 		spaceInstIndex: c.instanceIndex, spaceContainer: c.container, spaceName: c.name, spaceOrder: c.order,
-		spaceChunk: c.chunk, spaceResource: c.resource, spaceSub: c.subscription, spaceExpiry: c.expiry,
+		spaceChunk: c.chunk, spaceResource: c.resource, spaceSub: c.subscription, spaceDue: c.due,
 		spaceLocal: func(_, _ []byte) error { return nil }, spaceMeta: c.meta,
 	}
 	if v.order > 0 {
@@ -124,8 +124,8 @@ func (c *checker) resource(key, value []byte) error {
 			}
 		}
 	}
-	if r.Expires != 0 {
-		if err := c.expect(appendExpiryKey(nil, r.Expires, ri), "", why); err != nil {
+	if at := r.Due(); at != 0 {
+		if err := c.expect(appendDueKey(nil, at, ri), "", why); err != nil {
 			return err
 		}
 	}
@@ -202,8 +202,8 @@ func (c *checker) subscription(key, value []byte) error {
 	return nil
 }
 
-func (c *checker) expiry(key, _ []byte) error {
-	expires, ri, ok := splitExpiry(key)
+func (c *checker) due(key, _ []byte) error {
+	at, ri, ok := splitDue(key)
 	if !ok {
 		return corrupt(key, "malformed key")
 	}
@@ -211,8 +211,8 @@ func (c *checker) expiry(key, _ []byte) error {
 	if err != nil {
 		return err
 	}
-	if n.res.Expires != expires {
-		return corrupt(key, "resource %q expires at %d", ri, n.res.Expires)
+	if n.res.Due() != at {
+		return corrupt(key, "resource %q is due at %d", ri, n.res.Due())
 	}
 	return nil
 }

@@ -151,8 +151,8 @@ func (e *encoded) node(ri string, c nodeChange) {
 			e.delete(e.numberKey(spaceSub, base.res.PI, base.order))
 		}
 	}
-	if base != nil && base.res.Expires != 0 && (now == nil || now.res.Expires != base.res.Expires) {
-		e.delete(e.made(func(dst []byte) []byte { return appendExpiryKey(dst, base.res.Expires, ri) }))
+	if base != nil && base.res.Due() != 0 && (now == nil || now.res.Due() != base.res.Due()) {
+		e.delete(e.made(func(dst []byte) []byte { return appendDueKey(dst, base.res.Due(), ri) }))
 	}
 	if now == nil {
 		if base != nil {
@@ -169,8 +169,8 @@ func (e *encoded) node(ri string, c nodeChange) {
 			e.set(e.numberKey(spaceSub, now.res.PI, now.order), []byte(ri))
 		}
 	}
-	if now.res.Expires != 0 && (base == nil || base.res.Expires != now.res.Expires) {
-		e.set(e.made(func(dst []byte) []byte { return appendExpiryKey(dst, now.res.Expires, ri) }), nil)
+	if now.res.Due() != 0 && (base == nil || base.res.Due() != now.res.Due()) {
+		e.set(e.made(func(dst []byte) []byte { return appendDueKey(dst, now.res.Due(), ri) }), nil)
 	}
 }
 

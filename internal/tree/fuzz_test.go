@@ -78,6 +78,6 @@ func FuzzRecords(f *testing.F) {
 		_, _ = decodeNumber(b)
 		splitPair(b)
 		splitNumber(b)
-		splitExpiry(b)
+		splitDue(b)
 	})
 }

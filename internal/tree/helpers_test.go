@@ -153,7 +153,7 @@ func same(t interface {
 		check("aux "+key, g, w)
 	}
 	for _, before := range []int64{0, 1, 3, 5, 1 << 60} {
-		check("expiring", collect(t, got.Expiring(before)), collect(t, want.Expiring(before)))
+		check("due", collect(t, got.Due(before)), collect(t, want.Due(before)))
 	}
 	for _, index := range indexes {
 		gri, gref, gok, err := got.LookupInstance(index)

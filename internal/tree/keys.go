@@ -39,7 +39,7 @@ const (
 	spaceChunk     = 'p'
 	spaceResource  = 'r'
 	spaceSub       = 's'
-	spaceExpiry    = 'x'
+	spaceDue       = 'x'
 )
 
 // replicated lists the key spaces that are the same on every node.
@@ -68,9 +68,9 @@ func appendNumberKey(dst []byte, space byte, id string, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(dst, n)
 }
 
-func appendExpiryKey(dst []byte, expires int64, ri string) []byte {
-	dst = append(dst, spaceExpiry, '/')
-	dst = binary.BigEndian.AppendUint64(dst, uint64(expires))
+func appendDueKey(dst []byte, at int64, ri string) []byte {
+	dst = append(dst, spaceDue, '/')
+	dst = binary.BigEndian.AppendUint64(dst, uint64(at))
 	return append(dst, ri...)
 }
 
@@ -97,7 +97,7 @@ func splitNumber(key []byte) (id string, n uint64, ok bool) {
 	return string(key[2 : len(key)-9]), binary.BigEndian.Uint64(key[len(key)-8:]), true
 }
 
-func splitExpiry(key []byte) (expires int64, ri string, ok bool) {
+func splitDue(key []byte) (at int64, ri string, ok bool) {
 	if len(key) < 2+8 {
 		return 0, "", false
 	}

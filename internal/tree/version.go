@@ -248,13 +248,13 @@ func (v *version) children(pi string, from uint64, yield func(child) bool) error
 	})
 }
 
-// expiring calls yield with the resources that expire at before or sooner.
-func (v *version) expiring(before int64, yield func(expires int64, ri string) bool) error {
+// due calls yield with the resources that are due at before or sooner.
+func (v *version) due(before int64, yield func(expires int64, ri string) bool) error {
 	if before < 0 {
 		return nil
 	}
-	return v.scan([]byte{spaceExpiry, '/'}, appendExpiryKey(nil, before+1, ""), func(key, _ []byte) (bool, error) {
-		expires, ri, ok := splitExpiry(key)
+	return v.scan([]byte{spaceDue, '/'}, appendDueKey(nil, before+1, ""), func(key, _ []byte) (bool, error) {
+		expires, ri, ok := splitDue(key)
 		if !ok {
 			return false, corrupt(key, "malformed key")
 		}

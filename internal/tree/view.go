@@ -133,10 +133,10 @@ func (r *View) InstanceContent(index uint64) (cse.InstanceContent, error) {
 	return r.v.t.content(index)
 }
 
-// Expiring implements cse.Reader.
-func (r *View) Expiring(before int64) iter.Seq2[string, error] {
+// Due implements cse.Reader.
+func (r *View) Due(before int64) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		if err := r.v.expiring(before, func(_ int64, ri string) bool { return yield(ri, nil) }); err != nil {
+		if err := r.v.due(before, func(_ int64, ri string) bool { return yield(ri, nil) }); err != nil {
 			yield("", err)
 		}
 	}

@@ -10,24 +10,14 @@
 package httpbinding
 
 import (
-	"context"
 	"net/http"
 	"strings"
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
-
-// Handler serves request primitives. It is safe for concurrent use.
-type Handler interface {
-	// Known says whether token is a valid credential. It is asked before a body is read: the body of one who is not
-	// known costs no memory. True when that cannot be found out; Do then gives the error.
-	Known(token string) bool
-	// Do executes req for the holder of token, the bearer token of the request, "" when it had none. The handler may
-	// keep req and its content after it returned. The result is never nil; its content is JSON text.
-	Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response
-}
 
 // Limits unless Options say otherwise, in bytes.
 const (
@@ -49,8 +39,8 @@ type Options struct {
 	Release string
 }
 
-type binding struct {
-	handler  Handler
+type server struct {
+	handler  binding.Handler
 	maxBody  int64
 	release  string
 	tooLarge *onem2m.Error
@@ -59,8 +49,8 @@ type binding struct {
 
 // New returns the binding as an HTTP handler. It must be mounted without path cleaning: redirects and merged slashes
 // would change the meaning of an address.
-func New(h Handler, o Options) http.Handler {
-	b := &binding{handler: h, maxBody: o.MaxBody, release: o.Release}
+func New(h binding.Handler, o Options) http.Handler {
+	b := &server{handler: h, maxBody: o.MaxBody, release: o.Release}
 	if b.maxBody <= 0 {
 		b.maxBody = DefaultMaxBody
 	}
@@ -82,7 +72,7 @@ type exchange struct {
 	format *format // of the response
 }
 
-func (b *binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (b *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{format: formatJSON}
 	rsp, err := b.execute(x, r)
 	if err != nil {
@@ -92,7 +82,7 @@ func (b *binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.respond(w, x, rsp)
 }
 
-func (b *binding) execute(x *exchange, r *http.Request) (*onem2m.Response, error) {
+func (b *server) execute(x *exchange, r *http.Request) (*onem2m.Response, error) {
 	var held share
 	defer b.giveBack(&held)
 	if err := b.parse(x, r, &held); err != nil {
@@ -102,7 +92,7 @@ func (b *binding) execute(x *exchange, r *http.Request) (*onem2m.Response, error
 }
 
 // parse fills the primitive. The request identifier comes first, so that a refusal can carry it.
-func (b *binding) parse(x *exchange, r *http.Request, held *share) error {
+func (b *server) parse(x *exchange, r *http.Request, held *share) error {
 	req := &x.req
 	req.ResultContent = onem2m.ResultContentDefault
 	req.SourceIP = sourceIP(r.RemoteAddr)

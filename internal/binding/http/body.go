@@ -30,7 +30,7 @@ var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readContent reads the body, of a known originator only, and converts it to JSON text, nil when it is empty. The
 // result is the caller's own: the handler may keep it.
-func (b *binding) readContent(x *exchange, r *http.Request, body *format, held *share) ([]byte, error) {
+func (b *server) readContent(x *exchange, r *http.Request, body *format, held *share) ([]byte, error) {
 	if r.ContentLength == 0 || body == nil {
 		return nil, nil
 	}
@@ -71,7 +71,7 @@ func (b *binding) readContent(x *exchange, r *http.Request, body *format, held *
 }
 
 // readCounted reads a body with a Content-Length.
-func (b *binding) readCounted(r *http.Request, held *share) ([]byte, error) {
+func (b *server) readCounted(r *http.Request, held *share) ([]byte, error) {
 	if r.ContentLength > smallBody {
 		if err := b.take(r, held, r.ContentLength); err != nil {
 			return nil, err
@@ -85,7 +85,7 @@ func (b *binding) readCounted(r *http.Request, held *share) ([]byte, error) {
 }
 
 // readChunked reads a body whose length only its end tells.
-func (b *binding) readChunked(r *http.Request, held *share) ([]byte, error) {
+func (b *server) readChunked(r *http.Request, held *share) ([]byte, error) {
 	buf := scratch.Get().(*bytes.Buffer)
 	defer scratch.Put(buf)
 	buf.Reset()
@@ -113,7 +113,7 @@ func brokenBody(err error) error {
 type share int64
 
 // take waits for a share of the body memory.
-func (b *binding) take(r *http.Request, held *share, bytes int64) error {
+func (b *server) take(r *http.Request, held *share, bytes int64) error {
 	ctx, cancel := context.WithTimeout(r.Context(), memoryWait)
 	defer cancel()
 	if b.memory.Acquire(ctx, bytes) != nil {
@@ -123,7 +123,7 @@ func (b *binding) take(r *http.Request, held *share, bytes int64) error {
 	return nil
 }
 
-func (b *binding) giveBack(held *share) {
+func (b *server) giveBack(held *share) {
 	if *held > 0 {
 		b.memory.Release(int64(*held))
 	}

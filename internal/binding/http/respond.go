@@ -34,7 +34,7 @@ var statusHeaders = map[onem2m.StatusCode][]string{
 const autoLength = 2048
 
 // refuse answers a request that did not become a primitive.
-func (b *binding) refuse(w http.ResponseWriter, x *exchange, err error) {
+func (b *server) refuse(w http.ResponseWriter, x *exchange, err error) {
 	status, why := onem2m.StatusBadRequest, err.Error()
 	var e *onem2m.Error
 	if errors.As(err, &e) {
@@ -55,7 +55,7 @@ func (b *binding) refuse(w http.ResponseWriter, x *exchange, err error) {
 }
 
 // respond answers with a response primitive.
-func (b *binding) respond(w http.ResponseWriter, x *exchange, rsp *onem2m.Response) {
+func (b *server) respond(w http.ResponseWriter, x *exchange, rsp *onem2m.Response) {
 	httpStatus := rsp.Status.HTTPStatus()
 	if rsp.Status == onem2m.StatusSecurityAssociationRequired {
 		httpStatus = http.StatusUnauthorized
@@ -69,7 +69,7 @@ func (b *binding) respond(w http.ResponseWriter, x *exchange, rsp *onem2m.Respon
 }
 
 // write maps the response primitive (TS-0009 clauses 6.3 and 6.4).
-func (b *binding) write(w http.ResponseWriter, x *exchange, rsp *onem2m.Response, httpStatus int) {
+func (b *server) write(w http.ResponseWriter, x *exchange, rsp *onem2m.Response, httpStatus int) {
 	h := w.Header()
 	// One array holds the values of all headers, instead of a small slice for each.
 	values := make([]string, 0, 8)

@@ -179,16 +179,16 @@ func (s *State) InstanceContent(index uint64) (cse.InstanceContent, error) {
 	return content, nil
 }
 
-// Expiring implements cse.Reader.
-func (s *State) Expiring(before int64) iter.Seq2[string, error] {
+// Due implements cse.Reader.
+func (s *State) Due(before int64) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		var due []*cse.Resource
 		for _, ri := range s.IDs() {
-			if r := s.resources[ri]; r.Expires != 0 && r.Expires <= before {
+			if r := s.resources[ri]; r.Due() != 0 && r.Due() <= before {
 				due = append(due, r)
 			}
 		}
-		sort.SliceStable(due, func(i, j int) bool { return due[i].Expires < due[j].Expires })
+		sort.SliceStable(due, func(i, j int) bool { return due[i].Due() < due[j].Due() })
 		for _, r := range due {
 			if !yield(r.RI, nil) {
 				return

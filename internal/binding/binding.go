@@ -1,0 +1,61 @@
+// Package binding is what the protocol bindings share: the doors that they hand what they parsed to, and how requests
+// go out to other machines. A binding turns bytes into request primitives and back; it holds no rights and decides
+// nothing about resources.
+package binding
+
+import (
+	"context"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// Handler serves request primitives. It is safe for concurrent use.
+type Handler interface {
+	// Known says whether token is a valid credential. It is asked before a body is read: the body of one who is not
+	// known costs no memory. True when that cannot be found out; Do then gives the error. In a lab network the empty
+	// token is valid.
+	Known(token string) bool
+	// Do executes req for the holder of token, "" when the client showed none. The handler may keep req and its content
+	// after it returned. The result is never nil; its content is JSON text. A write is committed when Do returns.
+	Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response
+}
+
+// Message is what a device sends that speaks no oneM2M: content for one container.
+type Message struct {
+	// Path is "<ae>/<container path>", resource names below the CSEBase without a leading slash.
+	Path string
+	// MediaType is the type of Body as the client said it, with parameters; "" when it said none.
+	MediaType string
+	Body      []byte
+	// Query is the raw query of a GET whose parameters are the content; Body is nil then.
+	Query string
+	// From is the originator that the client claims to be, "" when it claims none: then it is the token's.
+	From     string
+	SourceIP string
+	Delivery *onem2m.Delivery
+}
+
+// Plain serves devices that speak no oneM2M. It is safe for concurrent use.
+type Plain interface {
+	// Ingest stores a message for the holder of token: one instance, or one a record when the message is a pack of
+	// them. All of it is committed when Ingest returns with a status of success, or else nothing of it. The result is
+	// never nil. It may keep m and its body.
+	Ingest(ctx context.Context, m *Message, token string) *onem2m.Response
+}
+
+// Address is where another machine can be reached.
+type Address struct {
+	// URL names protocol, machine and whatever the protocol needs besides: http, https, mqtt, mqtts, ws, wss, coap,
+	// coaps, or one of a node's own: conn (an open connection of an originator) and pch (a polling channel).
+	URL string
+	// CBOR says that contents are to be encoded as CBOR, else as JSON.
+	CBOR bool
+}
+
+// Client sends request primitives to other machines by one protocol: notifications, and requests for other CSEs.
+// It is safe for concurrent use.
+type Client interface {
+	// Send sends a request and waits for its response, until ctx ends at most. req.Content and the response's content
+	// are JSON text. An error means that there was no response that can be read; it may have been executed.
+	Send(ctx context.Context, to Address, req *onem2m.Request) (*onem2m.Response, error)
+}

@@ -1,0 +1,48 @@
+package cse
+
+import (
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// Tick does what time alone calls for at env.Time: it acts on at most limit resources whose Wake has come, soonest
+// first. What it does to each depends on the type, and must leave a Wake that lies ahead, or none. The response of the
+// result means nothing. When Result.Err is set, the writes must be rolled back.
+//
+// The log must give the same state when its entries are repeated one by one, without Tick: so every write is called
+// for by an effect whose payload, executed with Env.Agreed, makes it again.
+func (c *Core) Tick(st State, env Env, limit int) Result {
+	var due []string
+	for ri, err := range st.Due(env.Time) {
+		if err != nil {
+			return Result{Err: err}
+		}
+		if len(due) == limit {
+			break
+		}
+		due = append(due, ri)
+	}
+	var all Result
+	for _, ri := range due {
+		res, err := st.Resource(ri)
+		if err != nil {
+			return Result{Err: err}
+		}
+		if res == nil || res.Wake == 0 || res.Wake > env.Time || expired(res, env.Time) {
+			continue
+		}
+		one := env
+		one.NextIndex += uint64(len(all.Effects))
+		result, err := c.wake(st, res, one)
+		if err != nil {
+			return Result{Err: err}
+		}
+		all.Effects = append(all.Effects, result.Effects...)
+		all.Events = append(all.Events, result.Events...)
+	}
+	return all
+}
+
+// wake acts on one resource whose Wake has come.
+func (c *Core) wake(_ State, res *Resource, _ Env) (Result, error) {
+	return Result{}, &corruption{"resource " + res.RI + " of type " + onem2m.ResourceType(res.Type).String() + " has nothing to wake for"}
+}

@@ -1,0 +1,69 @@
+package ingress
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tallystick/tallystick/internal/ledger"
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// Bounds of what is done together: it has to fit into one batch.
+const (
+	maxTogether      = 4096
+	maxTogetherBytes = batchBytes + batchBytes/2
+)
+
+// DoTogether executes writes of the holder of token of which either all are committed or none, in their order: a
+// later one may address what an earlier one makes. It returns one response each, or else a single one, the first
+// refusal. The first request's expiration and delivery are those of all. The requests have no other originator than
+// the first has.
+func (g *Ingress) DoTogether(ctx context.Context, reqs []*onem2m.Request, token string) []onem2m.Response {
+	each, refused := g.doTogether(ctx, reqs, token)
+	if refused != nil {
+		each = []onem2m.Response{*refused}
+	}
+	for i := range each {
+		each[i].RequestID, each[i].ReleaseVersion = reqs[i].RequestID, reqs[i].ReleaseVersion
+	}
+	return each
+}
+
+func (g *Ingress) doTogether(ctx context.Context, reqs []*onem2m.Request, token string) (each []onem2m.Response, refused *onem2m.Response) {
+	core := g.o.App.Core()
+	if core == nil {
+		return nil, errNoBlock()
+	}
+	if err := g.o.Refuse(); err != nil {
+		return nil, failure(onem2m.StatusInternalServerError, err.Error())
+	}
+	if len(reqs) == 0 || len(reqs) > maxTogether {
+		return nil, failure(onem2m.StatusContentsUnacceptable, fmt.Sprintf("%d records; one message may have 1 to %d", len(reqs), maxTogether))
+	}
+	items := make([]ledger.Item, len(reqs))
+	size := 0
+	for i, req := range reqs {
+		cred, refused := g.identify(req, token)
+		if refused != nil {
+			return nil, refused
+		}
+		switch resp := g.check(ctx, core, req); {
+		case resp == nil:
+		case i > 0 && resp.Status == onem2m.StatusNotFound:
+			// It may be what an earlier one makes.
+		default:
+			return nil, resp
+		}
+		items[i] = newItem(req, cred)
+		size += items[i].Size()
+	}
+	if size > maxTogetherBytes {
+		return nil, failure(onem2m.StatusContentsUnacceptable, fmt.Sprintf("the records of one message take %d bytes in all; the limit is %d", size, maxTogetherBytes))
+	}
+	items[0].Together = uint16(len(items) - 1)
+	each, refused = g.submitAll(ctx, reqs[0], items...)
+	if refused == nil && !each[0].Status.Success() {
+		each = each[:1]
+	}
+	return each, refused
+}

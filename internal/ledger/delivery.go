@@ -1,0 +1,52 @@
+package ledger
+
+import (
+	"encoding/binary"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// Deliveries are remembered in node-local records, which are the same on every node because they follow from the
+// blocks, but which the log does not give: like the numbers of batches, they are no part of the state that the
+// application hash commits to.
+const localDelivery = "delivery/"
+
+// delivery is what is remembered of one: the message, and the log entries that it made.
+type delivery struct {
+	message [8]byte
+	index   uint64 // of the last entry
+}
+
+func deliveryKey(originator string, slot uint16) string {
+	return string(binary.BigEndian.AppendUint16([]byte(localDelivery+originator+"/"), slot))
+}
+
+// delivered says whether a message marked as delivered before was indeed committed before, and answers it as then.
+func (a *App) delivered(b *building, first *Item, responses []onem2m.Response) (bool, error) {
+	d := first.Delivery
+	if d == nil || !d.Again {
+		return false, nil
+	}
+	v, err := b.state.Local(deliveryKey(first.From, d.Slot))
+	if err != nil || len(v) != 16 || [8]byte(v) != d.Message {
+		return false, err
+	}
+	// Who may no longer write is not told what was written.
+	if cred, _, err := a.authenticated(b.state, first); err != nil || cred == nil {
+		return false, err
+	}
+	for i := range responses {
+		responses[i] = onem2m.Response{Status: onem2m.StatusCreated}
+	}
+	return true, nil
+}
+
+// noteDelivery remembers a message that was committed.
+func (a *App) noteDelivery(b *building, first *Item, was *building) error {
+	d := first.Delivery
+	if d == nil || len(b.log.Records) == len(was.log.Records) {
+		return nil
+	}
+	b.state.SetLocal(deliveryKey(first.From, d.Slot), binary.BigEndian.AppendUint64(d.Message[:], b.nextIndex()-1))
+	return nil
+}
