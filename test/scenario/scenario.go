@@ -171,6 +171,12 @@ func (n *Network) Policy(tb testing.TB) *proof.Policy {
 // Enrol gives an originator a token of its own.
 func (n *Network) Enrol(tb testing.TB, originator string) *client.Client {
 	tb.Helper()
+	return client.New(n.URL(), originator, n.EnrolToken(tb, originator), 4)
+}
+
+// EnrolToken makes a token for an originator.
+func (n *Network) EnrolToken(tb testing.TB, originator string) string {
+	tb.Helper()
 	op := n.Operator(tb)
 	defer op.Close()
 	b, err := op.API(tb.Context(), http.MethodPost, "/-/credentials", map[string]string{"originator": originator})
@@ -183,7 +189,7 @@ func (n *Network) Enrol(tb testing.TB, originator string) *client.Client {
 	if err := json.Unmarshal(b, &e); err != nil {
 		tb.Fatal(err)
 	}
-	return client.New(n.URL(), originator, e.Token, 4)
+	return e.Token
 }
 
 // Process is a running node.
