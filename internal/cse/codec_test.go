@@ -27,8 +27,16 @@ func goldenResource() *cse.Resource {
 
 // The stored form of a resource never changes within its version.
 func TestResourceGolden(t *testing.T) {
-	path := filepath.Join("testdata", "resource.v1.hex")
-	encoded := goldenResource().AppendBinary(nil)
+	waking := goldenResource()
+	waking.Wake = 1_795_417_250_000_000
+	for version, r := range map[string]*cse.Resource{"v1": goldenResource(), "v2": waking} {
+		t.Run(version, func(t *testing.T) { testGolden(t, version, r) })
+	}
+}
+
+func testGolden(t *testing.T, version string, r *cse.Resource) {
+	path := filepath.Join("testdata", "resource."+version+".hex")
+	encoded := r.AppendBinary(nil)
 	text := hex.EncodeToString(encoded) + "\n"
 	if *updateGolden {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
@@ -46,10 +54,10 @@ func TestResourceGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(goldenResource(), decoded); diff != "" {
+	if diff := cmp.Diff(r, decoded); diff != "" {
 		t.Errorf("decoded (-want +got):\n%s", diff)
 	}
-	if got := goldenResource().AppendBinary([]byte("x")); string(got) != "x"+string(encoded) {
+	if got := r.AppendBinary([]byte("x")); string(got) != "x"+string(encoded) {
 		t.Error("AppendBinary does not append")
 	}
 }

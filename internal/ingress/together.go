@@ -23,7 +23,7 @@ func (g *Ingress) DoTogether(ctx context.Context, reqs []*onem2m.Request, token 
 	if refused != nil {
 		each = []onem2m.Response{*refused}
 	}
-	for i := range each {
+	for i := range min(len(each), len(reqs)) {
 		each[i].RequestID, each[i].ReleaseVersion = reqs[i].RequestID, reqs[i].ReleaseVersion
 	}
 	return each

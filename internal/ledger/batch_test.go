@@ -34,6 +34,11 @@ func genItem() *rapid.Generator[Item] {
 			Release:       rapid.SampledFrom([]string{"", "2a", "3", "4", "5", "12345678"}).Draw(t, "rvi"),
 		}
 		copy(it.Key[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "key"))
+		it.Together = rapid.Uint16Max(MaxItems-1).Draw(t, "together")
+		if rapid.Bool().Draw(t, "delivered") {
+			it.Delivery = &onem2m.Delivery{Slot: rapid.Uint16Max(onem2m.MaxDeliveries-1).Draw(t, "slot"), Again: rapid.Bool().Draw(t, "dup")}
+			copy(it.Delivery.Message[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "message"))
+		}
 		if len(it.Content) == 0 {
 			it.Content = nil
 		}
@@ -99,6 +104,15 @@ func goldenBatch() *Batch {
 			Filter: &onem2m.FilterCriteria{UnmodifiedSince: "20261123T070000"}, Release: "2a",
 		},
 		{Operation: proof.OpErase, From: "Coperator", Content: []byte(`{"index":7}`), ResultContent: onem2m.ResultContentDefault, Release: "4", SourceIP: netip.MustParseAddr("192.0.2.1")},
+		{
+			Operation: proof.Operation(onem2m.Create), From: "Cdevice", To: "tally/ae", Type: onem2m.TypeContainer,
+			Content: []byte(`{"m2m:cnt":{"rn":"c"}}`), ResultContent: onem2m.ResultContentDefault, Release: "4", Together: 1,
+			Delivery: &onem2m.Delivery{Slot: 1023, Message: [8]byte{1, 2, 3}, Again: true},
+		},
+		{
+			Operation: proof.Operation(onem2m.Create), From: "Cdevice", To: "tally/ae/c", Type: onem2m.TypeContentInstance,
+			Content: []byte(`{"m2m:cin":{"con":"1"}}`), ResultContent: onem2m.ResultContentDefault, Release: "4",
+		},
 	}}
 	copy(b.Seed[:], bytes.Repeat([]byte{0xab}, 32))
 	return b
