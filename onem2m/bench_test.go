@@ -53,3 +53,23 @@ func BenchmarkCBORToJSON(b *testing.B) {
 		}
 	}
 }
+
+var createPrimitive = []byte(`{"op":1,"to":"tally/line/room","fr":"Cline","rqi":"r123","rvi":"4","ty":4,"rcn":0,"pc":{"m2m:cin":{"con":"73.96"}}}`)
+
+func BenchmarkParseRequest(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseRequest(createPrimitive); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppendResponse(b *testing.B) {
+	b.ReportAllocs()
+	r := &Response{Status: StatusCreated, RequestID: "r123", ReleaseVersion: "4", Content: cinContent}
+	buf := make([]byte, 0, 512)
+	for b.Loop() {
+		buf = AppendResponse(buf[:0], r)
+	}
+}

@@ -89,7 +89,8 @@ func parseMember(b []byte, i int, members []Member) (_ []Member, next int, more 
 	return nil, i, false, fmt.Errorf("expected , or } after attribute %.64q, byte %d", name, i)
 }
 
-// knownNames holds every tag and short name of the tables, so that parsing one of them allocates nothing.
+// knownNames holds every tag and short name of the tables and of primitives, so that parsing one of them allocates
+// nothing.
 var knownNames = collectNames()
 
 func collectNames() map[string]string {
@@ -106,6 +107,9 @@ func collectNames() map[string]string {
 	for _, d := range typeDefs {
 		all[d.Tag] = d.Tag
 		collect(d.Attributes)
+	}
+	for _, name := range primitiveNames {
+		all[name] = name
 	}
 	return all
 }

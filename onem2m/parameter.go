@@ -9,6 +9,7 @@ import (
 const (
 	maxParameterValue = 2048 // bytes of one value
 	maxParameterList  = 64   // values of one parameter that takes several
+	maxResponseType   = 5    // the highest value of m2m:responseType
 )
 
 // SetParameter sets one request parameter or filter criterion by its short name, as a binding finds them in a query
@@ -18,20 +19,14 @@ const (
 // filter, of the children with "c." in front of it and of the parent with "p.". The caller starts with ResultContentDefault in req.ResultContent.
 // Errors are *Error: StatusBadRequest, or StatusNotImplemented for a parameter that this implementation lacks.
 func SetParameter(req *Request, name, value string) error {
-	if len(value) > maxParameterValue {
-		return badRequest("parameter %.64q: longer than %d bytes", name, maxParameterValue)
-	}
-	if value == "" {
-		return badRequest("parameter %.64q has no value", name)
-	}
-	if checkVisible(strings.ReplaceAll(value, " ", "_")) != nil || !utf8.ValidString(value) {
-		return badRequest("parameter %.64q: value has a control character or is not UTF-8", name)
+	if err := checkParameterValue(name, value); err != nil {
+		return err
 	}
 	if known, err := setRequestParameter(req, name, value); known {
 		return err
 	}
 	if slices.Contains(unsupportedParameters, name) {
-		return Errorf(StatusNotImplemented, "parameter %s is not supported", name)
+		return unsupported(name)
 	}
 	if req.Filter == nil {
 		req.Filter = &FilterCriteria{}
@@ -39,16 +34,48 @@ func SetParameter(req *Request, name, value string) error {
 	if known, err := setFilterParameter(req.Filter, name, value); known {
 		return err
 	}
+	return addFilterByName(req.Filter, name, value)
+}
+
+func unsupported(name string) error {
+	return Errorf(StatusNotImplemented, "parameter %s is not supported", name)
+}
+
+// checkParameterValue says what is wrong with the value of any parameter.
+func checkParameterValue(name, value string) error {
+	switch {
+	case len(value) > maxParameterValue:
+		return badRequest("parameter %.64q: longer than %d bytes", name, maxParameterValue)
+	case value == "":
+		return badRequest("parameter %.64q has no value", name)
+	case !printableText(value):
+		return badRequest("parameter %.64q: value has a control character or is not UTF-8", name)
+	}
+	return nil
+}
+
+// printableText says whether a string is UTF-8 without control characters and without blanks but the usual one.
+func printableText(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7F {
+			return utf8.ValidString(s) && checkVisible(strings.ReplaceAll(s, " ", "_")) == nil
+		}
+	}
+	return true
+}
+
+// addFilterByName adds a filter whose parameter is named like the attribute.
+func addFilterByName(f *FilterCriteria, name, value string) error {
 	if attribute, ok := strings.CutPrefix(name, "c."); ok && isShortName(attribute) {
-		return addAttributeFilter(&req.Filter.ChildAttributes, name, attribute, value)
+		return addAttributeFilter(&f.ChildAttributes, name, attribute, value)
 	}
 	if attribute, ok := strings.CutPrefix(name, "p."); ok && isShortName(attribute) {
-		return addAttributeFilter(&req.Filter.ParentAttributes, name, attribute, value)
+		return addAttributeFilter(&f.ParentAttributes, name, attribute, value)
 	}
 	if !isShortName(name) {
 		return badRequest("%.64q is neither a parameter nor the short name of an attribute", name)
 	}
-	return addAttributeFilter(&req.Filter.Attributes, name, name, value)
+	return addAttributeFilter(&f.Attributes, name, name, value)
 }
 
 // unsupportedParameters would change what a request means if they were taken for attribute filters.
@@ -70,7 +97,7 @@ func setRequestParameter(req *Request, name, value string) (known bool, err erro
 	case "drt":
 		return true, setUint8(&req.DesiredIDType, name, value, 2)
 	case "rt":
-		return true, setUint8(&req.ResponseType, name, value, 5)
+		return true, setUint8(&req.ResponseType, name, value, maxResponseType)
 	case "rp":
 		return true, setString(&req.ResultPersistence, name, value)
 	case "atrl":
@@ -124,7 +151,7 @@ func setFilterParameter(f *FilterCriteria, name, value string) (known bool, err 
 	case "palb":
 		err = addValues(&f.ParentLabels, name, value)
 	case "cty":
-		err = addContentType(&f.ContentTypes, name, value)
+		err = addValue(&f.ContentTypes, name, value)
 	case "ty":
 		err = addTypes(&f.Types, name, value)
 	case "chty":
@@ -167,7 +194,7 @@ func setUint8(dst *uint8, name, value string, high uint8) error {
 }
 
 func setInt(dst **int64, name, value string, low int64) error {
-	v, err := parameterInt(name, value, low, 1_000_000_000_000_000-1)
+	v, err := parameterInt(name, value, low, maxInteger)
 	if err != nil {
 		return err
 	}
@@ -191,16 +218,15 @@ func addValues(dst *[]string, name, value string) error {
 		if v == "" {
 			return badRequest("parameter %s: empty value in %.64q", name, value)
 		}
-		if len(*dst) == maxParameterList {
-			return badRequest("parameter %s: more than %d values", name, maxParameterList)
+		if err := addValue(dst, name, v); err != nil {
+			return err
 		}
-		*dst = append(*dst, v)
 	}
 	return nil
 }
 
-// addContentType adds one media type. It may hold a '+' itself ("application/senml+json"), so it is not split.
-func addContentType(dst *[]string, name, value string) error {
+// addValue adds one value, which is not split: a media type ("application/senml+json") may hold a '+' itself.
+func addValue(dst *[]string, name, value string) error {
 	if len(*dst) == maxParameterList {
 		return badRequest("parameter %s: more than %d values", name, maxParameterList)
 	}

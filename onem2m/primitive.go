@@ -66,7 +66,10 @@ type Request struct {
 	NotificationURIs     []string
 	GroupRequestID       string // gid
 	VendorInformation    string // vsi
-	SourceIP             string // the client's address as the binding saw it, for acip; never from the client's own words
+	// Tokens is tkns (TS-0003 clause 7.3): credentials that came in the request itself. A binding takes them out of the
+	// request and hands one to the Handler as the token, so that they are passed on to nobody.
+	Tokens   []string
+	SourceIP string // the client's address as the binding saw it, for acip; never from the client's own words
 	// Delivery is set by a binding whose transport may deliver a message twice (MQTT QoS 1 and 2): it lets the ledger
 	// recognise the second delivery of a write and answer it as the first, without doing it again.
 	Delivery *Delivery
@@ -144,6 +147,8 @@ type Response struct {
 	ContentStatus uint8
 	ContentOffset int64
 
-	OriginatingTimestamp string
-	VendorInformation    string
+	OriginatingTimestamp string // ot
+	ResultExpiration     string // rset
+	EventCategory        string // ec, a decimal number
+	VendorInformation    string // vsi
 }
