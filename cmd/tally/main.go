@@ -30,6 +30,7 @@ var errFound = errors.New("")
 type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Make a network of one node, replay real sensor readings into it, prove one of them."`
 	Network networkCmd `cmd:"" help:"Make a network."`
+	Lab     labCmd     `cmd:"" help:"Make and run a lab network for trying clients and for conformance tests: nobody needs a credential."`
 	Node    nodeCmd    `cmd:"" help:"Run a node."`
 	Device  deviceCmd  `cmd:"" help:"Enrol devices and applications."`
 	Status  statusCmd  `cmd:"" help:"Tell how a running node is."`

@@ -15,15 +15,40 @@ type networkInitCmd struct {
 	Name   string `help:"Name of the member that runs the node." default:"node1"`
 	Origin string `help:"Name of the log in checkpoints, like a URL without its scheme; drawn at random when not given."`
 	HTTP   string `help:"Address to serve HTTP on." default:"127.0.0.1:7380"`
+	cseFlags
+	Lab         bool     `help:"Make a lab network, in which originators need no credential: for trying clients and for tests, on this machine only."`
+	MayRegister []string `help:"CSEs that may register in a lab network." placeholder:"/CSE-ID,..."`
+}
+
+// cseFlags say how the CSE of a new network is known.
+type cseFlags struct {
+	CSEID   string `help:"CSE-ID." name:"cse-id" default:"/tally"`
+	CSEName string `help:"Resource name of the CSEBase." name:"cse-name" default:"tally"`
+	BaseRI  string `help:"Resource ID of the CSEBase." name:"base-ri" default:"cb"`
+	SPID    string `help:"SP-ID; the log's name up to its first slash when not given." name:"sp-id" placeholder:"FQDN"`
+	Admin   string `help:"AE-ID of the administrator." default:"Coperator"`
+}
+
+func (c *cseFlags) identity() node.Identity {
+	return node.Identity{SPID: c.SPID, CSEID: c.CSEID, Name: c.CSEName, BaseRI: c.BaseRI, Admin: c.Admin}
 }
 
 func (c *networkInitCmd) Run(s *streams) error {
-	if err := node.Init(node.InitOptions{Dir: c.Data, Name: c.Name, Origin: c.Origin, HTTP: c.HTTP}); err != nil {
+	err := node.Init(node.InitOptions{
+		Dir: c.Data, Name: c.Name, Origin: c.Origin, HTTP: c.HTTP,
+		CSE: c.identity(), Lab: c.Lab, MayRegister: c.MayRegister,
+	})
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, "Made a network of one validator in %s.\n", c.Data)
 	fmt.Fprintf(s.out, "The operator's token is in %s. Whoever holds it may enrol and erase.\n", node.OperatorTokenPath(c.Data))
 	fmt.Fprintf(s.out, "Auditors need %s and nothing else.\n", node.PolicyPath(c.Data))
-	fmt.Fprintf(s.out, "Start it: tally node start --data %s\n", c.Data)
+	lab := ""
+	if c.Lab {
+		lab = " --lab"
+		fmt.Fprintln(s.out, "It is a lab network: anybody who reaches it is who he says he is. Never put anything into it that matters.")
+	}
+	fmt.Fprintf(s.out, "Start it: tally node start%s --data %s\n", lab, c.Data)
 	return nil
 }

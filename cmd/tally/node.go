@@ -17,6 +17,7 @@ type nodeCmd struct {
 type nodeStartCmd struct {
 	Data    string `help:"Data folder." default:"./tally-data" type:"path"`
 	Verbose bool   `help:"Log what consensus does."`
+	Lab     bool   `help:"Run a lab network, made with tally network init --lab."`
 }
 
 func (c *nodeStartCmd) Run(ctx context.Context, s *streams) error {
@@ -30,9 +31,16 @@ func (c *nodeStartCmd) Run(ctx context.Context, s *streams) error {
 		// 5 % cheaper, for about 40 MB.
 		debug.SetGCPercent(200)
 	}
-	n, err := node.Start(ctx, c.Data, logger)
+	start := node.Start
+	if c.Lab {
+		start = node.StartLab
+	}
+	n, err := start(ctx, c.Data, logger)
 	if err != nil {
 		return err
+	}
+	if c.Lab {
+		warnLab(s)
 	}
 	h := n.App().Head()
 	fmt.Fprintf(s.out, "Node ready: oneM2M over HTTP on http://%s, %d entries at height %d.\n", n.Addr(), h.LogSize, h.Height)

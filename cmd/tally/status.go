@@ -36,6 +36,9 @@ func (c *statusCmd) Run(ctx context.Context, s *streams) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	defer w.Flush()
 	fmt.Fprintf(w, "member\t%s of %s\n", r.Name, r.Origin)
+	if r.Lab {
+		fmt.Fprintf(w, "lab\tANYBODY ON THIS MACHINE IS WHO HE SAYS HE IS\n")
+	}
 	fmt.Fprintf(w, "height\t%d, %s\n", r.Height, r.BlockTime.Format(time.RFC3339))
 	fmt.Fprintf(w, "committed\t%d entries\n", r.Committed)
 	fmt.Fprintf(w, "published\t%d entries\n", r.Published)

@@ -134,8 +134,8 @@ func within(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s does not say %q:\n%s", args[1], args[2], b)
 }
 
-// requestMain is a small HTTP client for stories: request METHOD URL ORIGINATOR TOKENFILE [TYPE BODY].
-// It prints X-M2M-RSC and the body.
+// requestMain is a small HTTP client for stories: request METHOD URL ORIGINATOR TOKENFILE [TYPE BODY]. "-" as token file
+// sends no token. It prints X-M2M-RSC and the body.
 func requestMain() {
 	if err := request(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "request:", err)
@@ -147,10 +147,6 @@ func request(args []string) error {
 	if len(args) != 4 && len(args) != 6 {
 		return errors.New("usage: request METHOD URL ORIGINATOR TOKENFILE [TYPE BODY]")
 	}
-	token, err := os.ReadFile(args[3])
-	if err != nil {
-		return err
-	}
 	var body io.Reader
 	if len(args) == 6 {
 		body = strings.NewReader(args[5])
@@ -159,7 +155,13 @@ func request(args []string) error {
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	if args[3] != "-" {
+		token, err := os.ReadFile(args[3])
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	}
 	req.Header.Set("X-M2M-Origin", args[2])
 	req.Header.Set("X-M2M-RI", "story")
 	req.Header.Set("X-M2M-RVI", "4")

@@ -109,6 +109,7 @@ func errNoBlock() *onem2m.Response {
 // no token is who he says he is; his credential has no ID.
 func (g *Ingress) identify(req *onem2m.Request, token string) (*identity.Credential, *onem2m.Response) {
 	if token == "" && g.o.App.Genesis().CSE.Lab {
+		req.From = g.local(req.From)
 		return &identity.Credential{Originator: req.From}, nil
 	}
 	cred, err := g.auth.authenticate(token)
@@ -131,14 +132,23 @@ func (g *Ingress) identify(req *onem2m.Request, token string) (*identity.Credent
 	return cred, nil
 }
 
-// claims says whether an originator as claimed is the authenticated one, in CSE-relative or SP-relative form
+// claims says whether an originator as claimed is the authenticated one, in CSE-relative, SP-relative or absolute form
 // (TS-0003 clause 7.2).
 func (g *Ingress) claims(claimed, proven string) bool {
-	if claimed == proven {
-		return true
+	return claimed == proven || g.local(claimed) == proven
+}
+
+// local reduces an originator's ID in SP-relative or absolute form to the CSE-relative one, if it is of this CSE, and
+// an absolute one to the SP-relative one, if it is of this service provider (TS-0001 table 7.2-1).
+func (g *Ingress) local(id string) string {
+	cfg := &g.o.App.Genesis().CSE
+	if rest, ok := strings.CutPrefix(id, cfg.SPID+"/"); ok {
+		id = "/" + rest
 	}
-	rest, ok := strings.CutPrefix(claimed, g.o.App.Genesis().CSE.CSEID+"/")
-	return ok && rest == proven
+	if rest, ok := strings.CutPrefix(id, cfg.CSEID+"/"); ok && rest != "" {
+		return rest
+	}
+	return id
 }
 
 func (g *Ingress) read(ctx context.Context, core *cse.Core, req *onem2m.Request) *onem2m.Response {

@@ -285,6 +285,7 @@ type StatusReport struct {
 	FreeBytes uint64    `json:"freeBytes"`
 	Listens   []string  `json:"listens"`
 	Refusing  string    `json:"refusingWrites,omitempty"`
+	Lab       bool      `json:"lab,omitempty"` // originators need no credential
 }
 
 func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
@@ -297,6 +298,7 @@ func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
 		Committed: h.LogSize, Published: n.app.Published().Size, LogRoot: hex.EncodeToString(h.LogRoot[:]),
 		AppHash: hex.EncodeToString(h.AppHash[:]), LogBytes: st.SegmentBytes + st.HashBytes, Segments: st.Segments,
 		FreeBytes: n.disk.free.Load(), Listens: []string{"http " + n.Addr()},
+		Lab: n.app.Genesis().CSE.Lab,
 	}
 	if err := n.disk.refuse(); err != nil {
 		s.Refusing = err.Error()

@@ -16,7 +16,6 @@ import (
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/types"
 
-	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/proof"
@@ -28,6 +27,12 @@ type InitOptions struct {
 	Name   string // member name, default "node1"
 	Origin string // the log's name, default "tallystick.local/<8 random hex digits>"
 	HTTP   string // listen address, default as in Config
+	CSE    Identity
+	// Lab makes a lab network: originators need no credential, and the administrator passes every access control. It
+	// can never be made an ordinary one.
+	Lab bool
+	// MayRegister are the CSE-IDs of CSEs that may register in a lab network without a credential.
+	MayRegister []string
 }
 
 // Exists says whether dir holds a node.
@@ -47,16 +52,20 @@ func Init(o InitOptions) error {
 			return fmt.Errorf("%s holds the data of a node that has run, but no %s: restore that file; new keys would make the data useless", o.Dir, configFile)
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(o.Dir, keysDir), 0o700); err != nil {
-		return fmt.Errorf("make the data folder: %w", err)
-	}
-	var id [4]byte
-	rand.Read(id[:])
 	if o.Name == "" {
 		o.Name = "node1"
 	}
 	if o.Origin == "" {
+		var id [4]byte
+		rand.Read(id[:])
 		o.Origin = "tallystick.local/" + hex.EncodeToString(id[:])
+	}
+	cfg, err := o.cseConfig()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(o.Dir, keysDir), 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
 	}
 	nodeKey, err := newKey(o.Dir, nodeKeyFile)
 	if err != nil {
@@ -79,8 +88,8 @@ func Init(o InitOptions) error {
 	members := []ledger.Member{{Name: o.Name, Key: nodeKey.Public().(ed25519.PublicKey)}}
 	app := ledger.Genesis{
 		Version: 1, Origin: o.Origin, Members: members, Seed: hex.EncodeToString(seed[:]),
-		CSE:       cse.Config{SPID: "//" + spID(o.Origin), CSEID: "/tally", Name: "tally", BaseRI: "cb", Admin: OperatorID, Release: "4"},
-		Operators: []ledger.GenesisOperator{{Originator: OperatorID, TokenHash: hex.EncodeToString(hash[:])}},
+		CSE:       cfg,
+		Operators: []ledger.GenesisOperator{{Originator: cfg.Admin, TokenHash: hex.EncodeToString(hash[:])}},
 	}
 	if err := writeGenesis(o, app, validator); err != nil {
 		return err
@@ -99,15 +108,6 @@ func Init(o InitOptions) error {
 		return err
 	}
 	return writeFile(filepath.Join(o.Dir, configFile), append(doc, '\n'), 0o644)
-}
-
-// OperatorID is the AE-ID of the operator that a network begins with.
-const OperatorID = "Coperator"
-
-// spID makes a service provider's FQDN of an origin: its part before the first slash.
-func spID(origin string) string {
-	host, _, _ := strings.Cut(origin, "/")
-	return host
 }
 
 func writeGenesis(o InitOptions, app ledger.Genesis, validator ed25519.PrivateKey) error {

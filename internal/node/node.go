@@ -50,10 +50,23 @@ type Node struct {
 	once    sync.Once
 }
 
-// Start starts the node in a data folder. When it returns without an error the node takes requests.
+// Start starts the node in a data folder. When it returns without an error the node takes requests. It refuses a lab
+// network.
 func Start(ctx context.Context, dir string, logger *slog.Logger) (*Node, error) {
+	return start(ctx, dir, logger, false)
+}
+
+// StartLab starts the node of a lab network, which must listen on this machine only.
+func StartLab(ctx context.Context, dir string, logger *slog.Logger) (*Node, error) {
+	return start(ctx, dir, logger, true)
+}
+
+func start(ctx context.Context, dir string, logger *slog.Logger, lab bool) (*Node, error) {
 	cfg, err := LoadConfig(dir)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkLab(dir, &cfg, lab); err != nil {
 		return nil, err
 	}
 	n := &Node{dir: dir, cfg: cfg, log: logger, failure: make(chan error, 1)}

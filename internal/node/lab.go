@@ -1,0 +1,69 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+
+	"github.com/cometbft/cometbft/types"
+
+	"github.com/tallystick/tallystick/internal/ledger"
+)
+
+// checkLab refuses to start a lab network that was not asked for, an ordinary network as a lab, and a lab network that
+// another machine could reach. It comes before anything listens.
+func checkLab(dir string, cfg *Config, lab bool) error {
+	doc, err := types.GenesisDocFromFile(filepath.Join(dir, genesisFile))
+	if err != nil {
+		return fmt.Errorf("read the genesis document: %w", err)
+	}
+	var g ledger.Genesis
+	if err := json.Unmarshal(doc.AppState, &g); err != nil {
+		return fmt.Errorf("read the genesis document: %w", err)
+	}
+	switch {
+	case g.CSE.Lab && !lab:
+		return fmt.Errorf("%s holds a lab network, in which anybody is who he says he is: start it with --lab if that is what you want", dir)
+	case !g.CSE.Lab && lab:
+		return fmt.Errorf("%s holds an ordinary network, which cannot be run as a lab: make one with tally network init --lab", dir)
+	case !lab:
+		return nil
+	}
+	for _, l := range cfg.listeners() {
+		if err := loopback(l.address); err != nil {
+			return fmt.Errorf("a lab network listens on this machine only, but %s in config.json is %q: %w", l.field, l.address, err)
+		}
+	}
+	return nil
+}
+
+// listener is an address in the configuration on which a node listens.
+type listener struct{ field, address string }
+
+// listeners are all addresses that a configuration has the node listen on.
+func (c *Config) listeners() []listener {
+	return []listener{{"http", c.HTTP}}
+}
+
+// loopback refuses an address that is reachable from other machines. Empty stands for no listener.
+func loopback(address string) error {
+	if address == "" {
+		return nil
+	}
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		address = u.Host
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if host == "localhost" {
+		return nil
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return fmt.Errorf("use 127.0.0.1, [::1] or localhost")
+	}
+	return nil
+}
