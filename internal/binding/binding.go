@@ -20,6 +20,15 @@ type Handler interface {
 	Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response
 }
 
+// Starter is a Handler that can take a request without a goroutine waiting for it, and that keeps the order in which
+// readings come.
+type Starter interface {
+	// Start does what Do does, and gives the response to done, exactly once: before it returns or later, from any
+	// goroutine. done must not wait for anything. Instances that one goroutine starts to create one after another are
+	// committed in that order, when the network does not lose them on the way.
+	Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response))
+}
+
 // Message is what a device sends that speaks no oneM2M: content for one container.
 type Message struct {
 	// Path is "<ae>/<container path>", resource names below the CSEBase without a leading slash.

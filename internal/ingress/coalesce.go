@@ -20,7 +20,8 @@ const (
 type waiter struct {
 	items []ledger.Item
 	size  int                    // of the items in a batch, in bytes
-	done  chan []onem2m.Response // receives exactly once: a response an item
+	done  chan []onem2m.Response // receives exactly once: a response an item; not used when then is set
+	then  func([]onem2m.Response)
 	gone  atomic.Bool            // nobody waits for the response; such a waiter is not used again
 }
 
@@ -65,7 +66,17 @@ func newCoalescer(app *ledger.App, submit func([]byte) error) *coalescer {
 
 func (c *coalescer) add(items ...ledger.Item) (*waiter, error) {
 	w := c.pool.Get().(*waiter)
-	w.items, w.size = append(w.items[:0], items...), 0
+	w.items = append(w.items[:0], items...)
+	if err := c.enqueue(w); err != nil {
+		c.release(w)
+		return nil, err
+	}
+	return w, nil
+}
+
+// enqueue puts a waiter with its items behind all that wait.
+func (c *coalescer) enqueue(w *waiter) error {
+	w.size = 0
 	for i := range w.items {
 		w.size += w.items[i].Size()
 	}
@@ -76,8 +87,7 @@ func (c *coalescer) add(items ...ledger.Item) (*waiter, error) {
 			err = errBusy
 		}
 		c.mu.Unlock()
-		c.release(w)
-		return nil, err
+		return err
 	}
 	c.queue = append(c.queue, w)
 	c.bytes += w.size
@@ -87,7 +97,16 @@ func (c *coalescer) add(items ...ledger.Item) (*waiter, error) {
 	if due {
 		c.wake()
 	}
-	return w, nil
+	return nil
+}
+
+// answer gives a waiter its responses.
+func (w *waiter) answer(each []onem2m.Response) {
+	if w.then != nil {
+		w.then(each)
+		return
+	}
+	w.done <- each
 }
 
 // release gives a waiter back whose response was received, or that was never queued.
@@ -247,7 +266,7 @@ func answer(ws []*waiter, resp *onem2m.Response) {
 		for i := range each {
 			each[i] = *resp
 		}
-		w.done <- each
+		w.answer(each)
 	}
 }
 
@@ -300,7 +319,7 @@ func (c *coalescer) committed(height uint64, results []ledger.Result) {
 		each := results[i].Responses
 		for _, w := range b.waiters {
 			n := len(w.items)
-			w.done <- each[:n:n]
+			w.answer(each[:n:n])
 			each = each[n:]
 		}
 	}

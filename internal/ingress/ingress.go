@@ -255,7 +255,7 @@ func (g *Ingress) submitAll(ctx context.Context, req *onem2m.Request, items ...l
 		return each, nil
 	case <-timer.C:
 		w.gone.Store(true)
-		return nil, failure(onem2m.StatusRequestTimeout, "not committed in time: it may still be; read before you repeat it")
+		return nil, notInTime()
 	case <-ctx.Done():
 		w.gone.Store(true)
 		return nil, failure(onem2m.StatusRequestTimeout, "the client went away")

@@ -1,0 +1,91 @@
+package ingress
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/internal/ledger"
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// started is a request that no goroutine waits for.
+type started struct {
+	waiter
+	item     [1]ledger.Item
+	req      *onem2m.Request
+	done     func(*onem2m.Response)
+	answered atomic.Bool
+	timer    *time.Timer // gives up when the commit takes too long
+}
+
+// Start implements the bindings' Starter. Readings are checked and queued before it returns; so readings that one
+// goroutine starts are ordered as they came. Everything else may have to ask other machines first and gets a goroutine.
+func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response)) {
+	core := g.o.App.Core()
+	if core == nil || !g.plainReading(req) {
+		go func() { done(g.Do(ctx, req, token)) }()
+		return
+	}
+	s := &started{req: req, done: done}
+	if refused := g.begin(ctx, core, s, token); refused != nil {
+		s.finish(refused)
+	}
+}
+
+// plainReading says whether a request creates an instance here, answered when it is done.
+func (g *Ingress) plainReading(req *onem2m.Request) bool {
+	if req.Operation != onem2m.Create || req.Type != onem2m.TypeContentInstance || req.ResponseType != 0 ||
+		req.RequestExpiration != "" || req.ResultExpiration != "" || req.OperationExecution != "" {
+		return false
+	}
+	local := !strings.HasPrefix(req.To, "/") || strings.HasPrefix(req.To, g.o.App.Genesis().CSE.CSEID+"/")
+	return local && !strings.Contains(req.To, "/fopt")
+}
+
+// begin queues a reading, or says why not.
+func (g *Ingress) begin(ctx context.Context, core *cse.Core, s *started, token string) *onem2m.Response {
+	cred, refused := g.identify(s.req, token)
+	if refused != nil {
+		return refused
+	}
+	if err := g.o.Refuse(); err != nil {
+		return failure(onem2m.StatusInternalServerError, err.Error())
+	}
+	if refused := g.check(ctx, core, s.req); refused != nil {
+		return refused
+	}
+	s.item[0] = newItem(s.req, cred)
+	if err := s.item[0].Check(); err != nil {
+		return failure(onem2m.StatusBadRequest, "the request has "+err.Error())
+	}
+	s.items = s.item[:]
+	s.then = func(each []onem2m.Response) {
+		s.timer.Stop()
+		s.finish(&each[0])
+	}
+	s.timer = time.AfterFunc(g.o.Timeout, func() {
+		s.gone.Store(true)
+		s.finish(notInTime())
+	})
+	if err := g.pending.enqueue(&s.waiter); err != nil {
+		s.timer.Stop()
+		return failure(onem2m.StatusInternalServerError, err.Error())
+	}
+	return nil
+}
+
+// finish answers the request, the first time that it is called.
+func (s *started) finish(resp *onem2m.Response) {
+	if s.answered.Swap(true) {
+		return
+	}
+	resp.RequestID, resp.ReleaseVersion = s.req.RequestID, s.req.ReleaseVersion
+	s.done(resp)
+}
+
+func notInTime() *onem2m.Response {
+	return failure(onem2m.StatusRequestTimeout, "not committed in time: it may still be; read before you repeat it")
+}

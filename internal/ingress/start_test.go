@@ -1,0 +1,110 @@
+package ingress
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+func (n *network) start(req onem2m.Request, done func(*onem2m.Response)) {
+	req.From, req.RequestID, req.ReleaseVersion, req.ResultContent = "Cdev", "s", "4", onem2m.ResultContentDefault
+	n.ingress.Start(context.Background(), &req, testToken("Cdev"), done)
+}
+
+// TestStartKeepsOrder: readings that one goroutine starts are committed in that order, and all are answered, once.
+func TestStartKeepsOrder(t *testing.T) {
+	n := ready(t, 0)
+	const count = 500
+	var wg sync.WaitGroup
+	locations := make([]string, count)
+	var answers atomic.Int32
+	wg.Add(count)
+	for i := range count {
+		n.start(reading(i), func(resp *onem2m.Response) {
+			answers.Add(1)
+			if resp.Status != onem2m.StatusCreated || resp.RequestID != "s" || resp.ReleaseVersion != "4" {
+				t.Errorf("%d: %+v", i, resp)
+			}
+			locations[i] = resp.Location
+			wg.Done()
+		})
+	}
+	wg.Wait()
+	last := ""
+	for i, l := range locations {
+		get := n.do("Cdev", onem2m.Request{Operation: onem2m.Retrieve, To: l})
+		if !bytes.Contains(get.Content, fmt.Appendf(nil, `"con":"%d"`, i)) {
+			t.Fatalf("%d: %s has %s", i, l, get.Content)
+		}
+		if len(l) < len(last) || len(l) == len(last) && l <= last {
+			t.Fatalf("%d: %s was committed before %s", i, l, last)
+		}
+		last = l
+	}
+	if answers.Load() != count {
+		t.Errorf("%d answers to %d requests", answers.Load(), count)
+	}
+}
+
+// TestStartRefuses: what Do refuses Start refuses, and what no reading is is done too.
+func TestStartRefuses(t *testing.T) {
+	n := ready(t, 0)
+	ask := func(req onem2m.Request) *onem2m.Response {
+		answer := make(chan *onem2m.Response, 2)
+		n.start(req, func(r *onem2m.Response) { answer <- r })
+		return <-answer
+	}
+	n.want(onem2m.StatusNotFound, ask(onem2m.Request{Operation: onem2m.Create, To: "tally/dev/none", Type: onem2m.TypeContentInstance, Content: []byte(`{"m2m:cin":{"con":1}}`)}))
+	n.want(onem2m.StatusBadRequest, ask(onem2m.Request{Operation: onem2m.Create, To: "tally/dev/c", Type: onem2m.TypeContentInstance, Content: []byte(`{"m2m:cin":{}}`)}))
+	n.want(onem2m.StatusOK, ask(onem2m.Request{Operation: onem2m.Retrieve, To: "tally/dev/c"}))
+	n.want(onem2m.StatusCreated, ask(onem2m.Request{Operation: onem2m.Create, To: "tally/dev", Type: onem2m.TypeContainer, Content: []byte(`{"m2m:cnt":{}}`)}))
+	full := errors.New("the disk is full")
+	n.refuse.Store(&full)
+	n.want(onem2m.StatusInternalServerError, ask(reading(1)))
+	n.refuse.Store(nil)
+	stranger := reading(1)
+	stranger.From = "Cother"
+	answer := make(chan *onem2m.Response, 2)
+	n.ingress.Start(context.Background(), &stranger, testToken("Cdev"), func(r *onem2m.Response) { answer <- r })
+	n.want(onem2m.StatusOriginatorHasNoPrivilege, <-answer)
+}
+
+// TestStartInTime: who is not committed in time is told so, once, even when the block comes later.
+func TestStartInTime(t *testing.T) {
+	n := ready(t, 50*time.Millisecond)
+	n.step.Lock()
+	answer := make(chan *onem2m.Response, 2)
+	n.start(reading(1), func(r *onem2m.Response) { answer <- r })
+	n.want(onem2m.StatusRequestTimeout, <-answer)
+	n.step.Unlock()
+	n.want(onem2m.StatusCreated, n.do("Cdev", reading(2)))
+	if len(answer) != 0 {
+		t.Errorf("answered again: %+v", <-answer)
+	}
+}
+
+// TestStartAndClose: whoever waits when the node stops is answered, once.
+func TestStartAndClose(t *testing.T) {
+	n := ready(t, 20*time.Second)
+	n.step.Lock()
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Add(1)
+		n.start(reading(i), func(r *onem2m.Response) {
+			if r.Status == onem2m.StatusCreated {
+				t.Error("created while no block is made")
+			}
+			wg.Done()
+		})
+	}
+	n.ingress.Close()
+	wg.Wait()
+	n.step.Unlock()
+}
