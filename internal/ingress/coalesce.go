@@ -22,7 +22,7 @@ type waiter struct {
 	size  int                    // of the items in a batch, in bytes
 	done  chan []onem2m.Response // receives exactly once: a response an item; not used when then is set
 	then  func([]onem2m.Response)
-	gone  atomic.Bool            // nobody waits for the response; such a waiter is not used again
+	gone  atomic.Bool // nobody waits for the response; such a waiter is not used again
 }
 
 // coalescer turns concurrent requests into batches. A request that finds no batch of this node under way leaves at
