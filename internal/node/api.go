@@ -297,7 +297,7 @@ func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
 		Name: n.cfg.Name, Origin: n.app.Genesis().Origin, Height: h.Height, BlockTime: time.UnixMicro(h.Time).UTC(),
 		Committed: h.LogSize, Published: n.app.Published().Size, LogRoot: hex.EncodeToString(h.LogRoot[:]),
 		AppHash: hex.EncodeToString(h.AppHash[:]), LogBytes: st.SegmentBytes + st.HashBytes, Segments: st.Segments,
-		FreeBytes: n.disk.free.Load(), Listens: []string{"http " + n.Addr()},
+		FreeBytes: n.disk.free.Load(), Listens: n.Listens(),
 		Lab: n.app.Genesis().CSE.Lab,
 	}
 	if err := n.disk.refuse(); err != nil {

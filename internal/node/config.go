@@ -15,6 +15,12 @@ type Config struct {
 	Name string `json:"name"`
 	// HTTP is the address of the oneM2M HTTP binding and of the log's public pages. Default 127.0.0.1:7380.
 	HTTP string `json:"http"`
+	// HTTPS is a second address for the same pages and bindings, over TLS 1.3 with HTTP/1.1 and HTTP/2; it needs tls.
+	// Default none.
+	HTTPS string `json:"https,omitempty"`
+	// TLS is the certificate of every address that is served over TLS: {"cert": FILE, "key": FILE}, both PEM, relative
+	// to the data folder, the chain after the certificate. A changed file is read again within seconds. Default none.
+	TLS TLSFiles `json:"tls,omitzero"`
 	// RetainBlocks is how many of the newest consensus blocks are kept once log and tree are safe without them.
 	// The log is never pruned. Default 1024.
 	RetainBlocks int64 `json:"retainBlocks"`
@@ -23,6 +29,12 @@ type Config struct {
 	// MinFreeBytes is the free disk space below which the node refuses writes, so that it never has to break off
 	// half way. Default 256 MiB.
 	MinFreeBytes uint64 `json:"minFreeBytes"`
+}
+
+// TLSFiles name the PEM files of a certificate with its chain, and of its key.
+type TLSFiles struct {
+	Cert string `json:"cert"`
+	Key  string `json:"key"`
 }
 
 // Names in a data folder.
@@ -73,6 +85,12 @@ func LoadConfig(dir string) (Config, error) {
 	}
 	if c.MaxBody < 0 || c.MaxBody > 1<<20 {
 		return c, fmt.Errorf("read the configuration %s: maxBody is over 1 MiB", path)
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		return c, fmt.Errorf("read the configuration %s: tls needs both cert and key", path)
+	}
+	if c.HTTPS != "" && c.TLS.Cert == "" {
+		return c, fmt.Errorf("read the configuration %s: https needs a certificate; name its files in tls", path)
 	}
 	c.defaults()
 	return c, nil

@@ -40,6 +40,8 @@ type Node struct {
 	ingress   *ingress.Ingress
 	deliverer *notify.Deliverer
 	listener  net.Listener
+	secure    net.Listener // for HTTPS, nil when the configuration names no address
+	tls       *certificate // nil when the configuration names none
 	server    *http.Server
 	disk      *disk
 	checking  sync.Mutex         // held by the check under way
@@ -81,8 +83,18 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if n.unlock, err = lock(filepath.Join(n.dir, lockFile)); err != nil {
 		return err
 	}
-	if n.listener, err = listen(n.cfg.HTTP); err != nil {
+	if n.cfg.TLS.Cert != "" {
+		if n.tls, err = loadCertificate(n.dir, n.cfg.TLS, n.log); err != nil {
+			return err
+		}
+	}
+	if n.listener, err = listen("http", n.cfg.HTTP); err != nil {
 		return err
+	}
+	if n.cfg.HTTPS != "" {
+		if n.secure, err = listen("https", n.cfg.HTTPS); err != nil {
+			return err
+		}
 	}
 	if n.disk, err = watchDisk(n.dir, n.cfg.MinFreeBytes); err != nil {
 		return err
@@ -175,11 +187,11 @@ func (n *Node) awaitPublished(ctx context.Context) error {
 	return nil
 }
 
-// listen opens the HTTP listener before anything else, so that a busy port costs nothing.
-func listen(addr string) (net.Listener, error) {
+// listen opens the listener of a field of the configuration before anything else, so that a busy port costs nothing.
+func listen(field, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; stop what uses it, or choose another address (http in config.json)", addr, err)
+		return nil, fmt.Errorf("listen on %s: %w; stop what uses it, or choose another address (%s in config.json)", addr, err, field)
 	}
 	return l, nil
 }
@@ -195,11 +207,21 @@ func (n *Node) serve() {
 			oneM2M.ServeHTTP(w, r)
 		}
 	}), n.log)
+	if n.tls != nil {
+		n.server.TLSConfig = n.tls.config("h2", "http/1.1")
+	}
 	n.running.Go(func() {
 		if err := n.server.Serve(n.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			n.fail(fmt.Errorf("serve HTTP: %w", err))
 		}
 	})
+	if n.secure != nil {
+		n.running.Go(func() {
+			if err := n.server.ServeTLS(n.secure, "", ""); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				n.fail(fmt.Errorf("serve HTTPS: %w", err))
+			}
+		})
+	}
 }
 
 // fail notes the first error after which the node cannot go on. Requests that wait are answered at once.
@@ -218,6 +240,15 @@ func (n *Node) Failed() <-chan error { return n.failure }
 // Addr returns the address that the node serves HTTP on.
 func (n *Node) Addr() string { return n.listener.Addr().String() }
 
+// Listens returns what the node serves: a protocol, a blank and an address each.
+func (n *Node) Listens() []string {
+	all := []string{"http " + n.Addr()}
+	if n.secure != nil {
+		all = append(all, "https "+n.secure.Addr().String())
+	}
+	return all
+}
+
 // Dir returns the node's data folder.
 func (n *Node) Dir() string { return n.dir }
 
@@ -235,8 +266,12 @@ func (n *Node) shutdown(ctx context.Context) error {
 		if err := n.server.Shutdown(ctx); err != nil {
 			errs = append(errs, n.server.Close())
 		}
-	} else if n.listener != nil {
-		n.listener.Close()
+	} else {
+		for _, l := range []net.Listener{n.listener, n.secure} {
+			if l != nil {
+				l.Close()
+			}
+		}
 	}
 	if n.ingress != nil {
 		n.ingress.Close()

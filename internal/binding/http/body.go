@@ -13,7 +13,7 @@ import (
 
 const (
 	// smallBody is the size in bytes up to which a body is read without a share of the body memory: what all
-	// connections can take with such bodies is little.
+	// connections can take with such bodies is little, when each has one at a time.
 	smallBody = 4 << 10
 	// memoryWait bounds the wait for body memory. It leaves most of ReadTimeout for the body.
 	memoryWait = 10 * time.Second
@@ -72,7 +72,7 @@ func (b *server) readContent(x *exchange, r *http.Request, body *format, held *s
 
 // readCounted reads a body with a Content-Length.
 func (b *server) readCounted(r *http.Request, held *share) ([]byte, error) {
-	if r.ContentLength > smallBody {
+	if r.ContentLength > smallBody || r.ProtoMajor > 1 {
 		if err := b.take(r, held, r.ContentLength); err != nil {
 			return nil, err
 		}
@@ -86,13 +86,20 @@ func (b *server) readCounted(r *http.Request, held *share) ([]byte, error) {
 
 // readChunked reads a body whose length only its end tells.
 func (b *server) readChunked(r *http.Request, held *share) ([]byte, error) {
+	if r.ProtoMajor > 1 {
+		if err := b.take(r, held, b.maxBody); err != nil {
+			return nil, err
+		}
+	}
 	buf := scratch.Get().(*bytes.Buffer)
 	defer scratch.Put(buf)
 	buf.Reset()
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, min(smallBody, b.maxBody)+1))
 	if err == nil && n > smallBody {
-		if err := b.take(r, held, b.maxBody); err != nil {
-			return nil, err
+		if *held == 0 {
+			if err := b.take(r, held, b.maxBody); err != nil {
+				return nil, err
+			}
 		}
 		_, err = buf.ReadFrom(io.LimitReader(r.Body, b.maxBody+1-n))
 	}

@@ -19,7 +19,16 @@ const (
 	MaxConnections    = 4096
 )
 
-// NewServer returns an HTTP server with the limits of this package. What net/http has to say about broken
+// Limits of one HTTP/2 connection.
+const (
+	maxStreams       = 100       // requests at once; RFC 9113 clause 6.5.2 advises against fewer
+	connectionBuffer = 128 << 10 // body bytes received and not yet read, of all requests
+	streamBuffer     = 64 << 10  // of one request
+	writeByteTimeout = 30 * time.Second
+)
+
+// NewServer returns an HTTP server with the limits of this package, for HTTP/1.1 and, when it is given a TLSConfig,
+// HTTP/2. What net/http has to say about broken
 // connections is logged at debug level.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return newServer(h, log, MaxConnections)
@@ -34,6 +43,12 @@ func newServer(h http.Handler, log *slog.Logger, maxConnections int64) *http.Ser
 		WriteTimeout:      WriteTimeout,
 		IdleTimeout:       IdleTimeout,
 		MaxHeaderBytes:    MaxHeaderBytes,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: connectionBuffer,
+			MaxReceiveBufferPerStream:     streamBuffer,
+			WriteByteTimeout:              writeByteTimeout,
+		},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ConnState: func(c net.Conn, state http.ConnState) {
 			switch state {
