@@ -49,7 +49,7 @@ func newServer(h http.Handler, log *slog.Logger, maxConnections int64) *http.Ser
 			MaxReceiveBufferPerStream:     streamBuffer,
 			WriteByteTimeout:              writeByteTimeout,
 		},
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ConnState: func(c net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:
