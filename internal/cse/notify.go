@@ -34,9 +34,6 @@ func (c *Core) checkNotify(r Reader, req *onem2m.Request, env Env, t *target) er
 	if err := checkNotification(req.Content); err != nil {
 		return err
 	}
-	if len(pointsOfAccess(t.resource)) == 0 {
-		return refuse(onem2m.StatusTargetNotReachable, "AE %s has no point of access that can be reached", t.resource.RI)
-	}
 	return nil
 }
 

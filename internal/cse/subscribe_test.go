@@ -203,17 +203,22 @@ func TestVerificationRequest(t *testing.T) {
 }
 
 // TS-0004 clause 7.5.1.2.2: where a notification goes.
-func TestTargets(t *testing.T) {
+func TestRoute(t *testing.T) {
 	n, _ := watched(t, `"nct":3`)
 	n.MayRegister = true
 	n.MustCreate("Cb", "tally", onem2m.TypeAE, `{"rn":"b","api":"Nb","rr":true,"srv":["4"],"poa":["http://b","mqtt://b"]}`)
+	n.MustCreate("Cc", "tally", onem2m.TypeAE, `{"rn":"c","api":"Nc","rr":true,"srv":["4"],"csz":["application/cbor","application/json"],"poa":["http://c","http://d?ct=json"]}`)
+	n.MustCreate("Cd", "tally", onem2m.TypeAE, `{"rn":"d","api":"Nd","rr":false,"srv":["4"],"poa":["http://d"]}`)
 	for nu, want := range map[string]string{
-		"http://x/y": "http://x/y", "http://x/y?ct=json": "http://x/y", "http://x/?a=b": "http://x/?a=b",
-		"Cb?ct=json": "http://b mqtt://b", "Cb": "http://b mqtt://b", "/tally/Cb": "http://b mqtt://b", "tally/b": "http://b mqtt://b",
-		"Ca": "", "Cnone": "", "tally": "", "/other/Cx": "",
+		"http://x/y": "{ http://x/y true [{http://x/y false}] false}", "http://x/y?ct=json": "{ http://x/y true [{http://x/y false}] false}",
+		"http://x/y?ct=cbor": "{ http://x/y true [{http://x/y true}] false}", "http://x/?a=b": "{ http://x/?a=b true [{http://x/?a=b false}] false}",
+		"Cb": "{Cb /tally/Cb true [{http://b false} {mqtt://b false}] false}", "tally/b?ct=cbor": "{Cb /tally/Cb true [{http://b true} {mqtt://b true}] true}",
+		"/tally/Cc": "{Cc /tally/Cc true [{http://c true} {http://d false}] true}", "Cc?ct=json": "{Cc /tally/Cc true [{http://c false} {http://d false}] false}",
+		"Cd": "{Cd /tally/Cd false [] false}", "Ca": "{Ca /tally/Ca false [] false}",
+		"Cnone": "{  false [] false}", "tally": "{  false [] false}", "/other/Cx": "{  false [] false}",
 	} {
-		if got := strings.Join(n.Targets(n.State, nu), " "); got != want {
-			t.Errorf("%s: got %q, want %q", nu, got, want)
+		if got := fmt.Sprint(n.Route(n.State, nu)); got != want {
+			t.Errorf("%s: got %s, want %s", nu, got, want)
 		}
 	}
 }
@@ -235,7 +240,6 @@ func TestNotify(t *testing.T) {
 	wantStatus(t, "no privilege", notify("Ca", "tally/b", good), onem2m.StatusOriginatorHasNoPrivilege)
 	wantStatus(t, "container", notify("Ca", cnt, good), onem2m.StatusOperationNotAllowed)
 	wantStatus(t, "CSE", notify("Coperator", "tally", good), onem2m.StatusOperationNotAllowed)
-	wantStatus(t, "no point of access", notify("Ca", "Ca", good), onem2m.StatusTargetNotReachable)
 	for _, bad := range []string{``, `{}`, `[]`, `{"m2m:cin":{}}`, `{"m2m:sgn":[]}`, `{"m2m:sgn":{}}`, `{"m2m:sgn":{"sur":1}`, `{"m2m:sgn":{"sur":"a"},"x":{}}`} {
 		wantStatus(t, bad, notify("Cb", "Cb", bad), onem2m.StatusBadRequest)
 	}

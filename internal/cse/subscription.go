@@ -73,7 +73,7 @@ func checkNotificationTarget(attribute, target string) error {
 		return refuse(onem2m.StatusBadRequest, "%s: a notification target is empty", attribute)
 	}
 	target, serialization := cutSerialization(target)
-	if serialization != "" && serialization != "json" {
+	if serialization == "xml" {
 		return refuse(onem2m.StatusNotImplemented, "%s: notifications in serialization %s are not supported", attribute, serialization)
 	}
 	scheme, rest, isURL := strings.Cut(target, "://")

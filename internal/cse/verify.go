@@ -88,26 +88,61 @@ func (c *Core) isOriginator(r Reader, target, originator string, env Env) bool {
 	return err == nil && t.virtual == 0 && !t.isInstance && t.resource.RI == originator
 }
 
-// Targets gives the URLs to which a notification for nu is to be delivered, in the order in which they are to be
-// tried: nu itself when it is a URL, or else the pointOfAccess of the AE that it names. None means that the
-// target cannot be reached: it does not exist, has no pointOfAccess, or is not requestReachable
-// (TS-0001 clause 9.6.5, TS-0004 clause 7.5.1.2.2).
-func (c *Core) Targets(r Reader, nu string) []string {
-	nu, _ = cutSerialization(nu)
+// Route is how a notification target can be reached.
+type Route struct {
+	// Entity is the ID of the AE or CSE that the target is, "" when it is a URL.
+	Entity string
+	// To is the target's SP-relative ID, or the URL.
+	To string
+	// Reachable says that the target takes requests at all other than by polling (requestReachability).
+	Reachable bool
+	URLs      []Address // in the order in which they are to be tried
+	CBOR      bool      // what is sent by an open connection or a polling channel is encoded as CBOR
+}
+
+// Address is a URL to send requests to, and whether they are to be encoded as CBOR, else as JSON.
+type Address struct {
+	URL  string
+	CBOR bool
+}
+
+// Route gives the way to a notification target: nu itself when it is a URL, or else the pointOfAccess of the AE that
+// it names. Contents are encoded as nu says (ct), or as the AE's contentSerialization does. The zero Route means that
+// there is no such target (TS-0001 clause 9.6.5, TS-0004 clause 7.5.1.2.2).
+func (c *Core) Route(r Reader, nu string) Route {
+	nu, serialization := cutSerialization(nu)
 	if strings.Contains(nu, "://") {
-		return []string{nu}
+		return Route{To: nu, Reachable: true, URLs: []Address{{nu, serialization == "cbor"}}}
 	}
 	// At time 0 nothing has expired; an expired AE is on its way out but still the one that subscribed.
 	t, err := c.resolve(r, nu, 0)
 	if err != nil || t.virtual != 0 || t.isInstance || t.resource.Type != onem2m.TypeAE {
-		return nil
+		return Route{}
 	}
-	return pointsOfAccess(t.resource)
+	ae := t.resource
+	route := Route{
+		Entity: ae.RI, To: c.cfg.CSEID + "/" + ae.RI, Reachable: trueValue(ae.Get("rr")),
+		CBOR: serialization == "cbor" || serialization == "" && prefersCBOR(ae),
+	}
+	if !route.Reachable {
+		return route
+	}
+	for _, poa := range stringsOf(ae.Get("poa")) {
+		url, own := cutSerialization(poa)
+		route.URLs = append(route.URLs, Address{url, own == "cbor" || own == "" && route.CBOR})
+	}
+	return route
 }
 
-func pointsOfAccess(ae *Resource) []string {
-	if !trueValue(ae.Get("rr")) {
-		return nil
+// prefersCBOR says whether CBOR comes first in the contentSerialization of an AE or CSE.
+func prefersCBOR(res *Resource) bool {
+	for _, s := range stringsOf(res.Get("csz")) {
+		switch {
+		case strings.HasSuffix(s, "cbor"):
+			return true
+		case strings.HasSuffix(s, "json"):
+			return false
+		}
 	}
-	return stringsOf(ae.Get("poa"))
+	return false
 }

@@ -19,12 +19,14 @@ import (
 	"github.com/tallystick/tallystick/proof"
 )
 
-// Outside is how ingress reaches other machines on behalf of a request, before it is ordered.
+// Outside is how ingress reaches other machines on behalf of a request, before it is ordered. Targets are URLs, or
+// resource IDs or structured addresses of AEs and CSEs. Errors may be shown to the originator of the request.
 type Outside interface {
-	// Verify asks a notification target whether it wants a subscription (TS-0004 clause 7.4.8.2.1).
-	Verify(ctx context.Context, targets []string, originator string, content []byte) error
-	// Forward delivers a NOTIFY request to the first of the targets that takes it.
-	Forward(ctx context.Context, targets []string, originator string, content []byte) error
+	// Verify asks all targets by a NOTIFY request whether they want a subscription (TS-0004 clause 7.4.8.2.1).
+	Verify(ctx context.Context, targets []string, req *onem2m.Request) error
+	// Request sends a request to the first of the targets that answers, and gives the response, whatever its status is.
+	// An error means that none of them can be reached. A NOTIFY request that names no target gets that of its address.
+	Request(ctx context.Context, targets []string, req *onem2m.Request) (*onem2m.Response, error)
 }
 
 // Options of an ingress.
@@ -159,12 +161,20 @@ func (g *Ingress) read(ctx context.Context, core *cse.Core, req *onem2m.Request)
 		return failure(onem2m.StatusInternalServerError, "read the resource tree: "+res.Err.Error())
 	}
 	for i := range res.Events {
-		e := &res.Events[i]
-		if err := g.o.Outside.Forward(ctx, e.Targets, e.Originator, e.Content); err != nil {
+		rsp, err := g.o.Outside.Request(ctx, res.Events[i].Targets, notification(&res.Events[i]))
+		if err != nil {
 			return failure(onem2m.StatusTargetNotReachable, "deliver the notification: "+err.Error())
 		}
+		res.Response.Status, res.Response.Content = rsp.Status, rsp.Content
 	}
 	return &res.Response
+}
+
+// notification is the NOTIFY request of an event.
+func notification(e *cse.Event) *onem2m.Request {
+	return &onem2m.Request{
+		Operation: onem2m.Notify, From: e.Originator, Content: e.Content, ResultContent: onem2m.ResultContentDefault,
+	}
 }
 
 // now is the time that reads are judged by: this node's clock, but never before the last block.
@@ -208,8 +218,7 @@ func (g *Ingress) check(ctx context.Context, core *cse.Core, req *onem2m.Request
 	}
 	view.Close()
 	for i := range ask {
-		e := &ask[i]
-		if err := g.o.Outside.Verify(ctx, e.Targets, e.Originator, e.Content); err != nil {
+		if err := g.o.Outside.Verify(ctx, ask[i].Targets, notification(&ask[i])); err != nil {
 			return failure(onem2m.StatusSubscriptionVerificationInitiationFailed, "verify the subscription: "+err.Error())
 		}
 	}

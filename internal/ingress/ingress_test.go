@@ -66,20 +66,23 @@ type network struct {
 	decided func(txs [][]byte) bool
 }
 
-type outside struct{ verify, forward func() error }
+type outside struct {
+	verify  func() error
+	request func(targets []string, req *onem2m.Request) (*onem2m.Response, error)
+}
 
-func (o *outside) Verify(context.Context, []string, string, []byte) error {
+func (o *outside) Verify(context.Context, []string, *onem2m.Request) error {
 	if o.verify != nil {
 		return o.verify()
 	}
 	return nil
 }
 
-func (o *outside) Forward(context.Context, []string, string, []byte) error {
-	if o.forward != nil {
-		return o.forward()
+func (o *outside) Request(_ context.Context, targets []string, req *onem2m.Request) (*onem2m.Response, error) {
+	if o.request != nil {
+		return o.request(targets, req)
 	}
-	return nil
+	return &onem2m.Response{Status: onem2m.StatusOK}, nil
 }
 
 func newNetwork(t *testing.T, timeout time.Duration) *network {

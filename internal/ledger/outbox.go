@@ -69,7 +69,7 @@ func (o outbox) Next(after notify.Key, max int) ([]notify.Item, error) {
 			return nil, fmt.Errorf("read the outbox: %w", err)
 		}
 		items = append(items, notify.Item{
-			Key: parseOutboxKey(l.Key), Subscription: r.Subscription, Targets: []string{r.Target},
+			Key: parseOutboxKey(l.Key), Subscription: r.Subscription, Target: r.Target,
 			Content: r.Content, Originator: r.Originator, Time: r.Time,
 		})
 	}

@@ -47,7 +47,7 @@ var layers = map[string]layer{
 	},
 
 	// Readers of what is committed.
-	"internal/notify": {own: []string{"onem2m"}, std: []string{"crypto/rand", "math/rand/v2", "net/http", "net/url"}},
+	"internal/notify": {own: []string{"internal/binding", "onem2m"}, std: []string{"crypto/rand", "math/rand/v2", "net/url"}},
 
 	// Consensus drives core and storage.
 	"internal/ledger": {
@@ -70,7 +70,7 @@ var layers = map[string]layer{
 	// The only place that wires parts together.
 	"internal/node": {
 		own: []string{
-			"internal/binding/http", "internal/cse", "internal/identity", "internal/ingress", "internal/ledger",
+			"internal/binding", "internal/binding/http", "internal/cse", "internal/identity", "internal/ingress", "internal/ledger",
 			"internal/notify", "internal/translog", "internal/tree", "onem2m", "proof",
 		},
 		modules: []string{pebble, comet, "golang.org/x/sys"},

@@ -39,6 +39,7 @@ type Node struct {
 	validator *ledger.Validator
 	ingress   *ingress.Ingress
 	deliverer *notify.Deliverer
+	web       *httpbinding.Client
 	listener  net.Listener
 	secure    net.Listener // for HTTPS, nil when the configuration names no address
 	tls       *certificate // nil when the configuration names none
@@ -137,11 +138,13 @@ func (n *Node) openLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.deliverer = notify.New(notify.Options{Outbox: n.app.Outbox(), Resolve: n.resolve, Subscribed: n.subscribed, Log: n.log})
+	n.deliverer = notify.New(notify.Options{
+		Outbox: n.app.Outbox(), Resolve: n.resolve, Subscribed: n.subscribed, Clients: n.clients(), Log: n.log,
+	})
 	n.ingress = ingress.New(ingress.Options{
 		App:     n.app,
 		Submit:  func(tx []byte) error { return n.consensus.Submit(tx) },
-		Outside: outside{n.deliverer},
+		Outside: n.deliverer,
 		Refuse:  n.disk.refuse,
 	})
 	chain := filepath.Join(n.dir, ledger.ChainDir)
@@ -280,6 +283,9 @@ func (n *Node) shutdown(ctx context.Context) error {
 		n.stop()
 		n.running.Wait()
 	}
+	if n.web != nil {
+		n.web.Close()
+	}
 	if n.consensus != nil {
 		errs = append(errs, n.consensus.Stop()) // closes the validator too
 	} else if n.validator != nil {
@@ -295,32 +301,6 @@ func (n *Node) shutdown(ctx context.Context) error {
 		return fmt.Errorf("stop the node: %w", err)
 	}
 	return nil
-}
-
-// resolve turns a notification target into the URLs that reach it.
-func (n *Node) resolve(target string) []string {
-	view := n.app.View()
-	defer view.Close()
-	return n.app.Core().Targets(view, target)
-}
-
-// subscribed says whether a subscription still exists.
-func (n *Node) subscribed(ri string) bool {
-	view := n.app.View()
-	defer view.Close()
-	r, err := view.Resource(ri)
-	return err != nil || r != nil
-}
-
-// outside reaches other machines for ingress.
-type outside struct{ d *notify.Deliverer }
-
-func (o outside) Verify(ctx context.Context, targets []string, originator string, content []byte) error {
-	return o.d.Verify(ctx, targets, originator, content)
-}
-
-func (o outside) Forward(ctx context.Context, targets []string, originator string, content []byte) error {
-	return o.d.Forward(ctx, targets, originator, content)
 }
 
 func exists(path string) bool {

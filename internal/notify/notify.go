@@ -1,15 +1,18 @@
-// Package notify delivers notifications over HTTP (TS-0004 clause 7.5.1.2). It reads the node's outbox of committed
-// notifications at its own pace: nothing here can delay a commit, and what a crash interrupts is delivered after the
-// restart.
+// Package notify delivers notifications (TS-0004 clause 7.5.1.2), and sends other requests to other machines, by
+// whatever protocols it is given clients for. It reads the node's outbox of committed notifications at its own pace:
+// nothing here can delay a commit, and what a crash interrupts is delivered after the restart.
 //
-// The promise is at least once, in the order of the log for each target. A notification leaves the outbox when every
-// one of its targets took it or was given up. The request identifier of a notification is the same each time it is
-// sent, so a receiver can recognise one that it got before.
+// The promise is at least once, in the order of the log for each target. A notification leaves the outbox when its
+// target took it or it was given up. The request identifier of a notification is the same each time it is sent, so a
+// receiver can recognise one that it got before.
 //
 // A target that fails is tried again with exponential back-off and jitter until the notification is too old or its
-// subscription is gone. A target that refuses a notification (a 4xxx or 6xxx response status code, or an HTTP status
-// of class 4xx without one, but for timeouts and rate limits) will not take the same bytes later: that notification is
-// given up at once and the next one is tried, so that one bad notification cannot stop all that follow.
+// subscription is gone; Wake ends a pause early. A target that refuses a notification (a 4xxx or 6xxx response status
+// code, or what its protocol has in its place) will not take the same bytes later: that notification is given up at
+// once and the next one is tried, so that one bad notification cannot stop all that follow.
+//
+// Notifications that are gathered (batchNotify) or of which only the newest counts (latestNotify) wait in the outbox
+// too, in a queue of their subscription and target: a crash loses none of them.
 package notify
 
 import (
@@ -17,9 +20,10 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
+
+	"github.com/tallystick/tallystick/internal/binding"
 )
 
 // Key is the place of a notification in the outbox: the log index of the entry that called for it, and its number
@@ -45,14 +49,29 @@ func (k Key) before() Key {
 	return k
 }
 
-// Item is one notification in the outbox.
+// Item is one notification for one target in the outbox.
 type Item struct {
 	Key          Key
-	Subscription string   // resource ID
-	Targets      []string // nu: URLs or resource IDs
-	Content      []byte   // {"m2m:sgn":{...}} as JSON text
-	Originator   string   // fr: the hosting CSE's ID
-	Time         int64    // block time, Unix microseconds
+	Subscription string // resource ID
+	Target       string // of nu: a URL or a resource ID
+	// Content is {"m2m:sgn":{...}} as JSON text. Nil ends what the subscription has gathered for the target: it is
+	// delivered at once.
+	Content    []byte
+	Originator string // fr: the hosting CSE's ID
+	Time       int64  // block time, Unix microseconds
+	Category   string // ec, "" for none
+	// Batch says how the item is gathered with others of its subscription and target; nil when it goes alone.
+	Batch *Batch
+	// Latest says that the item replaces those of its subscription and target that were not delivered yet.
+	Latest bool
+	// Counted says that the requests and responses of the item are counted (notificationStatsEnable).
+	Counted bool
+}
+
+// Batch says when gathered notifications are delivered (batchNotify, TS-0001 clause 9.6.8).
+type Batch struct {
+	Number   int           // of notifications, 0 for no limit but the deliverer's own
+	Duration time.Duration // since the first of them
 }
 
 // Outbox is the durable queue of notifications. It is used by several goroutines at once.
@@ -65,27 +84,39 @@ type Outbox interface {
 	Wait(ctx context.Context, after Key) error
 }
 
-// Resolver gives the URLs of a notification target in the order in which they are to be tried: a URL itself, or the
-// pointOfAccess of the AE with that resource ID. None means that the target cannot be reached at the moment.
-type Resolver func(target string) []string
+// Route is how a target can be reached.
+type Route struct {
+	// Entity is the AE-ID or CSE-ID of the target, "" when the target is a URL.
+	Entity string
+	// To is the target of a NOTIFY request that has to name one: an SP-relative ID, or the URL.
+	To string
+	// Addresses are tried in their order. None means that the target cannot be reached at the moment.
+	Addresses []binding.Address
+}
 
-// Options of a Deliverer. Outbox, Resolve and Log are required; zero values of the rest mean the defaults.
+// Resolver gives the route to a target: a URL, or the resource ID or structured address of an AE or a CSE.
+type Resolver func(target string) Route
+
+// Options of a Deliverer. Outbox, Resolve, Clients and Log are required; zero values of the rest mean the defaults.
 type Options struct {
 	Outbox  Outbox
 	Resolve Resolver
+	// Clients send requests, by scheme of the address. An address of another scheme cannot be reached. The map is not
+	// changed any more.
+	Clients map[string]binding.Client
 	Log     *slog.Logger
 	// Subscribed says whether a subscription still exists. Notifications of one that is gone are not tried again after
 	// a failure, but for the one that tells of its deletion. Nil means that all exist.
 	Subscribed func(subscription string) bool
+	// Count is told of requests that were sent for counted items, and of the responses to them. Nil counts nothing.
+	Count func(subscription, target string, sent, answered int)
 
-	Release     string        // X-M2M-RVI of requests, "4"
+	Release     string        // rvi of requests that have none, "4"
 	Timeout     time.Duration // of one request, 10 s
 	FirstDelay  time.Duration // before the first retry, 1 s; doubled each time
 	MaxDelay    time.Duration // between retries, 5 min
 	MaxAge      time.Duration // after which a notification is given up, 24 h
 	Concurrency int           // requests at once, 256; slow and failing targets get at most half of it
-	// Transport is how requests are sent; default is one of the package's own, without a proxy.
-	Transport http.RoundTripper
 }
 
 func (o *Options) defaults() {
@@ -98,39 +129,30 @@ func (o *Options) defaults() {
 	if o.Subscribed == nil {
 		o.Subscribed = func(string) bool { return true }
 	}
-	if o.Transport == nil {
-		o.Transport = &http.Transport{
-			TLSHandshakeTimeout:    5 * time.Second,
-			IdleConnTimeout:        90 * time.Second,
-			MaxIdleConns:           256,
-			MaxIdleConnsPerHost:    2,
-			MaxResponseHeaderBytes: 16 << 10,
-			// A gzipped answer could be larger than its bytes on the wire; no answer is needed but its status.
-			DisableCompression: true,
-		}
+	if o.Count == nil {
+		o.Count = func(string, string, int, int) {}
 	}
 }
 
-// Deliverer sends notifications. It is safe for concurrent use.
+// Deliverer sends notifications and other requests. It is safe for concurrent use.
 type Deliverer struct {
-	o      Options
-	client *http.Client
-	stats  counters
+	o     Options
+	stats counters
 
-	scan     chan struct{} // holds one value while the outbox is looked through for one target
-	mu       sync.Mutex    // guards what follows and every target
-	cursor   Key           // items up to here are known to their targets
-	targets  map[string]*target
-	ready    [2]fifo // targets that can be tried: healthy ones, and slow or failing ones
+	scan     chan struct{} // holds one value while the outbox is looked through for one queue
+	mu       sync.Mutex    // guards what follows and every queue
+	cursor   Key           // items up to here are known to their queues
+	queues   map[place]*queue
+	ready    [2]fifo // queues that can be tried: healthy ones, and slow or failing ones
 	active   [2]int  // requests under way for each of the two
 	stopped  bool
 	delivery sync.WaitGroup
 }
 
-// New returns a Deliverer. Its Send, Forward and Verify work at once; the outbox is served by Run.
+// New returns a Deliverer. Its Request and Verify work at once; the outbox is served by Run.
 func New(o Options) *Deliverer {
 	o.defaults()
-	return &Deliverer{o: o, client: newClient(o), targets: make(map[string]*target), scan: make(chan struct{}, 1)}
+	return &Deliverer{o: o, queues: make(map[place]*queue), scan: make(chan struct{}, 1)}
 }
 
 // readBatch is how many items are read from the outbox at once. An item may hold as much as a request body.
@@ -151,17 +173,16 @@ func (d *Deliverer) Run(ctx context.Context) {
 	}
 	d.mu.Lock()
 	d.stopped = true
-	for _, t := range d.targets {
-		if t.timer != nil {
-			t.timer.Stop()
+	for _, q := range d.queues {
+		if q.timer != nil {
+			q.timer.Stop()
 		}
 	}
 	d.mu.Unlock()
 	d.delivery.Wait()
-	d.client.CloseIdleConnections()
 }
 
-// read hands the next items to their targets, or waits for some.
+// read hands the next items to their queues, or waits for some.
 func (d *Deliverer) read(ctx context.Context) error {
 	d.mu.Lock()
 	cursor := d.cursor
@@ -173,21 +194,11 @@ func (d *Deliverer) read(ctx context.Context) error {
 	if len(items) == 0 {
 		return d.o.Outbox.Wait(ctx, cursor)
 	}
-	var nobody []Key
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	for i := range items {
-		it := &items[i]
-		if len(it.Targets) == 0 {
-			nobody = append(nobody, it.Key)
-		}
-		d.cursor = it.Key
-		for _, name := range it.Targets {
-			d.add(ctx, name, it.Key)
-		}
-	}
-	d.mu.Unlock()
-	if len(nobody) > 0 {
-		return d.o.Outbox.Done(nobody...)
+		d.cursor = items[i].Key
+		d.add(ctx, &items[i])
 	}
 	return nil
 }

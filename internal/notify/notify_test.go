@@ -1,12 +1,12 @@
 package notify_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,51 +14,54 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/notify"
+	"github.com/tallystick/tallystick/onem2m"
 )
 
-// network is a Transport without a network, so that clocks can be faked: each host answers as its function says.
+// network is a Client without a network, so that clocks can be faked: each host answers as its function says, with a
+// response status code or an error.
 type network struct {
 	mu    sync.Mutex
-	hosts map[string]func(attempt int) (status int, header http.Header, err error)
-	got   map[string][]string // bodies by host, one for each attempt
-	ids   map[string][]string
+	hosts map[string]func(attempt int) (onem2m.StatusCode, error)
+	got   map[string][]string // contents by host, one for each attempt
+	reqs  map[string][]onem2m.Request
 	times map[string][]time.Time
 }
 
 func newNetwork() *network {
 	return &network{
-		hosts: make(map[string]func(int) (int, http.Header, error)),
-		got:   make(map[string][]string), ids: make(map[string][]string), times: make(map[string][]time.Time),
+		hosts: make(map[string]func(int) (onem2m.StatusCode, error)),
+		got:   make(map[string][]string), reqs: make(map[string][]onem2m.Request), times: make(map[string][]time.Time),
 	}
 }
 
-func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
+func (n *network) Send(ctx context.Context, to binding.Address, req *onem2m.Request) (*onem2m.Response, error) {
+	u, err := url.Parse(to.URL)
 	if err != nil {
 		return nil, err
 	}
 	n.mu.Lock()
-	host := r.URL.Host
-	n.got[host] = append(n.got[host], string(body))
-	n.ids[host] = append(n.ids[host], r.Header["X-M2M-RI"][0])
+	host := cmp.Or(u.Host, u.Opaque)
+	n.got[host] = append(n.got[host], string(req.Content))
+	n.reqs[host] = append(n.reqs[host], *req)
 	n.times[host] = append(n.times[host], time.Now())
 	attempt := len(n.got[host])
 	answer := n.hosts[host]
 	n.mu.Unlock()
-	status, header := http.StatusOK, http.Header(nil)
+	status := onem2m.StatusOK
 	if answer != nil {
-		status, header, err = answer(attempt)
+		status, err = answer(attempt)
+	}
+	if err == nil {
+		err = ctx.Err()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Context().Err(); err != nil {
-		return nil, err
-	}
-	return &http.Response{StatusCode: status, Header: header, Body: http.NoBody, Request: r}, nil
+	return &onem2m.Response{Status: status}, nil
 }
 
 func (n *network) bodies(host string) []string {
@@ -67,11 +70,15 @@ func (n *network) bodies(host string) []string {
 	return append([]string(nil), n.got[host]...)
 }
 
-func item(index uint64, targets ...string) notify.Item {
-	return notify.Item{
-		Key: notify.Key{Index: index}, Subscription: "sub1", Targets: targets, Originator: "/tally",
-		Content: fmt.Appendf(nil, `{"m2m:sgn":{"sur":"%d"}}`, index), Time: time.Now().UnixMicro(),
+// item is a notification with one item a target.
+func item(index uint64, targets ...string) (list []notify.Item) {
+	for i, target := range targets {
+		list = append(list, notify.Item{
+			Key: notify.Key{Index: index, N: uint32(i)}, Subscription: "sub1", Target: target, Originator: "/tally",
+			Content: fmt.Appendf(nil, `{"m2m:sgn":{"sur":"%d"}}`, index), Time: time.Now().UnixMicro(),
+		})
 	}
+	return list
 }
 
 func want(indexes ...int) []string {
@@ -82,14 +89,15 @@ func want(indexes ...int) []string {
 	return s
 }
 
-func options(o notify.Outbox, n http.RoundTripper) notify.Options {
+func options(o notify.Outbox, n binding.Client) notify.Options {
 	return notify.Options{
-		Outbox: o, Transport: n, Log: slog.New(slog.DiscardHandler),
-		Resolve: func(target string) []string {
+		Outbox: o, Log: slog.New(slog.DiscardHandler),
+		Clients: map[string]binding.Client{"http": n, "conn": n},
+		Resolve: func(target string) notify.Route {
 			if strings.Contains(target, "://") {
-				return []string{target}
+				return notify.Route{To: target, Addresses: []binding.Address{{URL: target}}}
 			}
-			return nil
+			return notify.Route{}
 		},
 	}
 }
@@ -110,7 +118,7 @@ func TestDeliversInOrderToEveryTarget(t *testing.T) {
 		d, stop := run(options(out, n))
 		defer stop()
 		for i := range 300 {
-			out.add(item(uint64(i+1), "http://a/", "http://b/", "http://a/"))
+			out.add(item(uint64(i+1), "http://a/", "http://b/")...)
 		}
 		synctest.Wait()
 		var all []int
@@ -118,7 +126,7 @@ func TestDeliversInOrderToEveryTarget(t *testing.T) {
 			all = append(all, i+1)
 		}
 		for _, host := range []string{"a", "b"} {
-			if diff := cmp.Diff(want(all...), n.bodies(host)); diff != "" {
+			if diff := gocmp.Diff(want(all...), n.bodies(host)); diff != "" {
 				t.Errorf("%s got (-want +got):\n%s", host, diff)
 			}
 		}
@@ -134,24 +142,24 @@ func TestDeadTargetDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, n := newOutbox(), newNetwork()
 		up := time.Now().Add(time.Hour)
-		n.hosts["dead"] = func(int) (int, http.Header, error) {
+		n.hosts["dead"] = func(int) (onem2m.StatusCode, error) {
 			if time.Now().Before(up) {
-				return 0, nil, errors.New("connection refused")
+				return 0, errors.New("connection refused")
 			}
-			return 200, nil, nil
+			return onem2m.StatusOK, nil
 		}
 		d, stop := run(options(out, n))
 		defer stop()
 		var all []int
 		for i := range 1000 {
 			all = append(all, i+1)
-			out.add(item(uint64(i+1), "http://dead/", "http://alive/"))
+			out.add(item(uint64(i+1), "http://dead/", "http://alive/")...)
 			if i%10 == 0 {
 				synctest.Wait()
 			}
 		}
 		synctest.Wait()
-		if diff := cmp.Diff(want(all...), n.bodies("alive")); diff != "" {
+		if diff := gocmp.Diff(want(all...), n.bodies("alive")); diff != "" {
 			t.Fatalf("alive got (-want +got):\n%s", diff)
 		}
 		if out.len() != 1000 {
@@ -161,7 +169,7 @@ func TestDeadTargetDelaysNobody(t *testing.T) {
 		synctest.Wait()
 		got := n.bodies("dead")
 		failed := len(got) - 1000
-		if diff := cmp.Diff(want(all...), got[failed:]); diff != "" {
+		if diff := gocmp.Diff(want(all...), got[failed:]); diff != "" {
 			t.Errorf("dead got in the end (-want +got):\n%s", diff)
 		}
 		if len(n.bodies("alive")) != 1000 || out.len() != 0 {
@@ -176,15 +184,15 @@ func TestDeadTargetDelaysNobody(t *testing.T) {
 func TestBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, n := newOutbox(), newNetwork()
-		n.hosts["a"] = func(attempt int) (int, http.Header, error) {
+		n.hosts["a"] = func(attempt int) (onem2m.StatusCode, error) {
 			if attempt == 15 {
-				return 200, nil, nil
+				return onem2m.StatusOK, nil
 			}
-			return 500, nil, nil
+			return onem2m.StatusInternalServerError, nil
 		}
 		_, stop := run(options(out, n))
 		defer stop()
-		out.add(item(1, "http://a/"))
+		out.add(item(1, "http://a/")...)
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		times := n.times["a"]
@@ -197,38 +205,32 @@ func TestBackOff(t *testing.T) {
 				t.Errorf("pause %d is %v, want %v to %v", i, pause, full/2, full)
 			}
 		}
-		for _, id := range n.ids["a"] {
-			if id != "ntf-1-0-0" {
-				t.Errorf("request identifier %q, want the same each time", id)
+		for _, req := range n.reqs["a"] {
+			if req.RequestID != "ntf-1-0" || req.To != "http://a/" || req.From != "/tally" || req.ReleaseVersion != "4" {
+				t.Errorf("request %+v, want the same each time", req)
 			}
 		}
 	})
 }
 
 func TestGivesUp(t *testing.T) {
-	refuse := func(rsc string, status int) func(int) (int, http.Header, error) {
-		return func(int) (int, http.Header, error) {
-			h := http.Header{}
-			if rsc != "" {
-				h.Set("X-M2M-RSC", rsc)
-			}
-			return status, h, nil
-		}
+	answer := func(status onem2m.StatusCode, err error) func(int) (onem2m.StatusCode, error) {
+		return func(int) (onem2m.StatusCode, error) { return status, err }
 	}
 	tests := []struct {
 		name    string
 		target  string
-		answer  func(int) (int, http.Header, error)
+		answer  func(int) (onem2m.StatusCode, error)
 		dropped bool // at once
 	}{
-		{"not found", "http://a/", refuse("", 404), true},
-		{"forbidden", "http://a/", refuse("4103", 403), true},
+		{"not found", "http://a/", answer(0, &binding.AnswerError{Code: 404, Final: true}), true},
+		{"forbidden", "http://a/", answer(4103, nil), true},
+		{"external failure", "http://a/", answer(6003, nil), true},
 		{"no scheme of ours", "mqtt://a/", nil, true},
-		{"rate limit", "http://a/", refuse("", 429), false},
-		{"request timeout", "http://a/", refuse("4008", 504), false},
-		{"behind it is unreachable", "http://a/", refuse("5103", 404), false},
-		{"server error", "http://a/", refuse("", 503), false},
-		{"redirect", "http://a/", refuse("", 302), false},
+		{"rate limit", "http://a/", answer(0, &binding.AnswerError{Code: 429, After: time.Minute}), false},
+		{"request timeout", "http://a/", answer(4008, nil), false},
+		{"behind it is unreachable", "http://a/", answer(5103, nil), false},
+		{"server error", "http://a/", answer(0, &binding.AnswerError{Code: 503}), false},
 		{"no point of access", "Cae", nil, false},
 	}
 	for _, tt := range tests {
@@ -238,7 +240,7 @@ func TestGivesUp(t *testing.T) {
 				n.hosts["a"] = tt.answer
 				d, stop := run(options(out, n))
 				defer stop()
-				out.add(item(1, tt.target))
+				out.add(item(1, tt.target)...)
 				synctest.Wait()
 				if got := out.len() == 0; got != tt.dropped {
 					t.Fatalf("given up at once: %v, want %v", got, tt.dropped)
@@ -259,20 +261,20 @@ func TestSubscriptionGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, n := newOutbox(), newNetwork()
 		up := time.Now().Add(time.Hour)
-		n.hosts["a"] = func(int) (int, http.Header, error) {
+		n.hosts["a"] = func(int) (onem2m.StatusCode, error) {
 			if time.Now().Before(up) {
-				return 503, nil, nil
+				return onem2m.StatusTargetNotReachable, nil
 			}
-			return 200, nil, nil
+			return onem2m.StatusOK, nil
 		}
 		o := options(out, n)
 		o.Subscribed = func(string) bool { return false }
 		d, stop := run(o)
 		defer stop()
 		for i := range 200 {
-			out.add(item(uint64(i+1), "http://a/"))
+			out.add(item(uint64(i+1), "http://a/")...)
 		}
-		last := item(201, "http://a/")
+		last := item(201, "http://a/")[0]
 		last.Content = []byte(`{"m2m:sgn":{"sud":true,"sur":"x"}}`)
 		out.add(last)
 		time.Sleep(2 * time.Hour)
@@ -294,14 +296,14 @@ func TestSlowTargetsDelayNobody(t *testing.T) {
 		defer stop()
 		for i := range 20 {
 			host := "slow" + strconv.Itoa(i)
-			n.hosts[host] = func(int) (int, http.Header, error) { time.Sleep(8 * time.Second); return 200, nil, nil }
+			n.hosts[host] = func(int) (onem2m.StatusCode, error) { time.Sleep(8 * time.Second); return onem2m.StatusOK, nil }
 			for k := range 10 {
-				out.add(item(uint64(i*10+k+1), "http://"+host+"/"))
+				out.add(item(uint64(i*10+k+1), "http://"+host+"/")...)
 			}
 		}
 		time.Sleep(time.Minute)
 		start := time.Now()
-		out.add(item(1000, "http://quick/"))
+		out.add(item(1000, "http://quick/")...)
 		synctest.Wait()
 		if len(n.bodies("quick")) != 1 || time.Since(start) != 0 {
 			t.Errorf("the quick target had to wait")
@@ -317,15 +319,15 @@ func TestSlowTargetsDelayNobody(t *testing.T) {
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, n := newOutbox(), newNetwork()
-		n.hosts["a"] = func(attempt int) (int, http.Header, error) {
+		n.hosts["a"] = func(attempt int) (onem2m.StatusCode, error) {
 			time.Sleep(30 * time.Millisecond)
 			if attempt%7 == 0 {
-				return 503, nil, nil
+				return onem2m.StatusTargetNotReachable, nil
 			}
-			return 200, nil, nil
+			return onem2m.StatusOK, nil
 		}
 		for i := range 100 {
-			out.add(item(uint64(i+1), "http://a/", "http://b/"))
+			out.add(item(uint64(i+1), "http://a/", "http://b/")...)
 		}
 		for restarts := 0; out.len() > 0; restarts++ {
 			if restarts == 500 {
@@ -358,12 +360,12 @@ func TestOutboxFailure(t *testing.T) {
 		out.setFailure(errors.New("disk gone"))
 		_, stop := run(options(out, n))
 		defer stop()
-		out.add(item(1, "http://a/"))
+		out.add(item(1, "http://a/")...)
 		time.Sleep(time.Minute)
 		out.setFailure(nil)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if diff := cmp.Diff(want(1), n.bodies("a")); diff != "" || out.len() != 0 {
+		if diff := gocmp.Diff(want(1), n.bodies("a")); diff != "" || out.len() != 0 {
 			t.Errorf("outbox has %d items; got (-want +got):\n%s", out.len(), diff)
 		}
 	})
@@ -374,13 +376,13 @@ func TestBacklogWhileCommitting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, n := newOutbox(), newNetwork()
 		out.delay = 7 * time.Millisecond
-		n.hosts["a"] = func(int) (int, http.Header, error) { time.Sleep(3 * time.Millisecond); return 200, nil, nil }
+		n.hosts["a"] = func(int) (onem2m.StatusCode, error) { time.Sleep(3 * time.Millisecond); return onem2m.StatusOK, nil }
 		d, stop := run(options(out, n))
 		defer stop()
 		var all []int
 		for i := range 6000 {
 			all = append(all, i+1)
-			out.add(item(uint64(i+1), "http://a/"))
+			out.add(item(uint64(i+1), "http://a/")...)
 			// Bursts make a backlog; between them it shrinks slowly while more is committed.
 			if i%600 > 100 {
 				time.Sleep(12*time.Millisecond + time.Duration(i%7)*100*time.Microsecond)
@@ -388,7 +390,7 @@ func TestBacklogWhileCommitting(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if diff := cmp.Diff(want(all...), n.bodies("a")); diff != "" || out.len() != 0 || d.Stats().Waiting != 0 {
+		if diff := gocmp.Diff(want(all...), n.bodies("a")); diff != "" || out.len() != 0 || d.Stats().Waiting != 0 {
 			t.Errorf("outbox has %d items; got (-want +got):\n%s", out.len(), diff)
 		}
 	})

@@ -3,7 +3,6 @@ package notify_test
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tallystick/tallystick/internal/notify"
+	"github.com/tallystick/tallystick/onem2m"
 )
 
 // Whatever fails and whenever the node restarts: every target gets every notification at least once, first deliveries
@@ -36,12 +36,12 @@ func TestRandomFailures(t *testing.T) {
 			taken := make([][]int, targets)
 			want := make([][]int, targets)
 			for i := range targets {
-				n.hosts[fmt.Sprint("t", i)] = func(int) (int, http.Header, error) {
+				n.hosts[fmt.Sprint("t", i)] = func(int) (onem2m.StatusCode, error) {
 					time.Sleep(time.Duration(slow[i]) * time.Second)
 					if draw()%100 < failing[i] {
-						return 0, nil, errors.New("connection reset")
+						return 0, errors.New("connection reset")
 					}
-					return 200, nil, nil
+					return onem2m.StatusOK, nil
 				}
 			}
 			o := options(out, n)
@@ -51,15 +51,17 @@ func TestRandomFailures(t *testing.T) {
 			for b, size := range batches {
 				for range size {
 					index++
-					it := notify.Item{Key: notify.Key{Index: uint64(index / 3), N: uint32(index % 3)}, Originator: "/tally",
-						Content: fmt.Appendf(nil, "%d", index), Time: time.Now().UnixMicro()}
+					var items []notify.Item
 					for i := range targets {
 						if draw()%3 == 0 {
-							it.Targets = append(it.Targets, fmt.Sprintf("http://t%d/", i))
+							items = append(items, notify.Item{
+								Key: notify.Key{Index: uint64(index / 3), N: uint32(index%3*targets + i)}, Target: fmt.Sprintf("http://t%d/", i),
+								Originator: "/tally", Content: fmt.Appendf(nil, "%d", index), Time: time.Now().UnixMicro(),
+							})
 							want[i] = append(want[i], index)
 						}
 					}
-					out.add(it)
+					out.add(items...)
 					if draw()%40 == 0 {
 						time.Sleep(time.Duration(draw()%200) * time.Millisecond)
 					}

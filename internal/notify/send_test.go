@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -16,159 +13,154 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/notify"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const sgn = `{"m2m:sgn":{"vrq":true,"sur":"/tally/tally/sub"}}`
+// clientFunc is a Client.
+type clientFunc func(ctx context.Context, to binding.Address, req *onem2m.Request) (*onem2m.Response, error)
 
-func sender(t *testing.T, resolve notify.Resolver) *notify.Deliverer {
-	tr := &http.Transport{}
-	t.Cleanup(tr.CloseIdleConnections)
-	o := options(newOutbox(), tr)
-	o.Timeout = 2 * time.Second
-	if resolve != nil {
-		o.Resolve = resolve
-	}
-	return notify.New(o)
+func (f clientFunc) Send(ctx context.Context, to binding.Address, req *onem2m.Request) (*onem2m.Response, error) {
+	return f(ctx, to, req)
 }
 
-// TS-0009 clauses 6.2 to 6.4: what is on the wire. Deployed receivers compare Content-Type letter by letter.
-func TestRequestOnTheWire(t *testing.T) {
-	var got *http.Request
-	var body []byte
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got = r
-		body, _ = io.ReadAll(r.Body)
-		w.Header().Set("X-M2M-RSC", "2000")
-	}))
-	defer srv.Close()
-	status, err := sender(t, nil).Send(context.Background(), srv.URL+"/in?x=1", "/tally", []byte(sgn))
-	if err != nil || status != onem2m.StatusOK {
-		t.Fatalf("Send: %v, %v", status, err)
-	}
-	for key, want := range map[string]string{"Content-Type": "application/json", "X-M2M-Origin": "/tally", "X-M2M-RVI": "4"} {
-		if v := got.Header.Get(key); v != want {
-			t.Errorf("%s: %q, want %q", key, v, want)
+func verification() *onem2m.Request {
+	return &onem2m.Request{Operation: onem2m.Notify, From: "/tally", Content: []byte(`{"m2m:sgn":{"vrq":true,"sur":"/tally/sub"}}`)}
+}
+
+// TS-0004 clause 7.5.1.2.2, step 2.5, and the bindings: which target a NOTIFY names to which protocol.
+func TestNotificationTarget(t *testing.T) {
+	var got []string
+	client := clientFunc(func(_ context.Context, to binding.Address, req *onem2m.Request) (*onem2m.Response, error) {
+		got = append(got, to.URL+" "+req.To)
+		if len(req.RequestID) < 16 || req.ReleaseVersion != "4" {
+			t.Errorf("request identifier %q, release %q", req.RequestID, req.ReleaseVersion)
 		}
+		return nil, errors.New("down")
+	})
+	o := options(newOutbox(), client)
+	for _, scheme := range []string{"mqtt", "coap", "ws", "pch"} {
+		o.Clients[scheme] = client
 	}
-	if got.Method != "POST" || got.RequestURI != "/in?x=1" || len(got.Header.Get("X-M2M-RI")) < 16 || string(body) != sgn {
-		t.Errorf("%s %s, request identifier %q, body %s", got.Method, got.RequestURI, got.Header.Get("X-M2M-RI"), body)
+	o.Resolve = func(string) notify.Route {
+		r := notify.Route{Entity: "Ca", To: "/tally/Ca"}
+		for _, u := range []string{"conn:Ca", "http://h/x", "coap://c", "mqtt://m", "ws://w", "pch:Ca"} {
+			r.Addresses = append(r.Addresses, binding.Address{URL: u})
+		}
+		return r
+	}
+	d := notify.New(o)
+	if _, err := d.Request(t.Context(), []string{"Ca"}, verification()); err == nil {
+		t.Error("there was a response")
+	}
+	want := []string{
+		"conn:Ca /tally/Ca", "http://h/x http://h/x", "coap://c coap://c", "mqtt://m /tally/Ca", "ws://w /tally/Ca", "pch:Ca /tally/Ca",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+	got = nil
+	req := verification()
+	req.Operation, req.To = onem2m.Retrieve, "/other/x"
+	if _, err := d.Request(t.Context(), []string{"Ca"}, req); err == nil || got[1] != "http://h/x /other/x" {
+		t.Errorf("a request with a target of its own: %q, %v", got, err)
 	}
 }
 
-func TestSendFails(t *testing.T) {
-	stop := make(chan struct{})
-	mux := http.NewServeMux()
-	mux.HandleFunc("/500", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) })
-	mux.HandleFunc("/rsc", func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-M2M-RSC", "4103") })
-	mux.HandleFunc("/hang", func(w http.ResponseWriter, r *http.Request) { <-stop })
-	mux.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://elsewhere.invalid/", http.StatusTemporaryRedirect)
-	})
-	mux.HandleFunc("/get", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusFound) })
-	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/ok", http.StatusTemporaryRedirect)
-	})
-	mux.HandleFunc("/ok", func(w http.ResponseWriter, r *http.Request) {})
-	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
-		for r.Context().Err() == nil {
-			if _, err := w.Write(make([]byte, 32<<10)); err != nil {
-				return
-			}
-		}
-	})
-	srv := httptest.NewServer(mux)
-	defer srv.Close()
-	defer close(stop)
-	d := sender(t, nil)
+func TestRequestFails(t *testing.T) {
+	n := newNetwork()
+	n.hosts["500"] = func(int) (onem2m.StatusCode, error) { return 0, &binding.AnswerError{Code: 500} }
+	n.hosts["4103"] = func(int) (onem2m.StatusCode, error) { return 4103, nil }
+	n.hosts["hang"] = func(int) (onem2m.StatusCode, error) { time.Sleep(time.Hour); return 2000, nil }
+	n.hosts["u:secret@down"] = func(int) (onem2m.StatusCode, error) { return 0, errors.New("down") }
 	tests := []struct {
 		target string
 		status onem2m.StatusCode
-		err    string // in the error, "" for success
+		err    string // of Request, "" for none
+		verify string // end of the error of Verify, "" for none
 	}{
-		{srv.URL + "/ok", 2000, ""},
-		{srv.URL + "/moved", 2000, ""},
-		{srv.URL + "/endless", 2000, ""},
-		{srv.URL + "/500", 5103, "refused with status 500"},
-		{srv.URL + "/rsc", 4103, "refused with status 4103"},
-		{srv.URL + "/away", 5103, "refused with status 307"},
-		{srv.URL + "/get", 5103, "refused with status 302"},
-		{srv.URL + "/hang", 5103, ": not reachable"},
-		{"http://127.0.0.1:1/", 5103, ": not reachable"},
-		{"mqtt://host/x", 5103, ": not reachable"},
-		{"coap://host/x", 5103, ": not reachable"},
-		{"ws://host/x", 5103, ": not reachable"},
-		{"http://", 5103, ": not reachable"},
-		{"http://user:secret@127.0.0.1:1/", 5103, "http://user:xxxxx@127.0.0.1:1/: not reachable"},
-		{"Cae", 5103, ": not reachable"},
+		{"http://ok", 2000, "", ""},
+		{"http://500", 0, "notify http://500: refused with status 500", "refused with status 500"},
+		{"http://4103", 4103, "", "notify http://4103: refused with status 4103"},
+		{"http://hang", 0, "notify http://hang: not reachable", "not reachable"},
+		{"mqtt://host/x", 0, "notify mqtt://host/x: not reachable", "not reachable"},
+		{"http://u:secret@down", 0, "notify http://u:xxxxx@down: not reachable", "not reachable"},
+		{"Cae", 0, "notify Cae: not reachable", "not reachable"},
 	}
+	n.hosts["down"] = n.hosts["u:secret@down"]
 	for _, tt := range tests {
-		status, err := d.Send(context.Background(), tt.target, "/tally", []byte(sgn))
-		if status != tt.status || (err == nil) != (tt.err == "") || err != nil && !strings.HasSuffix(err.Error(), tt.err) {
-			t.Errorf("%s: %d, %v; want %d, %q", tt.target, status, err, tt.status, tt.err)
-		}
-		if err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: a password is in the error", tt.target)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			d := notify.New(options(newOutbox(), n))
+			rsp, err := d.Request(t.Context(), []string{tt.target}, verification())
+			if (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err || err == nil && rsp.Status != tt.status {
+				t.Errorf("%s: %+v, %v; want %d, %q", tt.target, rsp, err, tt.status, tt.err)
+			}
+			err = d.Verify(t.Context(), []string{tt.target}, verification())
+			if (err == nil) != (tt.verify == "") || err != nil && !strings.HasSuffix(err.Error(), tt.verify) {
+				t.Errorf("%s: Verify: %v; want %q", tt.target, err, tt.verify)
+			}
+			time.Sleep(2 * time.Hour)
+		})
 	}
 }
 
 // TS-0004 clause 7.4.8.2.1: every target must accept. TS-0001 clause 9.6.5: points of access are tried in turn.
-func TestVerifyAndForward(t *testing.T) {
-	ok := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
-	defer ok.Close()
-	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(403) }))
-	defer bad.Close()
-	d := sender(t, func(target string) []string {
+func TestVerifyAndRequest(t *testing.T) {
+	n := newNetwork()
+	n.hosts["bad"] = func(int) (onem2m.StatusCode, error) { return onem2m.StatusOriginatorHasNoPrivilege, nil }
+	o := options(newOutbox(), n)
+	o.Resolve = func(target string) notify.Route {
+		r := notify.Route{Entity: target, To: "/tally/" + target}
 		switch target {
 		case "Cboth":
-			return []string{"mqtt://x/", bad.URL, ok.URL}
+			r.Addresses = []binding.Address{{URL: "mqtt://x/"}, {URL: "http://bad"}, {URL: "http://ok"}}
 		case "Cbad":
-			return []string{bad.URL}
+			r.Addresses = []binding.Address{{URL: "http://bad"}}
 		}
-		return nil
-	})
-	ctx := context.Background()
+		return r
+	}
+	d := notify.New(o)
 	for _, tt := range []struct {
-		targets         []string
-		verify, forward bool
+		targets []string
+		verify  bool
+		status  onem2m.StatusCode // of the first response, 0 for none
 	}{
-		{[]string{"Cboth"}, true, true},
-		{[]string{"Cboth", "Cbad"}, false, true},
-		{[]string{"Cbad", "Cboth"}, false, true},
-		{[]string{"Cbad", "Cnone"}, false, false},
-		{nil, true, false},
-		{slices.Repeat([]string{"Cboth"}, 16), true, true},
-		{slices.Repeat([]string{"Cboth"}, 17), false, true},
+		{[]string{"Cboth"}, true, 2000},
+		{[]string{"Cboth", "Cbad"}, false, 2000},
+		{[]string{"Cbad", "Cboth"}, false, 4103},
+		{[]string{"Cnone", "Cboth"}, false, 2000},
+		{[]string{"Cnone"}, false, 0},
+		{nil, true, 0},
+		{slices.Repeat([]string{"Cboth"}, 16), true, 2000},
+		{slices.Repeat([]string{"Cboth"}, 17), false, 2000},
 	} {
-		if err := d.Verify(ctx, tt.targets, "/tally", []byte(sgn)); (err == nil) != tt.verify {
+		if err := d.Verify(t.Context(), tt.targets, verification()); (err == nil) != tt.verify {
 			t.Errorf("Verify %v: %v", tt.targets, err)
 		}
-		if err := d.Forward(ctx, tt.targets, "/tally", []byte(sgn)); (err == nil) != tt.forward {
-			t.Errorf("Forward %v: %v", tt.targets, err)
+		rsp, err := d.Request(t.Context(), tt.targets, verification())
+		if (err == nil) != (tt.status != 0) || err == nil && rsp.Status != tt.status {
+			t.Errorf("Request %v: %+v, %v", tt.targets, rsp, err)
 		}
 	}
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // The originator of a subscription waits no longer than 15 s for its targets, however many points of access they have
 // (TS-0004 clause 7.4.8.2.1, TS-0001 clause 9.6.5).
 func TestVerifyDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := options(newOutbox(), roundTripper(func(r *http.Request) (*http.Response, error) {
-			<-r.Context().Done()
-			return nil, r.Context().Err()
+		o := options(newOutbox(), clientFunc(func(ctx context.Context, _ binding.Address, _ *onem2m.Request) (*onem2m.Response, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
 		}))
 		o.Timeout = 10 * time.Second
-		o.Resolve = func(string) []string { return slices.Repeat([]string{"http://hangs"}, 16) }
+		o.Resolve = func(string) notify.Route {
+			return notify.Route{Addresses: slices.Repeat([]binding.Address{{URL: "http://hangs"}}, 16)}
+		}
 		start := time.Now()
-		err := notify.New(o).Verify(context.Background(), slices.Repeat([]string{"Chang"}, 16), "/tally", []byte(sgn))
+		err := notify.New(o).Verify(t.Context(), slices.Repeat([]string{"Chang"}, 16), verification())
 		if took := time.Since(start); err == nil || took != 15*time.Second {
 			t.Errorf("Verify: %v after %v", err, took)
 		}
@@ -183,17 +175,15 @@ func TestFailureTells(t *testing.T) {
 		"http://b": errors.New("dial tcp 10.0.0.1:23: i/o timeout"),
 		"http://c": errors.New("net/http: HTTP/1.x transport connection broken: SSH-2.0"),
 	}
-	o := options(newOutbox(), roundTripper(func(r *http.Request) (*http.Response, error) {
-		return nil, causes[r.URL.String()]
+	o := options(newOutbox(), clientFunc(func(_ context.Context, to binding.Address, _ *onem2m.Request) (*onem2m.Response, error) {
+		return nil, causes[to.URL]
 	}))
 	o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	d := notify.New(o)
-	ctx := context.Background()
 	for address, cause := range causes {
-		_, sent := d.Send(ctx, address, "/tally", []byte(sgn))
+		_, sent := d.Request(t.Context(), []string{address}, verification())
 		for what, err := range map[string]error{
-			"Send": sent, "Verify": d.Verify(ctx, []string{address}, "/tally", []byte(sgn)),
-			"Forward": d.Forward(ctx, []string{address}, "/tally", []byte(sgn)),
+			"Request": sent, "Verify": d.Verify(t.Context(), []string{address}, verification()),
 		} {
 			if want := "notify " + address + ": not reachable"; err == nil || err.Error() != want {
 				t.Errorf("%s %s: %v, want %s", what, address, err, want)

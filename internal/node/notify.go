@@ -1,0 +1,40 @@
+package node
+
+import (
+	"github.com/tallystick/tallystick/internal/binding"
+	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
+	"github.com/tallystick/tallystick/internal/notify"
+)
+
+// clients gives what sends requests to other machines, by scheme of the address.
+func (n *Node) clients() map[string]binding.Client {
+	n.web = httpbinding.NewClient(nil)
+	return map[string]binding.Client{"http": n.web, "https": n.web}
+}
+
+// resolve gives the way to a notification target: an open connection of the entity itself, then its points of access,
+// then its polling channel.
+func (n *Node) resolve(target string) notify.Route {
+	view := n.app.View()
+	defer view.Close()
+	to := n.app.Core().Route(view, target)
+	route := notify.Route{Entity: to.Entity, To: to.To}
+	if to.Entity != "" && to.Reachable {
+		route.Addresses = append(route.Addresses, binding.Address{URL: "conn:" + to.Entity, CBOR: to.CBOR})
+	}
+	for _, a := range to.URLs {
+		route.Addresses = append(route.Addresses, binding.Address{URL: a.URL, CBOR: a.CBOR})
+	}
+	if to.Entity != "" {
+		route.Addresses = append(route.Addresses, binding.Address{URL: "pch:" + to.Entity, CBOR: to.CBOR})
+	}
+	return route
+}
+
+// subscribed says whether a subscription still exists.
+func (n *Node) subscribed(ri string) bool {
+	view := n.app.View()
+	defer view.Close()
+	r, err := view.Resource(ri)
+	return err != nil || r != nil
+}
