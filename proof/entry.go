@@ -26,6 +26,7 @@ const (
 	OpEnrol   Operation = 33 // a credential was bound to an originator
 	OpRevoke  Operation = 34 // a credential was revoked
 	OpErase   Operation = 35 // the payload of an earlier entry was erased
+	OpReset   Operation = 36 // a lab network's resources were all removed, and those of genesis made anew
 )
 
 // AuthMethod says how the originator was authenticated.

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 		"tally":   main,
 		"request": requestMain,
 		"forge":   forgeMain,
+		"command": commandMain,
 	})
 }
 
@@ -176,6 +177,23 @@ func request(args []string) error {
 	b, err := io.ReadAll(resp.Body)
 	fmt.Printf("%s %s\n", resp.Header.Get("X-M2M-RSC"), bytes.TrimSpace(b))
 	return err
+}
+
+// commandMain sends a command to the upper tester of a lab: command URL COMMAND. It prints the HTTP status, X-M2M-RSC
+// and X-M2M-UTRSP.
+func commandMain() {
+	req, err := http.NewRequest(http.MethodPost, os.Args[1]+"/__ut__", nil)
+	if err == nil {
+		req.Header.Set("X-M2M-UTCMD", os.Args[2])
+		var resp *http.Response
+		if resp, err = http.DefaultClient.Do(req); err == nil {
+			resp.Body.Close()
+			fmt.Printf("%d %s [%s]\n", resp.StatusCode, resp.Header.Get("X-M2M-RSC"), resp.Header.Get("X-M2M-UTRSP"))
+			return
+		}
+	}
+	fmt.Fprintln(os.Stderr, "command:", err)
+	os.Exit(1)
 }
 
 // forgeMain changes one part of a proof bundle and keeps the rest canonical: forge PART IN OUT.

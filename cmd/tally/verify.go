@@ -77,6 +77,8 @@ func operationName(op proof.Operation) string {
 		return "REVOKE"
 	case proof.OpErase:
 		return "ERASE"
+	case proof.OpReset:
+		return "RESET"
 	}
 	switch onem2m.Operation(op) {
 	case onem2m.Create:

@@ -17,6 +17,9 @@ type Config struct {
 	// Lab makes a network for trying clients and for conformance tests: originators need no credential, and Admin
 	// passes every access control.
 	Lab bool `json:",omitempty"`
+	// MaxLifetime is how far in the future an expirationTime may lie, in seconds: one that is later, or not given, is
+	// set to that. 0 is no limit (TS-0004 clause 7.3.3.3).
+	MaxLifetime int64 `json:",omitempty"`
 	// MayRegister are the CSE-IDs of the CSEs that may register in a lab network, besides those with a credential.
 	MayRegister []string `json:",omitempty"`
 }

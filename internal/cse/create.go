@@ -173,6 +173,7 @@ func (c *Core) prepareResource(r Reader, req *onem2m.Request, env Env, d *draft,
 			res.set(m.Name, compact(m.Value))
 		}
 	}
+	res.Expires = c.lifetime(res.Expires, env.Time)
 	// No resource outlives its parent (TS-0004 clause 7.3.3.3).
 	res.Expires = earlier(res.Expires, d.parent.Expires)
 	if err := checkSupported(def.Type, members); err != nil {

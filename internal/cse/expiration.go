@@ -31,6 +31,14 @@ func expirationOf(value []byte, now int64) (int64, error) {
 	return at, nil
 }
 
+// lifetime gives an expirationTime that is within the limit of this CSE.
+func (c *Core) lifetime(expires, now int64) int64 {
+	if c.cfg.MaxLifetime == 0 {
+		return expires
+	}
+	return earlier(expires, now+c.cfg.MaxLifetime*second)
+}
+
 // earlier gives the earlier of two expirationTimes, 0 being never.
 func earlier(a, b int64) int64 {
 	if a == 0 || b != 0 && b < a {

@@ -1,6 +1,7 @@
 package cse
 
 import (
+	"math"
 	"slices"
 	"strconv"
 
@@ -67,4 +68,25 @@ func supportedTypes() []byte {
 		out = strconv.AppendInt(out, int64(n), 10)
 	}
 	return append(out, ']')
+}
+
+// Reset removes all resources and makes those of Genesis anew, for a lab network. It notifies nobody. Its effects are
+// those of Genesis; what was removed has none of its own.
+func (c *Core) Reset(st State, env Env) (Result, error) {
+	base, err := st.Resource(c.cfg.BaseRI)
+	if err != nil {
+		return Result{}, err
+	}
+	if base != nil {
+		all, err := collectSubtree(st, base, math.MaxInt)
+		if err != nil {
+			return Result{}, err
+		}
+		for i := len(all) - 1; i >= 0; i-- {
+			if err := st.Remove(all[i].resource.RI); err != nil {
+				return Result{}, err
+			}
+		}
+	}
+	return c.Genesis(st, env)
 }

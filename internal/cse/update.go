@@ -91,7 +91,7 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 			if err != nil {
 				return nil, err
 			}
-			after.Expires = expires
+			after.Expires = c.lifetime(expires, env.Time)
 		case onem2m.IsNull(m.Value):
 			after.unset(m.Name)
 		default:

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/cse"
@@ -46,6 +47,8 @@ type Ingress struct {
 	auth    authenticator
 	pending *coalescer
 	clock   chan struct{} // closed when keepTime has ended
+	// timeout bounds the wait of a request that says nothing about it, a time.Duration.
+	timeout atomic.Int64
 }
 
 // New returns an ingress. Fill and Committed must be set as the ledger's callbacks.
@@ -55,6 +58,7 @@ func New(o Options) *Ingress {
 	}
 	g := &Ingress{o: o, clock: make(chan struct{})}
 	g.auth.app = o.App
+	g.timeout.Store(int64(o.Timeout))
 	g.pending = newCoalescer(o.App, o.Submit)
 	go g.keepTime()
 	return g
@@ -72,6 +76,14 @@ func (g *Ingress) Committed(height uint64, results []ledger.Result) {
 func (g *Ingress) Close() {
 	g.pending.close(errStopping)
 	<-g.clock
+}
+
+// Timeout is how long a request may wait that has no request expiration timestamp.
+func (g *Ingress) Timeout() time.Duration { return time.Duration(g.timeout.Load()) }
+
+// SetTimeout changes Timeout and returns the one before. It changes nothing for requests that wait already.
+func (g *Ingress) SetTimeout(d time.Duration) time.Duration {
+	return time.Duration(g.timeout.Swap(int64(d)))
 }
 
 var (
@@ -236,7 +248,7 @@ func (g *Ingress) submit(ctx context.Context, req *onem2m.Request, it ledger.Ite
 
 // submitAll queues items, of which all are done or none, and waits for their commit. They have one expiration: req's.
 func (g *Ingress) submitAll(ctx context.Context, req *onem2m.Request, items ...ledger.Item) (each []onem2m.Response, refused *onem2m.Response) {
-	deadline := g.o.Timeout
+	deadline := g.Timeout()
 	if req.RequestExpiration != "" {
 		t, err := onem2m.ParseAbsRel(req.RequestExpiration, time.Now().UnixMicro())
 		if err != nil {
@@ -286,6 +298,20 @@ func (g *Ingress) Own(ctx context.Context, op proof.Operation, content []byte, t
 	return g.submit(ctx, &onem2m.Request{}, ledger.Item{
 		Operation: op, From: cred.Originator, Content: content, Key: cred.ID(),
 		ResultContent: onem2m.ResultContentDefault, Release: "4",
+	})
+}
+
+// Reset takes a lab network's resources back to what they were at genesis, as one ordered operation.
+func (g *Ingress) Reset(ctx context.Context) *onem2m.Response {
+	cfg := &g.o.App.Genesis().CSE
+	if !cfg.Lab {
+		return failure(onem2m.StatusOperationNotAllowed, "only a lab network can be reset")
+	}
+	if err := g.o.Refuse(); err != nil {
+		return failure(onem2m.StatusInternalServerError, err.Error())
+	}
+	return g.submit(ctx, &onem2m.Request{}, ledger.Item{
+		Operation: proof.OpReset, From: cfg.Admin, Content: []byte("{}"), ResultContent: onem2m.ResultContentDefault, Release: "4",
 	})
 }
 

@@ -200,6 +200,11 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 			return denied("%s is no operator", it.From), nil
 		}
 		return a.applyOwn(b, it, auth)
+	case proof.OpReset:
+		if !a.genesis.CSE.Lab {
+			return denied("only a lab network can be reset"), nil
+		}
+		return a.applyOwn(b, it, auth)
 	default:
 		return failure(onem2m.StatusBadRequest, fmt.Sprintf("operation %d does not change anything", it.Operation)), nil
 	}
@@ -267,6 +272,9 @@ func (a *App) applyOwn(b *building, it *Item, auth proof.Auth) (onem2m.Response,
 	case proof.OpErase:
 		status = onem2m.StatusDeleted
 		err = a.erase(b, r.Index, it, auth)
+	case proof.OpReset:
+		status = onem2m.StatusDeleted
+		err = a.reset(b, it, auth)
 	}
 	var bad *refusal
 	switch {
@@ -388,6 +396,19 @@ func (a *App) erase(b *building, index uint64, it *Item, auth proof.Auth) error 
 	}, it.Content)
 	b.state.SetLocal(eraseKey(index), []byte{1})
 	return nil
+}
+
+// reset takes the resources of a lab network back to what they were at genesis. The credentials stay.
+func (a *App) reset(b *building, it *Item, auth proof.Auth) error {
+	b.record(proof.Entry{
+		Operation: proof.OpReset, Originator: it.From, Target: a.genesis.CSE.BaseRI, Resource: a.genesis.CSE.BaseRI,
+		Type: uint32(onem2m.TypeCSEBase), Status: uint32(onem2m.StatusDeleted), Auth: auth,
+	}, it.Content)
+	res, err := a.core.Reset(b.state, cse.Env{Time: b.time, NextIndex: b.nextIndex()})
+	if err == nil {
+		b.effects(res.Effects, auth)
+	}
+	return err
 }
 
 const localErase = "erase/"

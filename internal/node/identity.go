@@ -28,6 +28,9 @@ func (o *InitOptions) cseConfig() (cse.Config, error) {
 		Name: or(o.CSE.Name, "tally"), BaseRI: or(o.CSE.BaseRI, "cb"), Admin: or(o.CSE.Admin, OperatorID), Release: "4",
 		Lab: o.Lab,
 	}
+	if o.Lab {
+		c.MaxLifetime = labLifetime
+	}
 	for _, id := range o.MayRegister {
 		if id = strings.TrimSpace(id); id != "" {
 			c.MayRegister = append(c.MayRegister, "/"+strings.TrimPrefix(id, "/"))
@@ -57,6 +60,10 @@ func (o *InitOptions) cseConfig() (cse.Config, error) {
 	}
 	return c, nil
 }
+
+// labLifetime is the longest life of a resource in a lab network, in seconds: five years. A conformance suite wants to see
+// that an expirationTime beyond the limits of a CSE is corrected, and so needs one that has a limit.
+const labLifetime = 5 * 365 * 24 * 3600
 
 // maxID bounds an ID or name that is chosen once for a network, in bytes.
 const maxID = 64

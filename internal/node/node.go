@@ -45,6 +45,7 @@ type Node struct {
 	tls       *certificate // nil when the configuration names none
 	server    *http.Server
 	disk      *disk
+	tester    *upperTester       // of a lab network, else nil
 	checking  sync.Mutex         // held by the check under way
 	stop      context.CancelFunc // ends everything that runs beside requests
 	running   sync.WaitGroup
@@ -202,11 +203,17 @@ func listen(field, addr string) (net.Listener, error) {
 func (n *Node) serve() {
 	own, oneM2M := http.NewServeMux(), httpbinding.New(n.ingress, httpbinding.Options{MaxBody: n.cfg.MaxBody})
 	n.routes(own)
+	if n.app.Genesis().CSE.Lab {
+		n.tester = newUpperTester(n)
+	}
 	// ServeMux would redirect addresses that it deems unclean; what is none of the node's own pages is the binding's.
 	n.server = httpbinding.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, Prefix+"/") {
+		switch {
+		case strings.HasPrefix(r.URL.Path, Prefix+"/"):
 			own.ServeHTTP(w, r)
-		} else {
+		case n.tester != nil && strings.Trim(r.URL.Path, "/") == upperTesterPath:
+			n.tester.ServeHTTP(w, r)
+		default:
 			oneM2M.ServeHTTP(w, r)
 		}
 	}), n.log)
