@@ -27,7 +27,7 @@ func BenchmarkCreateContainer(b *testing.B)       { benchmarkCreate(b, container
 func BenchmarkInstanceRI(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, ok := ParseInstanceRI(InstanceRI(12_345_678)); !ok {
+		if _, _, ok := ParseInstanceRI(InstanceRI(12_345_678)); !ok {
 			b.Fatal("not an instance ID")
 		}
 	}

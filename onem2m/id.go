@@ -5,11 +5,19 @@ import "strconv"
 // InstanceRI gives the resource ID of the contentInstance at a log position: "cin" and the position in base 36.
 func InstanceRI(index uint64) string { return ResourceRI(TypeContentInstance, index) }
 
-// ParseInstanceRI gives the log position that a contentInstance's resource ID stands for. It accepts only what
-// InstanceRI makes: one resource has one ID.
-func ParseInstanceRI(ri string) (index uint64, ok bool) {
-	if len(ri) < 4 || ri[:3] != "cin" || ri[3] == '0' && len(ri) > 4 {
-		return 0, false
+// ParseInstanceRI gives the type and the log position that an instance's resource ID stands for. It accepts only what
+// ResourceRI makes for a type of instances: one resource has one ID.
+func ParseInstanceRI(ri string) (t ResourceType, index uint64, ok bool) {
+	if len(ri) < 4 || ri[3] == '0' && len(ri) > 4 {
+		return 0, 0, false
+	}
+	switch ri[:3] {
+	case "cin":
+		t = TypeContentInstance
+	case "tsi":
+		t = TypeTimeSeriesInst
+	default:
+		return 0, 0, false
 	}
 	for i := 3; i < len(ri); i++ {
 		var digit uint64
@@ -19,15 +27,15 @@ func ParseInstanceRI(ri string) (index uint64, ok bool) {
 		case c >= 'a' && c <= 'z':
 			digit = uint64(c-'a') + 10
 		default:
-			return 0, false
+			return 0, 0, false
 		}
 		const limit = ^uint64(0)
 		if index > (limit-digit)/36 {
-			return 0, false
+			return 0, 0, false
 		}
 		index = index*36 + digit
 	}
-	return index, true
+	return t, index, true
 }
 
 // ResourceRI gives the resource ID that the CSE assigns to a resource whose creation is at a log position: the

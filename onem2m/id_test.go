@@ -10,23 +10,42 @@ import (
 func TestInstanceRI(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		index := rapid.Uint64().Draw(t, "index")
-		if got, ok := ParseInstanceRI(InstanceRI(index)); !ok || got != index {
-			t.Fatalf("%d came back as %d, %t", index, got, ok)
+		typ := rapid.SampledFrom([]ResourceType{TypeContentInstance, TypeTimeSeriesInst}).Draw(t, "type")
+		if got, at, ok := ParseInstanceRI(ResourceRI(typ, index)); !ok || got != typ || at != index {
+			t.Fatalf("%s %d came back as %s %d, %t", typ, index, got, at, ok)
 		}
-		ri := "cin" + rapid.StringMatching(`[0-9a-zA-Z]{0,14}`).Draw(t, "ri")
-		if index, ok := ParseInstanceRI(ri); ok && InstanceRI(index) != ri {
-			t.Fatalf("%s and %s are the same instance", ri, InstanceRI(index))
+		ri := rapid.SampledFrom([]string{"cin", "tsi"}).Draw(t, "prefix") + rapid.StringMatching(`[0-9a-zA-Z]{0,14}`).Draw(t, "ri")
+		if typ, index, ok := ParseInstanceRI(ri); ok && ResourceRI(typ, index) != ri {
+			t.Fatalf("%s and %s are the same instance", ri, ResourceRI(typ, index))
 		}
 	})
-	if got, ok := ParseInstanceRI(InstanceRI(math.MaxUint64)); !ok || got != math.MaxUint64 {
+	if _, got, ok := ParseInstanceRI(InstanceRI(math.MaxUint64)); !ok || got != math.MaxUint64 {
 		t.Error("the last position does not come back")
 	}
-	for _, ri := range []string{"", "cin", "cin00", "cin01", "cinA", "cnt1", "cin1 ", "cin-1", "cin3w5e11264sgsg", "cinzzzzzzzzzzzzzz", "ci", "xcin1"} {
-		if index, ok := ParseInstanceRI(ri); ok {
+	for _, ri := range []string{"", "cin", "tsi", "cin00", "cin01", "cinA", "cnt1", "cin1 ", "cin-1", "cin3w5e11264sgsg", "cinzzzzzzzzzzzzzz", "ci", "xcin1", "tsi01"} {
+		if _, index, ok := ParseInstanceRI(ri); ok {
 			t.Errorf("%q was read as %d", ri, index)
 		}
 	}
 	if got := ResourceRI(TypeSubscription, 36); got != "sub10" {
 		t.Errorf("ResourceRI: %s", got)
+	}
+}
+
+// The types of instances are those that some type holds, and only those.
+func TestInstanceTypes(t *testing.T) {
+	held := map[ResourceType]bool{}
+	for _, d := range Types() {
+		if in := d.Type.InstanceType(); in != 0 {
+			held[in] = true
+			if !d.AllowsChild(in) || d.Type.VirtualChild("la") != TypeLatest || d.Type.VirtualChild("ol") != TypeOldest {
+				t.Errorf("%s does not hold %s in full", d.Name, in)
+			}
+		}
+	}
+	for _, d := range Types() {
+		if d.Type.IsInstance() != held[d.Type] {
+			t.Errorf("%s: IsInstance %t", d.Name, d.Type.IsInstance())
+		}
 	}
 }

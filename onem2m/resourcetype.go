@@ -17,6 +17,8 @@ const (
 	TypeGroup           ResourceType = 9
 	TypeNode            ResourceType = 14
 	TypeSubscription    ResourceType = 23
+	TypeTimeSeries      ResourceType = 29
+	TypeTimeSeriesInst  ResourceType = 30 // timeSeriesInstance
 )
 
 // Virtual resources have no number in m2m:resourceType. These values name them inside the server and never travel.
@@ -47,13 +49,28 @@ func (t ResourceType) String() string {
 // Assigned says whether TS-0004 table 6.3.4.2.1-1 has the number, known here or not.
 func (t ResourceType) Assigned() bool { return enumResourceType.Contains(int64(t)) }
 
+// InstanceType gives the type of the instances that a resource of type t holds, 0 when it holds none: contentInstance for
+// container, timeSeriesInstance for timeSeries.
+func (t ResourceType) InstanceType() ResourceType {
+	switch t {
+	case TypeContainer:
+		return TypeContentInstance
+	case TypeTimeSeries:
+		return TypeTimeSeriesInst
+	}
+	return 0
+}
+
+// IsInstance says whether t is the type of the instances that some other type holds.
+func (t ResourceType) IsInstance() bool { return t == TypeContentInstance || t == TypeTimeSeriesInst }
+
 // VirtualChild gives the virtual resource that name addresses below a parent of type t (TS-0001 clauses 9.6.6,
 // 9.6.13, 9.6.27 and 9.6.28), or 0 when it addresses none.
 func (t ResourceType) VirtualChild(name string) ResourceType {
 	switch {
-	case t == TypeContainer && name == "la":
+	case name == "la" && t.InstanceType() != 0:
 		return TypeLatest
-	case t == TypeContainer && name == "ol":
+	case name == "ol" && t.InstanceType() != 0:
 		return TypeOldest
 	case t == TypeGroup && name == "fopt":
 		return TypeFanOutPoint

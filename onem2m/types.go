@@ -65,7 +65,7 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.5, TS-0004 clause 7.4.5.
 	define(&TypeDef{
 		Type: TypeAE, Tag: "m2m:ae", Name: "AE", IDPrefix: "ae",
-		Children:  []ResourceType{TypeACP, TypeContainer, TypeGroup, TypeSubscription},
+		Children:  []ResourceType{TypeACP, TypeContainer, TypeGroup, TypeSubscription, TypeTimeSeries},
 		Creatable: true, Updatable: true, Deletable: true,
 	}, expires, protected, announceable, located, []AttributeDef{
 		attribute("aei", "AE-ID", KindID, np, np).one(),
@@ -89,7 +89,7 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.6, TS-0004 clause 7.4.6.
 	define(&TypeDef{
 		Type: TypeContainer, Tag: "m2m:cnt", Name: "container", IDPrefix: "cnt",
-		Children:  []ResourceType{TypeContainer, TypeContentInstance, TypeSubscription},
+		Children:  []ResourceType{TypeContainer, TypeContentInstance, TypeSubscription, TypeTimeSeries},
 		Creatable: true, Updatable: true, Deletable: true,
 	}, expires, protected, announceable, created, stateTag, located, []AttributeDef{
 		attribute("cbs", "currentByteSize", KindNonNegInteger, np, np).one(),
@@ -117,7 +117,7 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.3, TS-0004 clause 7.4.3. It is made with the CSE; no request creates, updates or deletes it.
 	define(&TypeDef{
 		Type: TypeCSEBase, Tag: "m2m:cb", Name: "CSEBase", IDPrefix: "cb",
-		Children: []ResourceType{TypeACP, TypeAE, TypeContainer, TypeGroup, TypeNode, TypeSubscription},
+		Children: []ResourceType{TypeACP, TypeAE, TypeContainer, TypeGroup, TypeNode, TypeSubscription, TypeTimeSeries},
 	}, protected, located, []AttributeDef{
 		attribute("csi", "CSE-ID", KindID, np, np).one(),
 		attribute("cst", "cseType", 0, np, np).enum(enumCSEType),
@@ -188,6 +188,37 @@ var typeDefs = []*TypeDef{
 		attribute("psn", "preSubscriptionNotify", KindPositiveInteger, o, np),
 		attribute("rl", "rateLimit", 0, o, o).of(complexRateLimit),
 		attribute("su", "subscriberURI", KindAnyURI, o, np),
+	}),
+	// TS-0001 clause 9.6.36, TS-0004 clause 7.4.38.
+	define(&TypeDef{
+		Type: TypeTimeSeries, Tag: "m2m:ts", Name: "timeSeries", IDPrefix: "ts",
+		Children:  []ResourceType{TypeSubscription, TypeTimeSeriesInst},
+		Creatable: true, Updatable: true, Deletable: true,
+	}, expires, protected, announceable, created, located, []AttributeDef{
+		attribute("cbs", "currentByteSize", KindNonNegInteger, np, np).one(),
+		attribute("cnf", "contentInfo", KindString, o, np),
+		attribute("cni", "currentNrOfInstances", KindNonNegInteger, np, np).one(),
+		attribute("mbs", "maxByteSize", KindNonNegInteger, o, o),
+		attribute("mdc", "missingDataCurrentNr", KindNonNegInteger, np, np).one(),
+		attribute("mdd", "missingDataDetect", KindBoolean, o, o).one(),
+		attribute("mdlt", "missingDataList", KindTimestamp, np, np).list(),
+		attribute("mdn", "missingDataMaxNr", KindPositiveInteger, o, o),
+		attribute("mdt", "missingDataDetectTimer", KindPositiveInteger, o, o),
+		attribute("mia", "maxInstanceAge", KindNonNegInteger, o, o),
+		attribute("mni", "maxNrOfInstances", KindNonNegInteger, o, o),
+		attribute("or", "ontologyRef", KindAnyURI, o, o),
+		attribute("pei", "periodicInterval", KindPositiveInteger, o, o),
+		attribute("peid", "periodicIntervalDelta", KindNonNegInteger, o, o),
+	}),
+	// TS-0001 clause 9.6.37, TS-0004 clause 7.4.39.
+	define(&TypeDef{
+		Type: TypeTimeSeriesInst, Tag: "m2m:tsi", Name: "timeSeriesInstance", IDPrefix: "tsi",
+		Creatable: true, Deletable: true,
+	}, expires, announceable, created, located, []AttributeDef{
+		attribute("con", "content", KindAny, m, np).one(),
+		attribute("cs", "contentSize", KindNonNegInteger, np, np).one(),
+		attribute("dgt", "dataGenerationTime", KindAbsRelTimestamp, m, np).one(),
+		attribute("snr", "sequenceNr", KindNonNegInteger, o, np),
 	}),
 }
 

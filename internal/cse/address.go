@@ -26,15 +26,15 @@ type target struct {
 // ri is the unstructured ID of what the address names; for a virtual resource that of its parent.
 func (t *target) ri() string {
 	if t.isInstance {
-		return onem2m.InstanceRI(t.instance.Index)
+		return onem2m.ResourceRI(t.resource.Type.InstanceType(), t.instance.Index)
 	}
 	return t.resource.RI
 }
 
-// typ is the type of what the address names; la and ol stand for a contentInstance.
+// typ is the type of what the address names; la and ol stand for an instance.
 func (t *target) typ() onem2m.ResourceType {
 	if t.isInstance || t.virtual == onem2m.TypeLatest || t.virtual == onem2m.TypeOldest {
-		return onem2m.TypeContentInstance
+		return t.resource.Type.InstanceType()
 	}
 	return t.resource.Type
 }
@@ -143,7 +143,7 @@ func (c *Core) resolveChild(r Reader, parent *Resource, name string, now int64) 
 		return c.byID(r, ri, now)
 	}
 	// An instance that came without a name has its resource ID as name, which the name index does not hold.
-	if _, ok := onem2m.ParseInstanceRI(name); !ok || parent.Type != onem2m.TypeContainer {
+	if typ, _, ok := onem2m.ParseInstanceRI(name); !ok || parent.Type.InstanceType() != typ {
 		return target{}, nil
 	}
 	t, err := c.byID(r, name, now)
@@ -155,13 +155,13 @@ func (c *Core) resolveChild(r Reader, parent *Resource, name string, now int64) 
 
 // byID resolves an unstructured ID; the target has no resource when nothing live has it.
 func (c *Core) byID(r Reader, ri string, now int64) (target, error) {
-	if index, ok := onem2m.ParseInstanceRI(ri); ok {
+	if typ, index, ok := onem2m.ParseInstanceRI(ri); ok {
 		container, ref, ok, err := r.LookupInstance(index)
 		if err != nil || !ok {
 			return target{}, err
 		}
 		res, err := r.Resource(container)
-		if err != nil || res == nil || expired(res, now) || c.instanceExpired(res, ref, now) {
+		if err != nil || res == nil || res.Type.InstanceType() != typ || expired(res, now) || c.instanceExpired(res, ref, now) {
 			return target{}, err
 		}
 		return target{resource: res, instance: ref, isInstance: true}, nil

@@ -11,7 +11,7 @@ type compiled struct {
 	res       *Resource
 	acpi      []string
 	custodian string
-	limits    limits   // of a container
+	limits    limits   // of a container or timeSeries
 	path      string   // structured address, "" until it was asked for
 	privs     []rule   // pv of an accessControlPolicy
 	self      []rule   // pvs of an accessControlPolicy
@@ -47,7 +47,7 @@ func (c *Core) compile(res *Resource) *compiled {
 		custodian: c.localID(text(res.Get("cstn"))),
 	}
 	switch res.Type {
-	case onem2m.TypeContainer:
+	case onem2m.TypeContainer, onem2m.TypeTimeSeries:
 		made.limits = limitsOf(res)
 	case onem2m.TypeACP:
 		made.privs, made.self = parseRules(res.Get("pv")), parseRules(res.Get("pvs"))

@@ -6,7 +6,7 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// prepareInstance checks the representation of a contentInstance (TS-0004 clause 7.4.7.2.1).
+// prepareInstance checks the representation of an instance (TS-0004 clauses 7.4.7.2.1 and 7.4.39.2.1).
 func (c *Core) prepareInstance(r Reader, req *onem2m.Request, env Env, d *draft, members []onem2m.Member) error {
 	container := d.parent
 	d.isInstance = true
@@ -28,8 +28,16 @@ func (c *Core) prepareInstance(r Reader, req *onem2m.Request, env Env, d *draft,
 				return err
 			}
 			ref.Expires = expires
+		case "dgt":
+			if req.Type == onem2m.TypeTimeSeriesInst {
+				generated, err := onem2m.ParseAbsRel(text(value), env.Time)
+				if err != nil {
+					return refuse(onem2m.StatusBadRequest, "dataGenerationTime (dgt): %v", err)
+				}
+				ref.Generated = generated
+			}
 		case "dcnt", "conr", "at":
-			return unsupportedAttribute(onem2m.TypeContentInstance, members[i].Name)
+			return unsupportedAttribute(req.Type, members[i].Name)
 		}
 	}
 	if err := c.compile(container).limits.checkFits(container.RI, ref.Size); err != nil {
@@ -44,17 +52,22 @@ func (c *Core) prepareInstance(r Reader, req *onem2m.Request, env Env, d *draft,
 			return nameConflict(container.RI, d.name)
 		}
 	}
+	if req.Type == onem2m.TypeTimeSeriesInst {
+		if err := checkGenerated(r, container.RI, ref.Generated); err != nil {
+			return err
+		}
+	}
 	counters, ok, err := r.Container(container.RI)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return &corruption{"container " + container.RI + " has no counters"}
+		return noCounters(container.RI)
 	}
 	ref.StateTag = counters.StateTag + 1
 	d.counters = counters
 	d.instance = instance{
-		ri:         onem2m.InstanceRI(env.NextIndex),
+		ri:         onem2m.ResourceRI(req.Type, env.NextIndex),
 		container:  container,
 		ref:        ref,
 		members:    members,
@@ -72,6 +85,9 @@ func (c *Core) createInstance(st State, req *onem2m.Request, env Env, d *draft) 
 	if err := st.AppendInstance(d.parent.RI, d.instance.ref, d.name); err != nil {
 		return Result{}, err
 	}
+	if err := observe(st, d.parent, d.instance.ref, env.Time); err != nil {
+		return Result{}, err
+	}
 	o := &d.outcome
 	o.change = change{kind: changeCreated, originator: d.originator, parent: d.parent, instance: &d.instance}
 	o.effects[0] = Effect{
@@ -79,7 +95,7 @@ func (c *Core) createInstance(st State, req *onem2m.Request, env Env, d *draft) 
 		Originator: d.originator,
 		Target:     d.parent.RI,
 		Resource:   d.instance.ri,
-		Type:       onem2m.TypeContentInstance,
+		Type:       req.Type,
 		Status:     onem2m.StatusCreated,
 		Payload:    req.Content,
 	}
@@ -111,7 +127,7 @@ func removeInstance(st State, container string, index uint64, now int64) error {
 		return err
 	}
 	if !ok {
-		return &corruption{"container " + container + " has no counters"}
+		return noCounters(container)
 	}
 	if err := st.RemoveInstance(container, index); err != nil {
 		return err
@@ -129,21 +145,26 @@ func (c *Core) EraseInstance(st State, index uint64, env Env) error {
 	return removeInstance(st, container, index, env.Time)
 }
 
-// Redact returns what may stay of a contentInstance's request content when its payload is erased: the content
-// replaced by a filler of the same contentSize, and of the other attributes only those that the resource tree
-// depends on (rn and et). Executed again, it makes the same writes to the tree. What is not the content of a
-// contentInstance gives an empty one.
+// Redact returns what may stay of an instance's request content when its payload is erased: the content replaced by a
+// filler of the same contentSize, and of the other attributes only those that the resource tree depends on (rn, et, and
+// dgt of a timeSeriesInstance). Executed again, it makes the same writes to the tree. What is not the content of an
+// instance gives an empty contentInstance.
 func Redact(content []byte) []byte {
-	out := []byte(`{"m2m:cin":{`)
 	tag, members, err := onem2m.ParseContent(content)
-	if err != nil || tag != "m2m:cin" {
-		members = nil
+	if err != nil || tag != "m2m:cin" && tag != "m2m:tsi" {
+		tag, members = "m2m:cin", nil
 	}
+	out := append([]byte(`{"`), tag...)
+	out = append(out, `":{`...)
 	separator := ""
 	for _, m := range members {
 		value := m.Value
 		switch m.Name {
 		case "rn", "et":
+		case "dgt":
+			if tag != "m2m:tsi" {
+				continue
+			}
 		case "con":
 			value = filler(onem2m.Size(value))
 		default:

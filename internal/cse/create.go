@@ -16,7 +16,7 @@ type draft struct {
 	parent     *Resource
 	originator string // in its local form
 	resource   *Resource
-	// For a contentInstance, which is not a Resource.
+	// For an instance, which is not a Resource.
 	isInstance bool
 	instance   instance
 	name       string
@@ -107,7 +107,7 @@ func (c *Core) prepareCreate(r Reader, req *onem2m.Request, env Env, t *target, 
 	if err != nil {
 		return err
 	}
-	if req.Type == onem2m.TypeContentInstance {
+	if req.Type.IsInstance() {
 		return c.prepareInstance(r, req, env, d, members)
 	}
 	return c.prepareResource(r, req, env, d, def, members)
@@ -147,7 +147,7 @@ func invalidChild(child, parent onem2m.ResourceType) error {
 	return refuse(onem2m.StatusInvalidChildResourceType, "a %s cannot be created below a %s", child, parent)
 }
 
-// prepareResource checks the representation of anything but a contentInstance and makes the resource.
+// prepareResource checks the representation of anything but an instance and makes the resource.
 func (c *Core) prepareResource(r Reader, req *onem2m.Request, env Env, d *draft, def *onem2m.TypeDef, members []onem2m.Member) error {
 	res := &Resource{
 		Type:     def.Type,
@@ -207,6 +207,8 @@ func (c *Core) completeResource(r Reader, req *onem2m.Request, env Env, before, 
 		return c.completeGroup(r, req, env, before, after)
 	case onem2m.TypeSubscription:
 		return c.completeSubscription(r, env, before, after)
+	case onem2m.TypeTimeSeries:
+		return completeTimeSeries(req, before, after)
 	}
 	return nil
 }
@@ -263,24 +265,28 @@ func nameConflict(parent, name string) error {
 	return refuse(onem2m.StatusConflict, "resource %s already has a child named %q", parent, name)
 }
 
-// nameTaken says whether a parent has a child of that name. A contentInstance without a name of its own has its
+// nameTaken says whether a parent has a child of that name. An instance without a name of its own has its
 // resource ID as name, which the name index does not hold.
 func nameTaken(r Reader, parent, name string) (bool, error) {
 	ri, err := r.Child(parent, name)
 	if err != nil || ri != "" {
 		return ri != "", err
 	}
-	index, ok := onem2m.ParseInstanceRI(name)
+	typ, index, ok := onem2m.ParseInstanceRI(name)
 	if !ok {
 		return false, nil
 	}
 	container, _, ok, err := r.LookupInstance(index)
-	return ok && container == parent, err
+	if err != nil || !ok || container != parent {
+		return false, err
+	}
+	res, err := r.Resource(parent)
+	return res != nil && res.Type.InstanceType() == typ, err
 }
 
 // reservedName says whether a name is the resource ID of an instance still to come, which will need it.
 func reservedName(name string, next uint64) bool {
-	index, ok := onem2m.ParseInstanceRI(name)
+	_, index, ok := onem2m.ParseInstanceRI(name)
 	return ok && index >= next
 }
 

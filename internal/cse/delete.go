@@ -8,7 +8,7 @@ import (
 type removal struct {
 	originator string
 	parent     *Resource
-	resource   *Resource // nil for a contentInstance
+	resource   *Resource // nil for an instance
 	instance   *instance
 }
 
@@ -38,7 +38,7 @@ func (c *Core) prepareDelete(r Reader, req *onem2m.Request, env Env, t *target) 
 		return nil, err
 	}
 	d := &removal{originator: c.localID(req.From)}
-	if t.typ() != onem2m.TypeContentInstance {
+	if !t.typ().IsInstance() {
 		parent, err := r.Resource(t.resource.PI)
 		d.parent, d.resource = parent, t.resource
 		return d, err
@@ -52,7 +52,7 @@ func (c *Core) prepareDelete(r Reader, req *onem2m.Request, env Env, t *target) 
 			return nil, err
 		}
 		if !ok {
-			return nil, refuse(onem2m.StatusNotFound, "container %s has no instance", t.resource.RI)
+			return nil, refuse(onem2m.StatusNotFound, "%s has no instance", t.resource.RI)
 		}
 	}
 	in, err := readInstance(r, t.resource, ref)
@@ -104,7 +104,7 @@ func (c *Core) remove(st State, req *onem2m.Request, env Env, d *removal) (Resul
 	effect := &o.effects[0]
 	effect.Operation, effect.Originator, effect.Status = onem2m.Delete, d.originator, onem2m.StatusDeleted
 	if d.instance != nil {
-		effect.Type, effect.Resource, effect.Target = onem2m.TypeContentInstance, d.instance.ri, d.instance.ri
+		effect.Type, effect.Resource, effect.Target = d.instance.typ(), d.instance.ri, d.instance.ri
 	} else {
 		effect.Type, effect.Resource, effect.Target = d.resource.Type, d.resource.RI, d.resource.RI
 	}

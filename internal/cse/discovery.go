@@ -177,7 +177,7 @@ func (s *search) sees(it *item) (bool, error) {
 		return s.visit.c.authorize(s.visit.r, it.resource, s.req.From, s.access, ctx)
 	}
 	if s.container != it.instance.container {
-		ctx.object = onem2m.TypeContentInstance
+		ctx.object = it.instance.typ()
 		ok, err := s.visit.c.authorize(s.visit.r, it.instance.container, s.req.From, s.access, ctx)
 		if err != nil {
 			return false, err
@@ -197,7 +197,7 @@ func (s *search) walk(it *item, path string, chain bool, show shown) error {
 	if chain {
 		next = stepOver
 	}
-	_, err := s.visit.walk(it.resource, path, 1, s.maxLevel, s.filter.canMatch(onem2m.TypeContentInstance),
+	_, err := s.visit.walk(it.resource, path, 1, s.maxLevel, s.filter.canMatch,
 		func(it *item, path string, level int) (step, error) {
 			ok, err := s.finds(it)
 			if err != nil {
@@ -221,7 +221,7 @@ func (c *Core) discover(r Reader, req *onem2m.Request, env Env, t *target, rcn o
 		return rsp, err
 	}
 	var refs []reference
-	if t.typ() != onem2m.TypeContentInstance {
+	if !t.typ().IsInstance() {
 		if refs, err = c.references(s, t.resource); err != nil {
 			return rsp, err
 		}
@@ -274,7 +274,7 @@ func (c *Core) follow(s *search, ref *reference, relative string) (bool, error) 
 	if err != nil || t.virtual == onem2m.TypeFanOutPoint {
 		return false, err
 	}
-	if t.typ() == onem2m.TypeContentInstance && trueValue(t.resource.Get("disr")) {
+	if t.typ().IsInstance() && trueValue(t.resource.Get("disr")) {
 		return false, nil
 	}
 	it, err := c.itemOf(s.visit.r, Env{Time: s.visit.now}, &t)

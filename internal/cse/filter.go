@@ -219,7 +219,11 @@ func matchesContentType(patterns []string, it *item) bool {
 	if it.instance == nil {
 		return false
 	}
-	media, _, _ := strings.Cut(text(it.instance.get("cnf")), ":")
+	cnf := it.instance.get("cnf")
+	if it.instance.container.Type == onem2m.TypeTimeSeries {
+		cnf = it.instance.container.Get("cnf") // it says what all instances contain
+	}
+	media, _, _ := strings.Cut(text(cnf), ":")
 	return media != "" && slices.ContainsFunc(patterns, func(p string) bool {
 		return len(media) <= maxFiltered && matchWildcard(p, media)
 	})

@@ -7,16 +7,16 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// item is a resource or a contentInstance in hand, as representations and filters see it.
+// item is a resource or an instance in hand, as representations and filters see it.
 type item struct {
-	resource *Resource // nil for a contentInstance
-	counters Counters  // of a container
-	instance *instance // set for a contentInstance
+	resource *Resource // nil for an instance
+	counters Counters  // of what holds instances
+	instance *instance // set for an instance
 }
 
 func (it *item) typ() onem2m.ResourceType {
 	if it.instance != nil {
-		return onem2m.TypeContentInstance
+		return it.instance.typ()
 	}
 	return it.resource.Type
 }
@@ -35,8 +35,8 @@ func (it *item) rn() string {
 	return it.resource.RN
 }
 
-// policy is the resource whose policies decide access to the item: a contentInstance follows its container
-// (TS-0001 clause 9.6.7).
+// policy is the resource whose policies decide access to the item: an instance follows what holds it
+// (TS-0001 clauses 9.6.7 and 9.6.37).
 func (it *item) policy() *Resource {
 	if it.instance != nil {
 		return it.instance.container
@@ -47,26 +47,37 @@ func (it *item) policy() *Resource {
 // newItem completes a resource with the counters that are kept apart from it.
 func newItem(r Reader, res *Resource) (item, error) {
 	it := item{resource: res}
-	if res.Type == onem2m.TypeContainer {
+	if holds(res) {
 		counters, ok, err := r.Container(res.RI)
 		if err != nil {
 			return it, err
 		}
 		if !ok {
-			return it, &corruption{"container " + res.RI + " has no counters"}
+			return it, noCounters(res.RI)
 		}
 		it.counters = counters
 	}
 	return it, nil
 }
 
-// readInstance fetches a contentInstance from the log.
+// holds says whether a resource is of a type that holds instances, and so has counters.
+func holds(res *Resource) bool { return res.Type.InstanceType() != 0 }
+
+// tagged says whether resources and instances of a type have a stateTag (TS-0001 clauses 9.6.6 and 9.6.7): those of a
+// timeSeries have none.
+func tagged(t onem2m.ResourceType) bool {
+	return t == onem2m.TypeContainer || t == onem2m.TypeContentInstance
+}
+
+func noCounters(ri string) error { return &corruption{"container " + ri + " has no counters"} }
+
+// readInstance fetches an instance from the log.
 func readInstance(r Reader, container *Resource, ref InstanceRef) (*instance, error) {
 	content, err := r.InstanceContent(ref.Index)
 	if err != nil {
 		return nil, err
 	}
-	in := &instance{ri: onem2m.InstanceRI(ref.Index), container: container, ref: ref, originator: content.Originator}
+	in := &instance{ri: onem2m.ResourceRI(container.Type.InstanceType(), ref.Index), container: container, ref: ref, originator: content.Originator}
 	if content.Content == nil {
 		return in, nil
 	}
@@ -75,6 +86,9 @@ func readInstance(r Reader, container *Resource, ref InstanceRef) (*instance, er
 	}
 	return in, nil
 }
+
+// typ is the resource type of the instance.
+func (in *instance) typ() onem2m.ResourceType { return in.container.Type.InstanceType() }
 
 // get gives the request's own value of an attribute, nil when it had none.
 func (in *instance) get(name string) []byte {
@@ -158,9 +172,8 @@ func (w *objectWriter) attributes(it *item) {
 	w.text("pi", res.PI)
 	w.text("rn", res.RN)
 	w.time("ct", res.Created)
-	container := res.Type == onem2m.TypeContainer
 	modified := res.Modified
-	if container {
+	if holds(res) {
 		modified = it.counters.Modified
 	}
 	w.time("lt", modified)
@@ -170,18 +183,26 @@ func (w *objectWriter) attributes(it *item) {
 	case res.Type != onem2m.TypeCSEBase:
 		w.raw("et", neverExpiresText)
 	}
-	if container {
+	if tagged(res.Type) {
 		w.number("st", it.counters.StateTag)
+	}
+	if holds(res) {
 		w.number("cni", it.counters.Count)
 		w.number("cbs", it.counters.Bytes)
 	}
 	for i := range res.Attrs {
-		w.raw(res.Attrs[i].Name, res.Attrs[i].Value)
+		if !hidden(res.Attrs[i].Name) {
+			w.raw(res.Attrs[i].Name, res.Attrs[i].Value)
+		}
 	}
 }
 
+// hidden says whether an attribute is one that the core keeps for itself: its name is no short name, so that no request
+// can name it, and no representation shows it.
+func hidden(name string) bool { return name[0] == '~' }
+
 func (w *objectWriter) instanceAttributes(in *instance) {
-	w.number("ty", uint64(onem2m.TypeContentInstance))
+	w.number("ty", uint64(in.typ()))
 	w.text("ri", in.ri)
 	w.text("pi", in.container.RI)
 	w.text("rn", in.name())
@@ -194,7 +215,9 @@ func (w *objectWriter) instanceAttributes(in *instance) {
 	} else {
 		w.raw("et", neverExpiresText)
 	}
-	w.number("st", in.ref.StateTag)
+	if tagged(in.typ()) {
+		w.number("st", in.ref.StateTag)
+	}
 	w.number("cs", in.ref.Size)
 	for i := range in.members {
 		switch name := in.members[i].Name; name {
@@ -256,7 +279,7 @@ func (it *item) modified() (at int64, ok bool) {
 	switch {
 	case it.instance != nil:
 		return it.instance.ref.Time, true
-	case it.resource.Type == onem2m.TypeContainer:
+	case holds(it.resource):
 		return it.counters.Modified, true
 	}
 	return it.resource.Modified, true
@@ -277,12 +300,12 @@ func (it *item) expires() (at int64, ok bool) {
 
 func (it *item) stateTag() (st uint64, ok bool) {
 	switch {
+	case !tagged(it.typ()):
+		return 0, false
 	case it.instance != nil:
 		return it.instance.ref.StateTag, true
-	case it.resource.Type == onem2m.TypeContainer:
-		return it.counters.StateTag, true
 	}
-	return 0, false
+	return it.counters.StateTag, true
 }
 
 func (it *item) contentSize() (cs uint64, ok bool) {

@@ -89,7 +89,7 @@ func appendAssigned(it *item, req *onem2m.Request, ch *change) []byte {
 			return !sameValue(sent[i].Value, it.attribute(name))
 		case ch.kind == changeCreated || name == "lt" || name == "st":
 			return true
-		case container(ch.after) && (name == "cni" || name == "cbs"):
+		case holds(ch.after) && (name == "cni" || name == "cbs"):
 			return true // they may have changed with a limit
 		case name == "et":
 			return ch.before.Expires != ch.after.Expires
@@ -99,16 +99,13 @@ func appendAssigned(it *item, req *onem2m.Request, ch *change) []byte {
 	w.attributes(it)
 	if ch.kind == changeUpdated {
 		for _, a := range ch.before.Attrs {
-			if ch.after.Get(a.Name) == nil && !slices.ContainsFunc(sent, func(m onem2m.Member) bool { return m.Name == a.Name }) {
+			if ch.after.Get(a.Name) == nil && !hidden(a.Name) && !slices.ContainsFunc(sent, func(m onem2m.Member) bool { return m.Name == a.Name }) {
 				w.raw(a.Name, []byte("null"))
 			}
 		}
 	}
 	return append(w.dst, '}', '}')
 }
-
-// container says whether a resource, if there is one, is a container.
-func container(r *Resource) bool { return r != nil && r.Type == onem2m.TypeContainer }
 
 // sameValue says whether an attribute has the value that the request gave it: the same JSON text but for blanks, or the
 // same time written otherwise.

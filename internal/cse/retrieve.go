@@ -88,7 +88,7 @@ func (c *Core) mayRetrieve(r Reader, req *onem2m.Request, env Env, t *target) er
 // checkRetrievable refuses to RETRIEVE or DELETE a contentInstance whose container disables retrieval (TS-0004 clauses
 // 7.4.7.2.2, 7.4.7.2.4, 7.4.27.2 and 7.4.28.2).
 func checkRetrievable(t *target) error {
-	if t.typ() == onem2m.TypeContentInstance && trueValue(t.resource.Get("disr")) {
+	if t.typ().IsInstance() && trueValue(t.resource.Get("disr")) {
 		return refuse(onem2m.StatusOperationNotAllowed, "container %s disables the retrieval and deletion of its contentInstances", t.resource.RI)
 	}
 	return nil
@@ -105,7 +105,7 @@ func (c *Core) itemOf(r Reader, env Env, t *target) (item, error) {
 			return item{}, err
 		}
 		if !ok {
-			return item{}, refuse(onem2m.StatusNotFound, "container %s has no contentInstance", t.resource.RI)
+			return item{}, refuse(onem2m.StatusNotFound, "%s has no instance", t.resource.RI)
 		}
 	case !t.isInstance:
 		return newItem(r, t.resource)

@@ -81,7 +81,7 @@ func TestRetrieveAttributes(t *testing.T) {
 	if err := json.Unmarshal(result.Response.Content, &base); err != nil {
 		t.Fatal(err)
 	}
-	if base.CB.CSI != "/tally" || len(base.CB.SRT) != 8 || len(base.CB.SRV) == 0 {
+	if base.CB.CSI != "/tally" || len(base.CB.SRT) != len(onem2m.Types()) || len(base.CB.SRV) == 0 {
 		t.Errorf("CSEBase: %s", result.Response.Content)
 	}
 }

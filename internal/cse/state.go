@@ -28,6 +28,8 @@ type Reader interface {
 	// LookupInstance says whether the log entry at index is a live instance and of which container.
 	// It answers ok == false for an index that is no instance, was evicted, deleted or erased.
 	LookupInstance(index uint64) (container string, ref InstanceRef, ok bool, err error)
+	// Generated says whether a timeSeries has a live instance with that dataGenerationTime, Unix microseconds.
+	Generated(ri string, at int64) (bool, error)
 	// InstanceContent returns what the log keeps of an instance: the request content as it was committed
 	// ({"m2m:cin":{...}}), its time and originator. Only for indexes that LookupInstance or Instances returned.
 	InstanceContent(index uint64) (InstanceContent, error)
@@ -63,7 +65,7 @@ type ChildRef struct {
 	Type   onem2m.ResourceType
 }
 
-// Counters are the parts of a container that change with every instance. They are stored apart from the
+// Counters are the parts of a container, a timeSeries that change with every instance. They are stored apart from the
 // resource so that one write a block suffices (coalesced), and override the resource's own st and lt.
 type Counters struct {
 	Count    uint64 // cni
@@ -81,6 +83,9 @@ type InstanceRef struct {
 	StateTag uint64 // st: the container's state tag when it was created
 	Time     int64  // creation time, Unix microseconds
 	Expires  int64  // expirationTime, Unix microseconds; 0 when the instance has none of its own
+	// Generated is the dataGenerationTime of a timeSeriesInstance, Unix microseconds; no two of a timeSeries have the
+	// same. It means nothing for others.
+	Generated int64
 }
 
 // InstanceContent is what the log keeps of a contentInstance.

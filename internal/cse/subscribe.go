@@ -17,6 +17,8 @@ func (c *Core) matchSubscriptions(st State, ch *change, env Env, out *notices) e
 		return c.notifyWatchers(st, out, ch.parent, eventChildCreate, ch, env)
 	case changeUpdated:
 		return c.notifyWatchers(st, out, ch.after, eventUpdate, ch, env)
+	case changeMissing:
+		return c.notifyWatchers(st, out, ch.after, eventMissingData, ch, env)
 	}
 	if ch.before != nil {
 		if ch.before.Type == onem2m.TypeSubscription {

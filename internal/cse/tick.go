@@ -22,6 +22,7 @@ func (c *Core) Tick(st State, env Env, limit int) Result {
 		due = append(due, ri)
 	}
 	var all Result
+	env.used = &usage{lossy: true}
 	for _, ri := range due {
 		res, err := st.Resource(ri)
 		if err != nil {
@@ -43,6 +44,9 @@ func (c *Core) Tick(st State, env Env, limit int) Result {
 }
 
 // wake acts on one resource whose Wake has come.
-func (c *Core) wake(_ State, res *Resource, _ Env) (Result, error) {
+func (c *Core) wake(st State, res *Resource, env Env) (Result, error) {
+	if res.Type == onem2m.TypeTimeSeries {
+		return c.detectMissing(st, res, env)
+	}
 	return Result{}, &corruption{"resource " + res.RI + " of type " + onem2m.ResourceType(res.Type).String() + " has nothing to wake for"}
 }

@@ -13,10 +13,13 @@ type revision struct {
 	after      *Resource
 	originator string
 	modified   []string // attributes in the request
-	counters   Counters // of a container
+	counters   Counters // of what holds instances
 }
 
 func (c *Core) update(st State, req *onem2m.Request, env Env, t *target) (Result, error) {
+	if c.repeatsDetection(req, env, t) {
+		return c.detectMissing(st, t.resource, env)
+	}
 	v, err := c.prepareUpdate(st, req, env, t)
 	if err != nil {
 		return Result{}, err
@@ -24,7 +27,7 @@ func (c *Core) update(st State, req *onem2m.Request, env Env, t *target) (Result
 	if err := st.Put(v.after); err != nil {
 		return Result{}, err
 	}
-	if v.after.Type == onem2m.TypeContainer {
+	if holds(v.after) {
 		if err := c.retainAfterUpdate(st, v, env); err != nil {
 			return Result{}, err
 		}
@@ -130,13 +133,13 @@ func (c *Core) completeRevision(r Reader, v *revision) error {
 			return err
 		}
 	}
-	if v.before.Type != onem2m.TypeContainer {
+	if !holds(v.before) {
 		return nil
 	}
 	var ok bool
 	v.counters, ok, err = r.Container(v.before.RI)
 	if err == nil && !ok {
-		err = &corruption{"container " + v.before.RI + " has no counters"}
+		err = noCounters(v.before.RI)
 	}
 	return err
 }

@@ -10,7 +10,7 @@ import (
 const maxVisited = 100_000
 
 // visit is one walk through the resource tree on behalf of one request. It goes depth first: the children that are
-// not contentInstances in creation order, each followed by its own descendants, then the contentInstances from
+// not instances in creation order, each followed by its own descendants, then the instances from
 // oldest to newest. What has expired is passed over, and so are the instances of a container that disables
 // retrieval (TS-0001 clause 9.6.6).
 type visit struct {
@@ -50,8 +50,8 @@ const (
 // shown is called for every item with its structured path and its level, 1 for direct children of the start.
 type shown func(it *item, path string, level int) (step, error)
 
-// walk shows the descendants of top. wantInstances says whether contentInstances are of interest at a level.
-func (v *visit) walk(top *Resource, path string, level, maxLevel int, wantInstances bool, show shown) (step, error) {
+// walk shows the descendants of top. wantInstances says whether instances of a type are of interest.
+func (v *visit) walk(top *Resource, path string, level, maxLevel int, wantInstances func(onem2m.ResourceType) bool, show shown) (step, error) {
 	for ref, err := range v.r.Children(top.RI, "") {
 		if err != nil {
 			return stepStop, err
@@ -85,13 +85,13 @@ func (v *visit) walk(top *Resource, path string, level, maxLevel int, wantInstan
 			return stepStop, err
 		}
 	}
-	if top.Type != onem2m.TypeContainer || !wantInstances {
+	if !holds(top) || !wantInstances(top.Type.InstanceType()) {
 		return stepInto, nil
 	}
 	return v.instances(top, func(it *item) (step, error) { return show(it, path+"/"+it.rn(), level) })
 }
 
-// instances shows the live contentInstances of a container.
+// instances shows the live instances of a container or timeSeries.
 func (v *visit) instances(container *Resource, show func(*item) (step, error)) (step, error) {
 	if trueValue(container.Get("disr")) {
 		return stepInto, nil
@@ -150,7 +150,7 @@ func (v *visit) sees(it *item) (bool, error) {
 // hasChildOfType says whether an item has a child to be seen of one of the types.
 func (v *visit) hasChildOfType(it *item, types []onem2m.ResourceType) (bool, error) {
 	found := false
-	err := v.children(it, slices.Contains(types, onem2m.TypeContentInstance), func(child *item) bool {
+	err := v.children(it, func(t onem2m.ResourceType) bool { return slices.Contains(types, t) }, func(child *item) bool {
 		found = slices.Contains(types, child.typ())
 		return found
 	})
@@ -160,7 +160,7 @@ func (v *visit) hasChildOfType(it *item, types []onem2m.ResourceType) (bool, err
 // anyChild says whether a condition holds for a child to be seen of an item.
 func (v *visit) anyChild(it *item, holds func(*item) bool) (bool, error) {
 	found := false
-	err := v.children(it, true, func(child *item) bool {
+	err := v.children(it, func(onem2m.ResourceType) bool { return true }, func(child *item) bool {
 		found = holds(child)
 		return found
 	})
@@ -168,7 +168,7 @@ func (v *visit) anyChild(it *item, holds func(*item) bool) (bool, error) {
 }
 
 // children shows the direct children of an item that may be seen until show says that it has seen enough.
-func (v *visit) children(it *item, wantInstances bool, show func(*item) (enough bool)) error {
+func (v *visit) children(it *item, wantInstances func(onem2m.ResourceType) bool, show func(*item) (enough bool)) error {
 	if it.instance != nil {
 		return nil
 	}

@@ -180,7 +180,7 @@ func (w *watch) monitored(ch *change) bool {
 func (ch *change) typ() onem2m.ResourceType {
 	switch {
 	case ch.instance != nil:
-		return onem2m.TypeContentInstance
+		return ch.instance.typ()
 	case ch.after != nil:
 		return ch.after.Type
 	}

@@ -410,7 +410,7 @@ func (a *App) commit() (retain int64, err error) {
 	}
 	for i := range b.log.Records {
 		// A contentInstance's ID names its entry; of all others the newest entry is noted.
-		if e := &b.log.Records[i].Entry; e.Type != uint32(onem2m.TypeContentInstance) {
+		if e := &b.log.Records[i].Entry; !onem2m.ResourceType(e.Type).IsInstance() {
 			b.state.SetLocal(entryKey(e.Resource), binary.BigEndian.AppendUint64(nil, b.base+uint64(i)))
 		}
 	}

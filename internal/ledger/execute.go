@@ -374,8 +374,8 @@ func (a *App) erase(b *building, index uint64, it *Item, auth proof.Auth) error 
 	if err != nil {
 		return err
 	}
-	if rec.Entry.Operation != proof.Operation(onem2m.Create) || rec.Entry.Type != uint32(onem2m.TypeContentInstance) {
-		return &refusal{onem2m.StatusOperationNotAllowed, fmt.Sprintf("entry %d is no contentInstance", index)}
+	if rec.Entry.Operation != proof.Operation(onem2m.Create) || !onem2m.ResourceType(rec.Entry.Type).IsInstance() {
+		return &refusal{onem2m.StatusOperationNotAllowed, fmt.Sprintf("entry %d is no instance", index)}
 	}
 	// Whether it was erased is asked of the state: the log itself follows at each node's own pace.
 	erased := fmt.Sprintf("erased/%d", index)

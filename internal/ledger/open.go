@@ -208,7 +208,7 @@ func (r logReader) Instance(index uint64) (string, cse.InstanceContent, error) {
 		rec = &committed
 	}
 	e := &rec.Entry
-	if e.Operation != proof.Operation(onem2m.Create) || e.Type != uint32(onem2m.TypeContentInstance) {
+	if e.Operation != proof.Operation(onem2m.Create) || !onem2m.ResourceType(e.Type).IsInstance() {
 		return "", cse.InstanceContent{}, tree.ErrNotInstance
 	}
 	return e.Target, cse.InstanceContent{Content: rec.Payload, Time: e.Time, Originator: e.Originator}, nil

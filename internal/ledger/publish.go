@@ -70,7 +70,7 @@ func entryKey(ri string) string { return localEntry + ri }
 
 // EntryOf returns the log index of the newest entry about a resource, given by its unstructured ID.
 func (a *App) EntryOf(ri string) (uint64, error) {
-	if index, ok := onem2m.ParseInstanceRI(ri); ok {
+	if _, index, ok := onem2m.ParseInstanceRI(ri); ok {
 		return index, nil
 	}
 	v, err := a.tree.Local(entryKey(ri))

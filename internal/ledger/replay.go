@@ -96,7 +96,7 @@ func (r *replayer) block(blk *translog.Block) (meta, error) {
 	next.Chain = chainState(a.last.Chain, blk.Height, blk.Time, b.state.Digest())
 	next.AppHash = next.appHash()
 	for i := range b.log.Records {
-		if e := &b.log.Records[i].Entry; e.Type != uint32(onem2m.TypeContentInstance) {
+		if e := &b.log.Records[i].Entry; !onem2m.ResourceType(e.Type).IsInstance() {
 			b.state.SetLocal(entryKey(e.Resource), binary.BigEndian.AppendUint64(nil, b.base+uint64(i)))
 		}
 	}

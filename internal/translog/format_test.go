@@ -108,12 +108,12 @@ func unpacked(t *testing.T, z *zstd.Decoder, b []byte) *encoder {
 // TestInstanceID holds the ID that the log leaves out to being the one that it puts back.
 func TestInstanceID(t *testing.T) {
 	for _, index := range []uint64{0, 1, 35, 36, 1_000_000, math.MaxUint64} {
-		if got, ok := onem2m.ParseInstanceRI(onem2m.InstanceRI(index)); !ok || got != index {
+		if _, got, ok := onem2m.ParseInstanceRI(onem2m.InstanceRI(index)); !ok || got != index {
 			t.Errorf("%d: %d, %v", index, got, ok)
 		}
 	}
 	for _, ri := range []string{"cin01", "cin", "cinA", "Cin1", " cin1", "cin+1", "cin1 "} {
-		if index, ok := onem2m.ParseInstanceRI(ri); ok {
+		if _, index, ok := onem2m.ParseInstanceRI(ri); ok {
 			t.Errorf("%q is taken for %d, whose ID is %q", ri, index, onem2m.InstanceRI(index))
 		}
 	}

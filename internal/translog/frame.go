@@ -233,7 +233,7 @@ func (c *encoder) entry(index uint64, r *Record) {
 	c.status = append(c.status, e.Status)
 	c.originator = append(c.originator, c.str(e.Originator))
 	c.target = append(c.target, c.str(e.Target))
-	if derived, ok := onem2m.ParseInstanceRI(e.Resource); ok && derived == index {
+	if t, derived, ok := onem2m.ParseInstanceRI(e.Resource); ok && derived == index && t == instanceType(e.Type) {
 		c.resource = append(c.resource, resourceDerived)
 	} else if e.Resource == e.Target {
 		c.resource = append(c.resource, resourceTarget)
@@ -247,6 +247,14 @@ func (c *encoder) entry(index uint64, r *Record) {
 		c.authList = append(c.authList, e.Auth)
 	}
 	c.auth = append(c.auth, id)
+}
+
+// instanceType is the type of instances whose ID an entry of some type may have derived from its index.
+func instanceType(entryType uint32) onem2m.ResourceType {
+	if t := onem2m.ResourceType(entryType); t.IsInstance() {
+		return t
+	}
+	return onem2m.TypeContentInstance
 }
 
 func (c *encoder) str(s string) uint32 {

@@ -306,7 +306,7 @@ func (f *frame) bare(entry int) Record {
 	}}
 	switch s := f.resource.at(entry); s {
 	case resourceDerived:
-		r.Entry.Resource = onem2m.InstanceRI(f.first + uint64(entry))
+		r.Entry.Resource = onem2m.ResourceRI(instanceType(r.Entry.Type), f.first+uint64(entry))
 	case resourceTarget:
 		r.Entry.Resource = r.Entry.Target
 	default:

@@ -28,6 +28,7 @@ type work struct {
 	aux       overlay[string, []byte]
 	instances overlay[instanceName, nameOfInstance]
 	byIndex   overlay[instancePlace, nameAtIndex]
+	times     overlay[timesPlace, timeSet]
 
 	kids     map[string][]child // created in this block, by parent, in order
 	kidsUndo []string           // their parents, in order of creation
@@ -49,6 +50,7 @@ func newWork() *work {
 		aux:        newOverlay[string, []byte](),
 		instances:  newOverlay[instanceName, nameOfInstance](),
 		byIndex:    newOverlay[instancePlace, nameAtIndex](),
+		times:      newOverlay[timesPlace, timeSet](),
 		kids:       make(map[string][]child),
 		containers: make(map[string]*staged),
 		local:      make(map[string][]byte),
@@ -60,7 +62,7 @@ const keepLimit = 1 << 14
 
 // clear makes w as good as new; it answers false when that is not worth it.
 func (w *work) clear() bool {
-	if len(w.nodes.undo)+len(w.names.undo)+len(w.containersUndo)+len(w.byIndex.undo)+len(w.aux.undo) > keepLimit {
+	if len(w.nodes.undo)+len(w.names.undo)+len(w.containersUndo)+len(w.byIndex.undo)+len(w.times.undo)+len(w.aux.undo) > keepLimit {
 		return false
 	}
 	w.nodes.clear()
@@ -69,6 +71,7 @@ func (w *work) clear() bool {
 	w.aux.clear()
 	w.instances.clear()
 	w.byIndex.clear()
+	w.times.clear()
 	clear(w.kids)
 	w.kidsUndo = w.kidsUndo[:0]
 	clear(w.containers)
@@ -144,8 +147,8 @@ func (b *Block) Discard() {
 
 // Mark is a point in a block that Rollback can come back to.
 type Mark struct {
-	nodes, names, subs, aux, instances, byIndex, kids, containers, appended int
-	order                                                                   uint64
+	nodes, names, subs, aux, instances, byIndex, times, kids, containers, appended int
+	order                                                                          uint64
 }
 
 // Mark notes where the block is now.
@@ -153,7 +156,7 @@ func (b *Block) Mark() Mark {
 	b.marks++
 	return Mark{
 		nodes: len(b.nodes.undo), names: len(b.names.undo), subs: len(b.subs.undo), aux: len(b.aux.undo),
-		instances: len(b.instances.undo), byIndex: len(b.byIndex.undo), kids: len(b.kidsUndo),
+		instances: len(b.instances.undo), byIndex: len(b.byIndex.undo), times: len(b.times.undo), kids: len(b.kidsUndo),
 		containers: len(b.containersUndo), appended: len(b.appended), order: b.order,
 	}
 }
@@ -168,6 +171,7 @@ func (b *Block) Rollback(m Mark) {
 	b.aux.rollback(m.aux)
 	b.instances.rollback(m.instances)
 	b.byIndex.rollback(m.byIndex)
+	b.times.rollback(m.times)
 	for i := len(b.kidsUndo) - 1; i >= m.kids; i-- {
 		list := b.kids[b.kidsUndo[i]]
 		b.kids[b.kidsUndo[i]] = list[:len(list)-1]
@@ -227,10 +231,10 @@ func (b *Block) Put(r *cse.Resource) error {
 	}
 	b.kids[r.PI] = append(b.kids[r.PI], child{n.order, cse.ChildRef{RI: r.RI, RN: r.RN, Type: r.Type}})
 	b.kidsUndo = append(b.kidsUndo, r.PI)
-	switch r.Type {
-	case onem2m.TypeContainer:
+	switch {
+	case r.Type.InstanceType() != 0:
 		return b.newContainer(r)
-	case onem2m.TypeSubscription:
+	case r.Type == onem2m.TypeSubscription:
 		list, err := b.Subscriptions(r.PI)
 		if err != nil {
 			return err
@@ -241,7 +245,7 @@ func (b *Block) Put(r *cse.Resource) error {
 }
 
 func checkResource(r *cse.Resource) error {
-	if r.RI == "" || r.RN == "" || r.Type == onem2m.TypeContentInstance || r.Type < 0 {
+	if r.RI == "" || r.RN == "" || r.Type.IsInstance() || r.Type < 0 {
 		return fmt.Errorf("tree: put resource %q, name %q, type %d: not a resource the tree keeps", r.RI, r.RN, r.Type)
 	}
 	if r.Expires < 0 || r.Expires >= maxNumber || r.Wake < 0 || r.Wake >= maxNumber {
@@ -314,8 +318,8 @@ func (b *Block) Remove(ri string) error {
 	if err := b.setName(pair{n.res.PI, n.res.RN}, ""); err != nil {
 		return err
 	}
-	switch n.res.Type {
-	case onem2m.TypeContainer:
+	switch {
+	case n.res.Type.InstanceType() != 0:
 		s, err := b.stage(ri)
 		if err != nil {
 			return err
@@ -325,7 +329,7 @@ func (b *Block) Remove(ri string) error {
 		}
 		b.save(s)
 		s.clear()
-	case onem2m.TypeSubscription:
+	case n.res.Type == onem2m.TypeSubscription:
 		list, err := b.Subscriptions(n.res.PI)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/onem2m"
 )
 
 // stage makes the container ri one that the block can change. It returns nil when there is none.
@@ -53,6 +54,18 @@ func (b *Block) AppendInstance(ri string, ref cse.InstanceRef, name string) erro
 	} else {
 		b.save(s)
 	}
+	if s.Count == 0 {
+		n, err := b.node(ri)
+		if err != nil {
+			return err
+		}
+		s.dated = n != nil && n.res.Type == onem2m.TypeTimeSeries
+	}
+	if s.dated {
+		if err := b.addTime(s, &ref); err != nil {
+			return err
+		}
+	}
 	full, filled, err := s.push(&posting{InstanceRef: ref, named: name != ""})
 	if err != nil {
 		return corrupt(appendKey(nil, spaceContainer, ri), "%v", err)
@@ -76,6 +89,7 @@ func (b *Block) RemoveInstance(ri string, index uint64) error {
 	}
 	b.save(s)
 	list := s.list(b.v)
+	dated := s.dated // the last instance takes that with it
 	p, err := s.remove(list, index)
 	if err2 := list.close(); err == nil {
 		err = err2
@@ -86,6 +100,11 @@ func (b *Block) RemoveInstance(ri string, index uint64) error {
 		return err
 	}
 	s.dirty = true
+	if dated {
+		if err := b.dropTime(s, p.Generated); err != nil {
+			return err
+		}
+	}
 	if p.named {
 		return b.unnameInstance(s, index)
 	}

@@ -41,7 +41,11 @@ func (b *Block) Child(pi, rn string) (string, error) {
 	if err != nil || !ok {
 		return "", err
 	}
-	return onem2m.InstanceRI(index), nil
+	n, err := b.node(pi)
+	if err != nil || n == nil {
+		return "", err
+	}
+	return onem2m.ResourceRI(n.res.Type.InstanceType(), index), nil
 }
 
 // Children implements cse.Reader. Children removed while it goes on are left out from then on.

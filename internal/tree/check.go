@@ -25,7 +25,7 @@ func (r *View) Check(ctx context.Context) error {
 		spaceAux: func(_, _ []byte) error { return nil }, spaceChild: c.child, spaceInstName: c.instanceName,
 		spaceInstIndex: c.instanceIndex, spaceContainer: c.container, spaceName: c.name, spaceOrder: c.order,
 		spaceChunk: c.chunk, spaceResource: c.resource, spaceSub: c.subscription, spaceDue: c.due,
-		spaceLocal: func(_, _ []byte) error { return nil }, spaceMeta: c.meta,
+		spaceLocal: func(_, _ []byte) error { return nil }, spaceMeta: c.meta, spaceTimes: c.times,
 	}
 	if v.order > 0 {
 		if err := c.expect(keyOrder, string(binary.AppendUvarint(nil, v.order)), "there are resources"); err != nil {
@@ -129,7 +129,7 @@ func (c *checker) resource(key, value []byte) error {
 			return err
 		}
 	}
-	if r.Type == onem2m.TypeContainer {
+	if r.Type.InstanceType() != 0 {
 		k, err := c.storedContainer(ri)
 		if err != nil {
 			return err
@@ -248,8 +248,11 @@ func (c *checker) container(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	if n.res.Type != onem2m.TypeContainer {
+	if n.res.Type.InstanceType() == 0 {
 		return corrupt(key, "resource %q is no container", ri)
+	}
+	if k.Count > 0 && k.dated != (n.res.Type == onem2m.TypeTimeSeries) {
+		return corrupt(key, "its instances have times of generation, or not, but it is of type %d", n.res.Type)
 	}
 	var count, bytes, named, oldest, newest uint64
 	list := &chunks{v: c.v, ri: ri}
@@ -270,6 +273,9 @@ func (c *checker) container(key, value []byte) error {
 				broken = err
 			}
 		}
+		if k.dated && broken == nil {
+			broken = c.timeOf(ri, p)
+		}
 		if count%1024 == 0 && broken == nil {
 			broken = c.ctx.Err()
 		}
@@ -287,6 +293,60 @@ func (c *checker) container(key, value []byte) error {
 	if count != k.Count || bytes != k.Bytes || named != k.named || count > 0 && (oldest != k.Oldest || newest != k.Newest) {
 		return corrupt(key, "counters say %d instances, %d bytes, %d named, %d to %d; postings say %d, %d, %d, %d to %d",
 			k.Count, k.Bytes, k.named, k.Oldest, k.Newest, count, bytes, named, oldest, newest)
+	}
+	if !k.dated {
+		return nil
+	}
+	return c.pages(key, ri, count)
+}
+
+// timeOf verifies that the time of generation of a posting is in its page.
+func (c *checker) timeOf(ri string, p *posting) error {
+	ok, err := c.v.generated(ri, p.Generated)
+	if err == nil && !ok {
+		err = corrupt(appendNumberKey(nil, spaceTimes, ri, uint64(p.Generated)), "missing, but instance %d has that time of generation", p.Index)
+	}
+	return err
+}
+
+// pages verifies that the pages of a timeSeries have count times in all, in ascending order.
+func (c *checker) pages(key []byte, ri string, count uint64) error {
+	lower, upper := rangeOf(spaceTimes, ri)
+	last, total := int64(-1), uint64(0)
+	err := c.v.scan(lower, upper, func(key, value []byte) (bool, error) {
+		_, name, ok := splitNumber(key)
+		if !ok {
+			return false, corrupt(key, "malformed key")
+		}
+		times, err := decodePage(name, value)
+		if err != nil {
+			return false, corrupt(key, "%v", err)
+		}
+		if int64(name) <= last {
+			return false, corrupt(key, "the page before it has later times")
+		}
+		last = times[len(times)-1]
+		total += uint64(len(times))
+		return true, nil
+	})
+	if err == nil && total != count {
+		err = corrupt(key, "%d instances, but %d times of generation", count, total)
+	}
+	return err
+}
+
+// times verifies that the owner of a page is a timeSeries with instances; its content is checked with that.
+func (c *checker) times(key, _ []byte) error {
+	ri, _, ok := splitNumber(key)
+	if !ok {
+		return corrupt(key, "malformed key")
+	}
+	k, err := c.storedContainer(ri)
+	if err != nil {
+		return err
+	}
+	if k == nil || k.Count == 0 || !k.dated {
+		return corrupt(key, "it belongs to no timeSeries")
 	}
 	return nil
 }
@@ -316,12 +376,12 @@ func (c *checker) chunk(key, value []byte) error {
 	if !ok {
 		return corrupt(key, "malformed key")
 	}
-	if _, err := decodeChunk(nil, name, value); err != nil {
-		return corrupt(key, "%v", err)
-	}
 	k, err := c.storedContainer(ri)
 	if err != nil {
 		return err
+	}
+	if _, err := decodeChunk(nil, name, value, k != nil && k.dated); err != nil {
+		return corrupt(key, "%v", err)
 	}
 	if k == nil || !k.hasChunks() || name < k.first || name > k.Newest || k.tailN > 0 && name >= k.tailName {
 		return corrupt(key, "it belongs to no container")

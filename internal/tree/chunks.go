@@ -121,7 +121,7 @@ func (c *chunks) corrupt(name uint64, why any) error {
 
 // decode decodes the live postings of a full chunk.
 func (c *chunks) decode(room []posting, k *container, chunk stagedChunk) ([]posting, error) {
-	ps, err := decodeChunk(room[:0], chunk.name, chunk.record)
+	ps, err := decodeChunk(room[:0], chunk.name, chunk.record, k.dated)
 	if err != nil {
 		return nil, c.corrupt(chunk.name, err)
 	}
@@ -136,7 +136,7 @@ func (c *chunks) decode(room []posting, k *container, chunk stagedChunk) ([]post
 
 // decodeTail decodes the live postings of the tail.
 func (c *chunks) decodeTail(room []posting, k *container) ([]posting, error) {
-	ps, err := readPostings(room[:0], k.tailName, k.tailN, k.tail)
+	ps, err := readPostings(room[:0], k.tailName, k.tailN, k.tail, k.dated)
 	if err == nil && k.headInTail() && k.skip >= len(ps) {
 		err = errContainer
 	}

@@ -133,6 +133,11 @@ func (b *Block) encode() *encoded {
 			e.delete(e.numberKey(spaceInstIndex, place.ri, place.index))
 		}
 	}
+	for place, set := range b.times.m {
+		if place.generation == b.containers[place.ri].generation {
+			e.times(place, set)
+		}
+	}
 	byKey := func(x, y write) int { return bytes.Compare(x.key, y.key) }
 	slices.SortFunc(e.ranges, byKey)
 	slices.SortFunc(e.writes, byKey)
@@ -179,6 +184,9 @@ func (e *encoded) container(s *staged) {
 	if s.wiped {
 		if s.base.hasChunks() {
 			e.deleteRange(spaceChunk, s.ri)
+		}
+		if s.base.dated {
+			e.deleteRange(spaceTimes, s.ri)
 		}
 		if s.base.named > 0 {
 			e.deleteRange(spaceInstName, s.ri)

@@ -13,6 +13,7 @@ import (
 type container struct {
 	cse.Counters
 	named uint64 // live instances with a name of their own
+	dated bool   // it is a timeSeries: postings have the time of generation; meaningless when Count is 0
 
 	// The posting list is the chunks under p/ and the tail, in ascending order of their names.
 	first    uint64 // name of the chunk, or the tail, that holds the oldest live posting
@@ -48,6 +49,9 @@ func (c *container) hasChunks() bool { return c.Count > 0 && !c.headInTail() }
 // size estimates the memory that c takes in a cache.
 func (c *container) size() int64 { return int64(cap(c.tail)+len(c.head.chunk)) + 400 }
 
+// datedFlag is set in the number of postings in the tail when they are dated.
+const datedFlag = 0x80
+
 // encode appends the record of c.
 func (c *container) encode(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, c.StateTag)
@@ -61,7 +65,11 @@ func (c *container) encode(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, c.first)
 	dst = binary.AppendUvarint(dst, c.Oldest-c.first)
 	dst = binary.AppendUvarint(dst, c.Newest-c.Oldest)
-	dst = append(dst, byte(c.skip), byte(c.tailN))
+	tailN := byte(c.tailN)
+	if c.dated {
+		tailN |= datedFlag
+	}
+	dst = append(dst, byte(c.skip), tailN)
 	if c.tailN > 0 {
 		dst = binary.AppendUvarint(dst, c.tailName-c.first)
 		dst = append(dst, c.tail...)
@@ -90,7 +98,8 @@ func decodeContainer(b []byte) (*container, error) {
 	c.Oldest = c.first + d.uvarint()
 	c.Newest = c.Oldest + d.uvarint()
 	c.skip = int(d.byte())
-	c.tailN = int(d.byte())
+	tailN := d.byte()
+	c.dated, c.tailN = tailN&datedFlag != 0, int(tailN&^datedFlag)
 	if d.bad || c.Oldest < c.first || c.Newest < c.Oldest || c.skip >= chunkLimit || c.tailN > chunkLimit || c.named > c.Count {
 		return nil, errContainer
 	}
@@ -109,7 +118,7 @@ func decodeContainer(b []byte) (*container, error) {
 	}
 	c.tail = append([]byte(nil), d.b...)
 	var room [chunkLimit]posting
-	ps, err := readPostings(room[:0], c.tailName, c.tailN, c.tail)
+	ps, err := readPostings(room[:0], c.tailName, c.tailN, c.tail, c.dated)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +149,7 @@ func (c *container) push(p *posting) (full stagedChunk, filled bool, err error) 
 		c.tailName = p.Index
 		c.last = posting{InstanceRef: cse.InstanceRef{Index: p.Index}}
 	}
-	c.tail = appendPosting(c.tail, &c.last, p)
+	c.tail = appendPosting(c.tail, &c.last, p, c.dated)
 	c.tailN++
 	c.last = *p
 	if c.Count == 0 {
@@ -160,7 +169,7 @@ func (c *container) push(p *posting) (full stagedChunk, filled bool, err error) 
 // trimTail writes the tail anew without the postings that are gone from its front.
 func (c *container) trimTail() error {
 	var room [chunkLimit]posting
-	ps, err := readPostings(room[:0], c.tailName, c.tailN, c.tail)
+	ps, err := readPostings(room[:0], c.tailName, c.tailN, c.tail, c.dated)
 	if err != nil {
 		return err
 	}
@@ -180,7 +189,7 @@ func (c *container) setTail(ps []posting) {
 		c.first, c.skip = c.tailName, 0
 		c.head = headOf(c.tailName)
 	}
-	c.tail = appendPostings(make([]byte, 0, 16*len(ps)), c.tailName, ps)
+	c.tail = appendPostings(make([]byte, 0, 16*len(ps)), c.tailName, ps, c.dated)
 	c.last = ps[len(ps)-1]
 }
 

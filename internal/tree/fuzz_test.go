@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,6 +20,14 @@ func FuzzContainer(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(c.encode(nil))
+	}
+	dated := container{}
+	for i := range uint64(5) {
+		dated.dated = true
+		if _, _, err := dated.push(&posting{InstanceRef: cse.InstanceRef{Index: 5 + i, Time: int64(i), Generated: int64(i * 7)}}); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(dated.encode(nil))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := decodeContainer(b)
@@ -39,19 +48,38 @@ func FuzzContainer(f *testing.F) {
 func FuzzChunk(f *testing.F) {
 	f.Add(uint64(7), encodeChunk(2, appendPostings(nil, 7, []posting{
 		{InstanceRef: cse.InstanceRef{Index: 7, Size: 1, Time: 5}}, {InstanceRef: cse.InstanceRef{Index: 90, Expires: 6}, named: true},
-	})))
-	f.Fuzz(func(t *testing.T, name uint64, b []byte) {
-		ps, err := decodeChunk(nil, name, b)
+	}, false)), false)
+	f.Add(uint64(7), encodeChunk(2, appendPostings(nil, 7, []posting{
+		{InstanceRef: cse.InstanceRef{Index: 7, Time: 5, Generated: 4}}, {InstanceRef: cse.InstanceRef{Index: 8, Time: 9, Generated: 20}},
+	}, true)), true)
+	f.Fuzz(func(t *testing.T, name uint64, b []byte, dated bool) {
+		ps, err := decodeChunk(nil, name, b, dated)
 		if err != nil {
 			return
 		}
-		record := encodeChunk(len(ps), appendPostings(nil, name, ps))
-		again, err := decodeChunk(nil, name, record)
+		record := encodeChunk(len(ps), appendPostings(nil, name, ps, dated))
+		again, err := decodeChunk(nil, name, record, dated)
 		if err != nil {
 			t.Fatalf("decoding what was encoded: %v", err)
 		}
 		if d := cmp.Diff(ps, again, cmp.AllowUnexported(posting{})); d != "" {
 			t.Fatal(d)
+		}
+	})
+}
+
+// FuzzPage does the same for pages of times.
+func FuzzPage(f *testing.F) {
+	f.Add(uint64(7), appendPage(nil, 7, []int64{7, 9, 1 << 60}))
+	f.Add(uint64(0), appendPage(nil, 0, []int64{5}))
+	f.Fuzz(func(t *testing.T, name uint64, b []byte) {
+		times, err := decodePage(name, b)
+		if err != nil {
+			return
+		}
+		again, err := decodePage(name, appendPage(nil, int64(name), times))
+		if err != nil || !slices.Equal(times, again) || !slices.IsSorted(times) || times[0] < int64(name) {
+			t.Fatalf("%v came back as %v: %v", times, again, err)
 		}
 	})
 }

@@ -95,10 +95,13 @@ func dump(t interface {
 
 // universe is what tests draw IDs and names from, so that they meet again.
 var universe = struct{ ids, names, auxes []string }{
-	ids:   []string{"cb", "Ca", "Cb", "cnt1", "cnt2", "cnt3", "cnt4", "sub1", "sub2", "sub3"},
+	ids:   []string{"cb", "Ca", "Cb", "cnt1", "cnt2", "cnt3", "cnt4", "ts1", "ts2", "sub1", "sub2", "sub3"},
 	names: []string{"x", "y", "z", "cnt1"},
 	auxes: []string{"", "k", "k/1"},
 }
+
+// generatedRange is from where tests draw times of generation.
+const generatedRange = 600
 
 // same compares everything that a reader can say with the model.
 func same(t interface {
@@ -141,6 +144,13 @@ func same(t interface {
 		wc, wok, _ := want.Container(ri)
 		check("container "+ri, gok, wok)
 		check("counters of "+ri, gc, wc)
+		for at := range int64(generatedRange) {
+			g, err := got.Generated(ri, at)
+			must(t, err)
+			if w, _ := want.Generated(ri, at); g != w {
+				t.Fatalf("time of generation %d in %s: got %t, want %t", at, ri, g, w)
+			}
+		}
 		for _, newestFirst := range []bool{false, true} {
 			check(fmt.Sprintf("instances of %s, newest first %v", ri, newestFirst),
 				collect(t, got.Instances(ri, newestFirst)), collect(t, want.Instances(ri, newestFirst)))

@@ -13,6 +13,7 @@ const formatVersion = 1
 //
 //	a/<name>                            aux value
 //	c/<parent>\x00<order u64>           child: type, ID, name
+//	g/<timeSeries>\x00<first u64>        page of times of generation, none below first
 //	i/<container>\x00<name>             instance with a name of its own: log index
 //	j/<container>\x00<index u64>        the name of that instance
 //	k/<container>                       counters and tail chunk
@@ -29,6 +30,7 @@ const formatVersion = 1
 const (
 	spaceAux       = 'a'
 	spaceChild     = 'c'
+	spaceTimes     = 'g'
 	spaceInstName  = 'i'
 	spaceInstIndex = 'j'
 	spaceContainer = 'k'
@@ -43,7 +45,7 @@ const (
 )
 
 // replicated lists the key spaces that are the same on every node.
-const replicated = "acijknoprsx"
+const replicated = "acgijknoprsx"
 
 var (
 	keyFormat = []byte("m/format")

@@ -53,7 +53,7 @@ func (d *driver) create() []op {
 			r2.Modified++
 			return []op{func(s cse.State) error { return s.Put(&r2) }}
 		}
-		ty := map[string]onem2m.ResourceType{"C": onem2m.TypeAE, "c": onem2m.TypeContainer, "s": onem2m.TypeSubscription}[ri[:1]]
+		ty := map[string]onem2m.ResourceType{"C": onem2m.TypeAE, "c": onem2m.TypeContainer, "s": onem2m.TypeSubscription, "t": onem2m.TypeTimeSeries}[ri[:1]]
 		pi := d.pick("parent", parents)
 		rn := d.pick("name", universe.names)
 		if taken, _ := d.model.Child(pi, rn); taken != "" {
@@ -105,11 +105,18 @@ func (d *driver) append() []op {
 	var ops []op
 	c, _, _ := d.model.Container(ri)
 	live := collect(d.t, d.model.Instances(ri, false))
+	times := d.times(ri, n)
 	for i := range n {
+		if res, _ := d.model.Resource(ri); res.Type == onem2m.TypeTimeSeries && len(times) == i {
+			break
+		}
 		d.next += rapid.SampledFrom([]uint64{1, 1, 2, 300}).Draw(d.t, "step")
 		ref := cse.InstanceRef{Index: d.next, Size: uint64(i), StateTag: c.StateTag + uint64(i) + 1, Time: int64(d.next) * 1000}
 		if rapid.IntRange(0, 3).Draw(d.t, "mia") == 0 {
 			ref.Expires = ref.Time + rapid.Int64Range(1, 3).Draw(d.t, "life")
+		}
+		if len(times) > 0 {
+			ref.Generated = times[i]
 		}
 		name := ""
 		if i == 0 && rapid.Bool().Draw(d.t, "named") {
@@ -128,6 +135,29 @@ func (d *driver) append() []op {
 		}
 	}
 	return ops
+}
+
+// times draws n times of generation, or as many as are free, for a timeSeries; none for a container.
+func (d *driver) times(ri string, n int) []int64 {
+	if res, _ := d.model.Resource(ri); res.Type != onem2m.TypeTimeSeries {
+		return nil
+	}
+	var free []int64
+	for at := range int64(generatedRange) {
+		if taken, _ := d.model.Generated(ri, at); !taken {
+			free = append(free, at)
+		}
+	}
+	n = min(n, len(free))
+	switch rapid.SampledFrom([]string{"ascending", "late", "descending", "any"}).Draw(d.t, "times") {
+	case "ascending":
+		return free[len(free)-n:]
+	case "descending":
+		slices.Reverse(free)
+	case "any":
+		free = rapid.Permutation(free).Draw(d.t, "order")
+	}
+	return free[:n]
 }
 
 func (d *driver) removeInstances() []op {

@@ -24,8 +24,9 @@ type posting struct {
 var errPosting = errors.New("malformed posting")
 
 func checkPosting(r *cse.InstanceRef) error {
-	if r.Size >= maxNumber || r.Time < 0 || r.Time >= maxNumber || r.Expires < 0 || r.Expires >= maxNumber {
-		return fmt.Errorf("tree: instance %d: size %d, time %d or expiry %d out of range", r.Index, r.Size, r.Time, r.Expires)
+	if r.Size >= maxNumber || r.Time < 0 || r.Time >= maxNumber || r.Expires < 0 || r.Expires >= maxNumber ||
+		r.Generated < 0 || r.Generated >= maxNumber {
+		return fmt.Errorf("tree: instance %d: size %d, time %d, expiry %d or time of generation %d out of range", r.Index, r.Size, r.Time, r.Expires, r.Generated)
 	}
 	return nil
 }
@@ -37,12 +38,16 @@ func (p *posting) lifetime() int64 {
 	return p.Expires - p.Time
 }
 
+// lag is how much later than it was received an instance says it was generated.
+func (p *posting) lag() int64 { return p.Generated - p.Time }
+
 func zigzag(n int64) uint64   { return uint64(n<<1) ^ uint64(n>>63) }
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
 
 // appendPosting encodes p as differences from prev, five to eight bytes for a steady sensor. The first posting of
-// a chunk has posting{Index: name of the chunk} before it.
-func appendPosting(dst []byte, prev, p *posting) []byte {
+// a chunk has posting{Index: name of the chunk} before it. In a dated list, that of a timeSeries, postings have the time
+// of generation too.
+func appendPosting(dst []byte, prev, p *posting, dated bool) []byte {
 	dst = binary.AppendUvarint(dst, p.Index-prev.Index)
 	size := p.Size << 1
 	if p.named {
@@ -52,16 +57,24 @@ func appendPosting(dst []byte, prev, p *posting) []byte {
 	dst = binary.AppendUvarint(dst, zigzag(int64(p.StateTag-prev.StateTag-1)))
 	dst = binary.AppendUvarint(dst, zigzag(p.Time-prev.Time))
 	if p.Expires == 0 {
-		return append(dst, 0)
+		dst = append(dst, 0)
+	} else {
+		dst = binary.AppendUvarint(dst, 1+zigzag(p.lifetime()-prev.lifetime()))
 	}
-	return binary.AppendUvarint(dst, 1+zigzag(p.lifetime()-prev.lifetime()))
+	if dated {
+		dst = binary.AppendUvarint(dst, zigzag(p.lag()-prev.lag()))
+	}
+	return dst
 }
 
 // readPosting decodes the posting at the start of b into p and returns its length.
-func readPosting(b []byte, prev, p *posting) (int, error) {
-	var f [5]uint64
-	at := 0
-	for i := range f {
+func readPosting(b []byte, prev, p *posting, dated bool) (int, error) {
+	var f [6]uint64
+	at, fields := 0, 5
+	if dated {
+		fields = 6
+	}
+	for i := range fields {
 		if at < len(b) && b[at] < 0x80 {
 			f[i] = uint64(b[at])
 			at++
@@ -85,6 +98,9 @@ func readPosting(b []byte, prev, p *posting) (int, error) {
 			return 0, errPosting
 		}
 	}
+	if dated {
+		next.Generated = next.Time + prev.lag() + unzigzag(f[5])
+	}
 	if next.Index < prev.Index || checkPosting(&next.InstanceRef) != nil {
 		return 0, errPosting
 	}
@@ -93,11 +109,11 @@ func readPosting(b []byte, prev, p *posting) (int, error) {
 }
 
 // readPostings decodes all n postings of a chunk, appended to dst. Indexes ascend strictly.
-func readPostings(dst []posting, name uint64, n int, b []byte) ([]posting, error) {
+func readPostings(dst []posting, name uint64, n int, b []byte, dated bool) ([]posting, error) {
 	prev := posting{InstanceRef: cse.InstanceRef{Index: name}}
 	for i := range n {
 		var p posting
-		k, err := readPosting(b, &prev, &p)
+		k, err := readPosting(b, &prev, &p, dated)
 		if err != nil {
 			return nil, err
 		}
@@ -114,10 +130,10 @@ func readPostings(dst []posting, name uint64, n int, b []byte) ([]posting, error
 }
 
 // appendPostings encodes postings as the content of the chunk with that name.
-func appendPostings(dst []byte, name uint64, ps []posting) []byte {
+func appendPostings(dst []byte, name uint64, ps []posting, dated bool) []byte {
 	prev := &posting{InstanceRef: cse.InstanceRef{Index: name}}
 	for i := range ps {
-		dst = appendPosting(dst, prev, &ps[i])
+		dst = appendPosting(dst, prev, &ps[i], dated)
 		prev = &ps[i]
 	}
 	return dst
@@ -137,10 +153,10 @@ func splitChunk(record []byte) (n int, postings []byte, err error) {
 }
 
 // decodeChunk decodes the record of a chunk, appended to dst.
-func decodeChunk(dst []posting, name uint64, record []byte) ([]posting, error) {
+func decodeChunk(dst []posting, name uint64, record []byte, dated bool) ([]posting, error) {
 	n, b, err := splitChunk(record)
 	if err != nil {
 		return nil, err
 	}
-	return readPostings(dst, name, n, b)
+	return readPostings(dst, name, n, b, dated)
 }

@@ -17,6 +17,7 @@ type staged struct {
 	generation uint32        // how often it was removed in this block
 	chunks     []stagedChunk // ascending; appended to or replaced, never changed
 	saved      uint64        // the mark since which a copy is kept
+	top        topPage
 }
 
 // masked says that nothing committed below the container counts.
@@ -145,7 +146,7 @@ func (s *staged) removeFromChunk(list *chunks, index uint64) (p posting, err err
 	if len(rest) == 0 {
 		s.setChunk(list, chunk.name, nil)
 	} else {
-		s.setChunk(list, chunk.name, encodeChunk(len(rest), appendPostings(nil, chunk.name, rest)))
+		s.setChunk(list, chunk.name, encodeChunk(len(rest), appendPostings(nil, chunk.name, rest, s.dated)))
 	}
 	if index == s.Newest {
 		if err := s.newestBelow(list, index); err != nil {
@@ -235,7 +236,7 @@ func (s *staged) peek(list *chunks) (p posting, n int, err error) {
 	if s.headInTail() {
 		b = s.tail
 	}
-	n, err = readPosting(b[s.head.off:], &s.head.prev, &p)
+	n, err = readPosting(b[s.head.off:], &s.head.prev, &p, s.dated)
 	if err != nil {
 		return p, 0, list.corrupt(s.first, err)
 	}
@@ -265,7 +266,7 @@ func (s *staged) findHead(list *chunks) error {
 	}
 	for range s.skip {
 		var p posting
-		n, err := readPosting(b[s.head.off:], &s.head.prev, &p)
+		n, err := readPosting(b[s.head.off:], &s.head.prev, &p, s.dated)
 		if err != nil {
 			s.head = head{}
 			return list.corrupt(s.first, err)

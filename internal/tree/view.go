@@ -54,7 +54,11 @@ func (r *View) Child(pi, rn string) (string, error) {
 	if err != nil || !ok {
 		return "", err
 	}
-	return onem2m.InstanceRI(index), nil
+	n, err := r.v.node(pi)
+	if err != nil || n == nil {
+		return "", err
+	}
+	return onem2m.ResourceRI(n.res.Type.InstanceType(), index), nil
 }
 
 // Children implements cse.Reader.

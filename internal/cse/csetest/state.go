@@ -73,7 +73,7 @@ func (s *State) Rollback(snapshot *State) { *s = *snapshot.Snapshot() }
 // them to the log: the first effect has the index first.
 func (s *State) Log(first uint64, time int64, effects []cse.Effect) {
 	for i, e := range effects {
-		if e.Type == onem2m.TypeContentInstance && e.Operation == onem2m.Create {
+		if e.Type.IsInstance() && e.Operation == onem2m.Create {
 			s.contents[first+uint64(i)] = cse.InstanceContent{
 				Content: slices.Clone(e.Payload), Time: time, Originator: e.Originator,
 			}
@@ -170,6 +170,14 @@ func (s *State) LookupInstance(index uint64) (string, cse.InstanceRef, bool, err
 	return "", cse.InstanceRef{}, false, nil
 }
 
+// Generated implements cse.Reader.
+func (s *State) Generated(ri string, at int64) (bool, error) {
+	if r := s.resources[ri]; r == nil || r.Type != onem2m.TypeTimeSeries {
+		return false, nil
+	}
+	return slices.ContainsFunc(s.instances[ri], func(in instance) bool { return in.ref.Generated == at }), nil
+}
+
 // InstanceContent implements cse.Reader.
 func (s *State) InstanceContent(index uint64) (cse.InstanceContent, error) {
 	content, ok := s.contents[index]
@@ -208,7 +216,7 @@ func (s *State) Put(r *cse.Resource) error {
 	if s.resources[r.RI] == nil {
 		s.order = append(s.order, r.RI)
 		s.names[name{r.PI, r.RN}] = r.RI
-		if r.Type == onem2m.TypeContainer {
+		if r.Type.InstanceType() != 0 {
 			s.counters[r.RI] = cse.Counters{StateTag: r.StateTag, Modified: r.Modified}
 		}
 	}
@@ -247,7 +255,7 @@ func (s *State) AppendInstance(container string, ref cse.InstanceRef, rn string)
 	}
 	s.instances[container] = append(s.instances[container], instance{ref, rn})
 	if rn != "" {
-		s.names[name{container, rn}] = onem2m.InstanceRI(ref.Index)
+		s.names[name{container, rn}] = onem2m.ResourceRI(s.resources[container].Type.InstanceType(), ref.Index)
 	}
 	c.Count++
 	c.Bytes += ref.Size
