@@ -55,7 +55,7 @@ func (o *InitOptions) cseConfig() (cse.Config, error) {
 	if c.Admin[0] != 'C' && c.Admin[0] != 'S' {
 		return c, fmt.Errorf("administrator %q is no AE-ID: it must begin with C or S", c.Admin)
 	}
-	if _, ok := onem2m.ParseInstanceRI(c.BaseRI); ok {
+	if _, _, ok := onem2m.ParseInstanceRI(c.BaseRI); ok {
 		return c, fmt.Errorf("resource ID of the CSEBase %q is one that a contentInstance can get", c.BaseRI)
 	}
 	return c, nil
