@@ -35,7 +35,7 @@ var universal = []AttributeDef{
 var (
 	expires   = []AttributeDef{attribute("et", "expirationTime", KindTimestamp, o, o).nullable()}
 	protected = []AttributeDef{
-		attribute("acpi", "accessControlPolicyIDs", KindID, o, o).list(),
+		attribute("acpi", "accessControlPolicyIDs", KindID, o, o).nonEmpty(),
 		attribute("cstn", "custodian", KindID, o, o),
 		attribute("daci", "dynamicAuthorizationConsultationIDs", KindAnyURI, o, o).list(),
 	}
@@ -249,6 +249,11 @@ func Lookup(t ResourceType) *TypeDef {
 		}
 	}
 	return nil
+}
+
+// IsAttribute says whether any known resource type has an attribute of that short name.
+func IsAttribute(short string) bool {
+	return slices.ContainsFunc(typeDefs, func(d *TypeDef) bool { return d.Attribute(short) != nil })
 }
 
 // LookupTag gives the description of the resource type whose representation has the root member tag ("m2m:cnt"),

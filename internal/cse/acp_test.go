@@ -202,7 +202,6 @@ func TestDefaultPrivileges(t *testing.T) {
 		{"creator below another's", "Cb", shared, `{}`, map[string]int{"Ca": 0, "Cb": 15}},
 		{"custodian", "Ca", "Ca", `{"cstn":"Cb"}`, map[string]int{"Ca": 0, "Cb": 15}},
 		{"custodian in another form", "Ca", "Ca", `{"cstn":"/tally/Cb"}`, map[string]int{"Ca": 0, "Cb": 15}},
-		{"empty list", "Ca", "Ca", `{"acpi":[]}`, map[string]int{"Ca": 15, "Cb": 0}},
 	} {
 		cnt := n.MustCreate(test.as, test.to, onem2m.TypeContainer, test.body)
 		for from, want := range test.want {

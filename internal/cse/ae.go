@@ -1,7 +1,9 @@
 package cse
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -53,8 +55,17 @@ func unreserved(s string) bool {
 	return true
 }
 
+// serializations are the media types that an AE can say it understands (TS-0004 clause 6.3.4.2, m2m:serializations).
+// XML is among them, though nothing is sent in it.
+var serializations = []string{"application/json", "application/cbor", "application/xml"}
+
 // completeAE sets the AE-ID attribute and bounds the points of access (TS-0001 clause 9.6.5).
 func completeAE(after *Resource) error {
 	after.set("aei", onem2m.AppendQuote(nil, after.RI))
+	for _, s := range stringsOf(after.Get("csz")) {
+		if !slices.Contains(serializations, s) {
+			return refuse(onem2m.StatusBadRequest, "contentSerialization (csz) %q is not one of %s", s, strings.Join(serializations, ", "))
+		}
+	}
 	return checkTargets("poa", stringsOf(after.Get("poa")))
 }

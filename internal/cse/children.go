@@ -15,8 +15,8 @@ type branch struct {
 // withChildren makes the result contents 4, 5, 6 and 8: a resource with its descendants or references to them, as
 // far as they match the filter and the originator may RETRIEVE them (TS-0001 clause 8.1.2, TS-0004 clause 7.5.2).
 //
-// In the nested forms (4 and 8) a descendant shows only below a parent that shows. When an offset skips a parent
-// but not all that is below it, the parent shows again, so that no page loses anything.
+// In the nested forms (4 and 8) a descendant shows below its nearest ancestor that shows. When an offset skips such an
+// ancestor but not all that is below it, the ancestor shows again, so that no page loses anything.
 func (c *Core) withChildren(r Reader, req *onem2m.Request, env Env, it *item, rcn onem2m.ResultContent, rsp *onem2m.Response) error {
 	s, err := c.newSearch(r, req, env, accessRetrieve)
 	if err != nil {
@@ -41,7 +41,13 @@ func (c *Core) withChildren(r Reader, req *onem2m.Request, env Env, it *item, rc
 		}
 		rsp.Content = append(w.dst, '}', '}')
 	default:
-		root, err := s.branches(it)
+		path := ""
+		if it.instance == nil {
+			if path, err = c.pathOf(r, it.resource); err != nil {
+				return err
+			}
+		}
+		root, err := s.branches(it, path)
 		if err != nil {
 			return err
 		}
@@ -62,16 +68,20 @@ func openRepresentation(it *item) objectWriter {
 }
 
 // branches collects the nested result below an item.
-func (s *search) branches(top *item) (*branch, error) {
+func (s *search) branches(top *item, path string) (*branch, error) {
 	root := &branch{}
-	// open holds the branch last shown at each level; taken says whether it is in the result yet.
+	// open holds the branches last shown, each below the one before it; taken says whether one is in the result yet.
 	type opened struct {
 		branch *branch
+		level  int
 		taken  bool
 	}
-	open := []opened{{root, true}}
-	err := s.walk(top, "", true, func(it *item, _ string, level int) (step, error) {
-		open = append(open[:level], opened{branch: &branch{item: *it}})
+	open := []opened{{root, 0, true}}
+	err := s.walk(top, path, func(it *item, _ string, level int) (step, error) {
+		for open[len(open)-1].level >= level {
+			open = open[:len(open)-1]
+		}
+		open = append(open, opened{branch: &branch{item: *it}, level: level})
 		in, full := s.collect.take(it.weight())
 		if full {
 			return stepStop, nil
@@ -79,7 +89,7 @@ func (s *search) branches(top *item) (*branch, error) {
 		if !in {
 			return stepInto, nil
 		}
-		for i := 1; i <= level; i++ {
+		for i := 1; i < len(open); i++ {
 			if !open[i].taken {
 				open[i].taken = true
 				open[i-1].branch.below = append(open[i-1].branch.below, open[i].branch)

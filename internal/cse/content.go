@@ -9,10 +9,12 @@ import (
 // maxContent bounds the content of a request, in bytes; a log entry holds no longer payload.
 const maxContent = 1 << 20
 
+var errNoContent = refuse(onem2m.StatusBadRequest, "the request has no content (pc)")
+
 // parseContent parses and checks the representation in a CREATE or UPDATE against the resource type.
 func parseContent(req *onem2m.Request, def *onem2m.TypeDef) ([]onem2m.Member, error) {
 	if len(req.Content) == 0 {
-		return nil, refuse(onem2m.StatusBadRequest, "the request has no content (pc)")
+		return nil, errNoContent
 	}
 	if len(req.Content) > maxContent {
 		return nil, refuse(onem2m.StatusBadRequest, "the content has %d bytes; the limit is %d", len(req.Content), maxContent)

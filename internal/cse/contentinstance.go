@@ -20,7 +20,7 @@ func (c *Core) prepareInstance(r Reader, req *onem2m.Request, env Env, d *draft,
 			ref.Size = uint64(onem2m.Size(value))
 		case "cnf":
 			if !validContentInfo(text(value)) {
-				return refuse(onem2m.StatusBadRequest, "contentInfo (cnf) %s is not a media type with an optional encoding 0 to 2 and security 0 to 5", value)
+				return refuse(onem2m.StatusBadRequest, "contentInfo (cnf) %s is not a media type with an encoding 0 to 2 and an optional security 0 to 5, as in text/plain:0", value)
 			}
 		case "et":
 			expires, err := expirationOf(value, env.Time)
@@ -111,7 +111,7 @@ func validContentInfo(s string) bool {
 		return false
 	}
 	if !encoded {
-		return true
+		return false
 	}
 	encoding, security, secured := strings.Cut(rest, ":")
 	if len(encoding) != 1 || encoding[0] < '0' || encoding[0] > '2' {

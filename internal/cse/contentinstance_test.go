@@ -52,7 +52,7 @@ func TestCreateInstance(t *testing.T) {
 		t.Errorf("name of another: %d", result.Response.Status)
 	}
 	for cnf, ok := range map[string]bool{
-		"text/plain": true, "text/plain:0": true, "application/json:1": true, "application/xml:2:0": true, "a/b:0:5": true,
+		"text/plain": false, "text/plain:0": true, "application/json:1": true, "application/xml:2:0": true, "a/b:0:5": true,
 		"": false, "text": false, "/plain": false, "text/": false, "text/plain:": false, "text/plain:3": false,
 		"text/plain:0:6": false, "text/plain:0:": false, "text/plain:0:0:0": false, "te xt/plain": false, "text/plain:01": false,
 	} {

@@ -91,6 +91,9 @@ func (c *Core) prepareCreate(r Reader, req *onem2m.Request, env Env, t *target, 
 		return refuse(onem2m.StatusOperationNotAllowed, "a %s cannot be created by a request", def.Name)
 	case t.virtual != 0:
 		return refuse(onem2m.StatusOperationNotAllowed, "nothing can be created below %s", t.virtual)
+	case req.Type == onem2m.TypeAE && t.resource.Type != onem2m.TypeCSEBase:
+		// A registration needs no privilege, so there is nothing to be asked for before this.
+		return invalidChild(req.Type, t.typ())
 	}
 	if _, err := resultContent(req); err != nil {
 		return err

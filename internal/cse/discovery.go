@@ -187,15 +187,15 @@ func (s *search) sees(it *item) (bool, error) {
 	return s.allowed, nil
 }
 
-// walk shows the descendants of an item that match and may be seen. chain says that only children of matching
-// resources count.
-func (s *search) walk(it *item, path string, chain bool, show shown) error {
+// walk shows the descendants of an item that match and may be seen. With an applyRelativePath it shows what that leads
+// to from each of them.
+func (s *search) walk(it *item, path string, show shown) error {
 	if it.instance != nil {
 		return nil
 	}
-	next := stepInto
-	if chain {
-		next = stepOver
+	relative := ""
+	if s.req.Filter != nil {
+		relative = s.req.Filter.ApplyRelPath
 	}
 	_, err := s.visit.walk(it.resource, path, 1, s.maxLevel, s.filter.canMatch,
 		func(it *item, path string, level int) (step, error) {
@@ -204,11 +204,42 @@ func (s *search) walk(it *item, path string, chain bool, show shown) error {
 				return stepStop, err
 			}
 			if !ok {
-				return next, nil
+				return stepInto, nil
+			}
+			if relative == "" {
+				return show(it, path, level)
+			}
+			path += "/" + relative
+			if it, err = s.follow(path); err != nil || it == nil {
+				return stepInto, err
 			}
 			return show(it, path, level)
 		})
 	return err
+}
+
+// follow fetches what an applyRelativePath leads to, nil when it leads nowhere that the originator may see.
+func (s *search) follow(path string) (*item, error) {
+	c, env := s.visit.c, Env{Time: s.visit.now}
+	t, err := c.resolve(s.visit.r, path, env.Time)
+	if err == nil && (t.virtual == onem2m.TypeFanOutPoint || checkRetrievable(&t) != nil) {
+		return nil, nil
+	}
+	var it item
+	if err == nil {
+		it, err = c.itemOf(s.visit.r, env, &t)
+	}
+	if asRefusal(err) != nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ok, err := s.sees(&it)
+	if !ok || err != nil {
+		return nil, err
+	}
+	return &it, nil
 }
 
 // discover answers a discovery: references to the descendants of the target that match the filter and for which the
@@ -236,21 +267,8 @@ func (c *Core) references(s *search, top *Resource) ([]reference, error) {
 		return nil, err
 	}
 	var refs []reference
-	relative := ""
-	if s.req.Filter != nil {
-		relative = s.req.Filter.ApplyRelPath
-	}
-	err = s.walk(&item{resource: top}, path, false, func(it *item, path string, _ int) (step, error) {
+	err = s.walk(&item{resource: top}, path, func(it *item, path string, _ int) (step, error) {
 		ref := reference{name: it.rn(), ri: it.ri(), path: path, typ: it.typ()}
-		if relative != "" {
-			ok, err := c.follow(s, &ref, relative)
-			if err != nil {
-				return stepStop, err
-			}
-			if !ok {
-				return stepInto, nil
-			}
-		}
 		in, full := s.collect.take(len(ref.path) + len(ref.name) + 32)
 		if full {
 			return stepStop, nil
@@ -261,30 +279,4 @@ func (c *Core) references(s *search, top *Resource) ([]reference, error) {
 		return stepInto, nil
 	})
 	return refs, err
-}
-
-// follow replaces a reference by what applyRelativePath leads to from it; false when it leads nowhere that the
-// originator may see.
-func (c *Core) follow(s *search, ref *reference, relative string) (bool, error) {
-	path := ref.path + "/" + relative
-	t, err := c.resolve(s.visit.r, path, s.visit.now)
-	if asRefusal(err) != nil {
-		return false, nil
-	}
-	if err != nil || t.virtual == onem2m.TypeFanOutPoint {
-		return false, err
-	}
-	if t.typ().IsInstance() && trueValue(t.resource.Get("disr")) {
-		return false, nil
-	}
-	it, err := c.itemOf(s.visit.r, Env{Time: s.visit.now}, &t)
-	if asRefusal(err) != nil {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	ok, err := s.sees(&it)
-	*ref = reference{name: it.rn(), ri: it.ri(), path: path, typ: it.typ()}
-	return ok, err
 }

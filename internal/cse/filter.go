@@ -43,6 +43,13 @@ func newFilter(fc *onem2m.FilterCriteria) (*filter, error) {
 	if fc.LabelsQuery != "" {
 		return nil, refuse(onem2m.StatusNotImplemented, "labelsQuery (lbq) is not supported")
 	}
+	for _, set := range [][]onem2m.AttributeFilter{fc.Attributes, fc.ChildAttributes, fc.ParentAttributes} {
+		for _, a := range set {
+			if !onem2m.IsAttribute(a.Name) {
+				return nil, refuse(onem2m.StatusBadRequest, "the filter has %.64q, which is neither a condition nor an attribute of any resource type", a.Name)
+			}
+		}
+	}
 	for _, add := range []func(*onem2m.FilterCriteria) error{f.addTimes, f.addNumbers, f.addTypes, f.addTexts} {
 		if err := add(fc); err != nil {
 			return nil, err

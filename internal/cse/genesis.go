@@ -22,9 +22,13 @@ func (c *Core) Genesis(st State, env Env) (Result, error) {
 	}
 	rules := append([]byte(nil), `{"acr":[{"acor":[`...)
 	rules = onem2m.AppendQuote(rules, c.cfg.Admin)
-	rules = append(rules, `],"acop":63}]}`...)
-	policy.set("pv", rules)
-	policy.set("pvs", rules)
+	rules = append(rules, `],"acop":63}`...)
+	policy.set("pvs", append(slices.Clone(rules), `]}`...))
+	if c.cfg.Lab {
+		// Clients under test make their policies below the CSEBase.
+		rules = append(rules, `,{"acor":["all"],"acop":1,"acod":[{"chty":[1]}]}`...)
+	}
+	policy.set("pv", append(rules, `]}`...))
 
 	base.set("acpi", appendStrings(nil, []string{policy.RI}))
 	base.set("csi", onem2m.AppendQuote(nil, c.cfg.CSEID))

@@ -14,6 +14,31 @@ const (
 	setMixed      = 3
 )
 
+// withoutGoneMembers shows a group without the members that no longer exist on this CSE. They stay in the state until
+// the members are set anew: a deletion would otherwise have to search all groups.
+func (c *Core) withoutGoneMembers(r Reader, env Env, group *Resource) (*Resource, error) {
+	members := stringsOf(group.Get("mid"))
+	kept := make([]string, 0, len(members))
+	for _, id := range members {
+		_, _, err := c.memberTarget(r, id, env.Time)
+		switch e := asRefusal(err); {
+		case e != nil && e.Status == onem2m.StatusNotFound:
+		case e == nil && err != nil:
+			return nil, err
+		default:
+			kept = append(kept, id)
+		}
+	}
+	if len(kept) == len(members) {
+		return group, nil
+	}
+	shown := *group
+	shown.Attrs = slices.Clone(group.Attrs)
+	shown.set("mid", appendStrings(nil, kept))
+	shown.set("cnm", strconv.AppendInt(nil, int64(len(kept)), 10))
+	return &shown, nil
+}
+
 // completeGroup checks the members of a group and sets what follows from them (TS-0004 clauses 7.4.13.2.1 and
 // 7.4.13.2.3): there may be no more than maxNrOfMembers, duplicates go, each new one must exist and be readable by the
 // originator, and those of another type than memberType are treated as consistencyStrategy says. A member from before

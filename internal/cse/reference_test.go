@@ -421,7 +421,11 @@ func (m *reference) represent(n *refNode, from string, nested bool) map[string]a
 	case 4:
 		r["st"], r["cs"], r["con"] = n.st, len(n.body.con), n.body.con
 	case 9:
-		r["mid"], r["mnm"], r["mt"], r["csy"], r["cnm"] = append([]string{}, n.body.mid...), 3, 0, 1, len(n.body.mid)
+		mid := append([]string{}, n.body.mid...)
+		if !nested {
+			mid = slices.DeleteFunc(mid, func(id string) bool { return m.byID(id) == nil })
+		}
+		r["mid"], r["mnm"], r["mt"], r["csy"], r["cnm"] = mid, 3, 0, 1, len(mid)
 	case 23:
 		r["nu"], r["nct"], r["enc"] = []string{"http://h"}, 3, map[string]any{"net": n.body.net}
 		r["cr"] = n.owner

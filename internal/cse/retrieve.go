@@ -38,6 +38,11 @@ func (c *Core) read(r Reader, req *onem2m.Request, env Env, t *target) (onem2m.R
 	if err != nil {
 		return onem2m.Response{}, err
 	}
+	if it.instance == nil && it.resource.Type == onem2m.TypeGroup {
+		if it.resource, err = c.withoutGoneMembers(r, env, it.resource); err != nil {
+			return onem2m.Response{}, err
+		}
+	}
 	rsp := c.response(req, onem2m.StatusOK)
 	switch rcn {
 	case onem2m.ResultContentAttributes:
@@ -45,7 +50,7 @@ func (c *Core) read(r Reader, req *onem2m.Request, env Env, t *target) (onem2m.R
 		if err != nil {
 			return rsp, err
 		}
-		if err := c.checkCondition(r, req, env, &it); err != nil {
+		if err := c.checkCondition(r, withoutTypes(req), env, &it); err != nil {
 			return rsp, err
 		}
 		rsp.Content = appendRepresentation(nil, &it, keep)
@@ -59,6 +64,18 @@ func (c *Core) read(r Reader, req *onem2m.Request, env Env, t *target) (onem2m.R
 	top := it // it escapes, and only here
 	err = c.withChildren(r, req, env, &top, rcn, &rsp)
 	return rsp, err
+}
+
+// withoutTypes leaves out the resource types that a generic RETRIEVE without filterUsage asks for: they choose among
+// child resources, of which result content 1 has none, and are no condition on the target.
+func withoutTypes(req *onem2m.Request) *onem2m.Request {
+	if req.Filter == nil || req.Filter.Usage != 0 || len(req.Filter.Types) == 0 {
+		return req
+	}
+	r, f := *req, *req.Filter
+	f.Types = nil
+	r.Filter = &f
+	return &r
 }
 
 // checkFilterUsage refuses the usages of filterCriteria that this CSE has no function for.

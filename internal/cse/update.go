@@ -65,6 +65,9 @@ func (c *Core) retainAfterUpdate(st State, v *revision, env Env) error {
 // prepareUpdate checks an UPDATE in the order of TS-0004 clause 7.2.2.2 and makes the new version of the resource.
 func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) (*revision, error) {
 	def := onem2m.Lookup(t.typ())
+	if len(req.Content) == 0 {
+		return nil, errNoContent
+	}
 	if !def.Updatable {
 		return nil, refuse(onem2m.StatusOperationNotAllowed, "a %s cannot be updated", def.Name)
 	}

@@ -200,6 +200,12 @@ func listen(field, addr string) (net.Listener, error) {
 	return l, nil
 }
 
+// isPage says whether a request is for one of the node's own pages.
+func isPage(own *http.ServeMux, r *http.Request) bool {
+	_, pattern := own.Handler(r)
+	return pattern != ""
+}
+
 func (n *Node) serve() {
 	own, oneM2M := http.NewServeMux(), httpbinding.New(n.ingress, httpbinding.Options{MaxBody: n.cfg.MaxBody})
 	n.routes(own)
@@ -209,7 +215,9 @@ func (n *Node) serve() {
 	// ServeMux would redirect addresses that it deems unclean; what is none of the node's own pages is the binding's.
 	n.server = httpbinding.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasPrefix(r.URL.Path, Prefix+"/"):
+		// "-" stands for the CSEBase too (TS-0001 table 7.2-1), so what is no page may be a resource for who speaks
+		// oneM2M.
+		case strings.HasPrefix(r.URL.Path, Prefix+"/") && (r.Header["X-M2m-Ri"] == nil || isPage(own, r)):
 			own.ServeHTTP(w, r)
 		case n.tester != nil && strings.Trim(r.URL.Path, "/") == upperTesterPath:
 			n.tester.ServeHTTP(w, r)

@@ -110,6 +110,8 @@ func (b *server) write(w http.ResponseWriter, x *exchange, rsp *onem2m.Response,
 		set(headerCTO, strconv.FormatInt(rsp.ContentOffset, 10))
 	}
 	if len(rsp.Content) == 0 {
+		// There are clients that look at the media type before they look whether there is anything of it.
+		h["Content-Type"] = x.format.header
 		w.WriteHeader(httpStatus)
 		return
 	}
