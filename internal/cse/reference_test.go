@@ -380,7 +380,12 @@ func (m *reference) retrieve(from, to string, nested bool) (onem2m.StatusCode, m
 			return 4004, nil
 		}
 	}
-	return 2000, map[string]any{onem2m.Lookup(t.ty).Tag: m.represent(t, from, nested)}
+	r := m.represent(t, from, nested)
+	if mid, ok := r["mid"].([]string); ok {
+		mid = slices.DeleteFunc(mid, func(id string) bool { return m.byID(id) == nil })
+		r["mid"], r["cnm"] = mid, len(mid)
+	}
+	return 2000, map[string]any{onem2m.Lookup(t.ty).Tag: r}
 }
 
 func (m *reference) represent(n *refNode, from string, nested bool) map[string]any {
@@ -421,11 +426,7 @@ func (m *reference) represent(n *refNode, from string, nested bool) map[string]a
 	case 4:
 		r["st"], r["cs"], r["con"] = n.st, len(n.body.con), n.body.con
 	case 9:
-		mid := append([]string{}, n.body.mid...)
-		if !nested {
-			mid = slices.DeleteFunc(mid, func(id string) bool { return m.byID(id) == nil })
-		}
-		r["mid"], r["mnm"], r["mt"], r["csy"], r["cnm"] = mid, 3, 0, 1, len(mid)
+		r["mid"], r["mnm"], r["mt"], r["csy"], r["cnm"] = append([]string{}, n.body.mid...), 3, 0, 1, len(n.body.mid)
 	case 23:
 		r["nu"], r["nct"], r["enc"] = []string{"http://h"}, 3, map[string]any{"net": n.body.net}
 		r["cr"] = n.owner
