@@ -1,0 +1,312 @@
+package mqttbinding
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// Reason codes (MQTT 5.0 clause 2.4) that more than one place uses.
+var (
+	codeNotAuthorized = packets.ErrNotAuthorized
+	codeShuttingDown  = packets.ErrServerShuttingDown
+	codeTakenOver     = packets.ErrSessionTakenOver
+	codeQuota         = packets.ErrQuotaExceeded
+)
+
+// conn is one network connection. One goroutine reads; another writes, while there is something to write.
+type conn struct {
+	broker *Broker
+	net    net.Conn
+	ip     string
+	reader *bufio.Reader
+
+	// Set when CONNECT was accepted; fixed afterwards.
+	version   byte
+	session   *session
+	keepalive time.Duration
+	maxPacket int // the largest packet that the client takes; 0: any
+	window    int // messages of QoS 1 that the client takes at a time
+	aliases   [maxTopicAlias + 1]string
+	ended     chan struct{} // closed when the connection has left its session
+
+	mu           sync.Mutex
+	token        string
+	accepted     bool
+	will         *will
+	out          net.Buffers
+	outBytes     int
+	writing      bool
+	ending       bool // no more is read; what waits is written, then the connection closes
+	closed       bool
+	pending      []*publication // not acknowledged, oldest first
+	pendingBytes int
+	room         chan struct{} // tells the reader that pending became shorter
+}
+
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 1024) }}
+
+// serve reads packets until the connection ends.
+func (c *conn) serve() {
+	c.ip = remoteIP(c.net)
+	c.reader = readers.Get().(*bufio.Reader)
+	c.reader.Reset(c.net)
+	c.room = make(chan struct{}, 1)
+	stranger := true
+	defer func() {
+		if stranger {
+			c.broker.noStranger()
+		}
+		c.closeNow()
+		c.reader.Reset(nil)
+		readers.Put(c.reader)
+	}()
+	c.net.SetReadDeadline(time.Now().Add(c.broker.o.ConnectTimeout))
+	pk, err := readPacket(c.reader, 0, maxConnect, nil)
+	if err != nil {
+		c.refuseConnect(err)
+		return
+	}
+	c.version = pk.ProtocolVersion
+	if !c.connect(pk) {
+		return
+	}
+	c.broker.noStranger()
+	stranger = false
+	c.leave(c.read())
+}
+
+func (b *Broker) noStranger() {
+	b.mu.Lock()
+	b.strangers--
+	b.mu.Unlock()
+}
+
+// read handles packets until one ends the connection. It returns whether the client said goodbye.
+func (c *conn) read() (goodbye bool) {
+	for {
+		reserved := 0
+		c.awaitPacket()
+		pk, err := readPacket(c.reader, c.version, c.broker.o.MaxPacket, func(n int) error {
+			if n > c.reader.Buffered() {
+				c.net.SetReadDeadline(time.Now().Add(packetDeadline))
+			}
+			if err := c.reserve(n + publicationCost); err != nil {
+				return err
+			}
+			reserved = n + publicationCost
+			return nil
+		})
+		if err != nil {
+			c.broker.memory.Release(int64(reserved))
+			c.fault(err)
+			return false
+		}
+		if pk.FixedHeader.Type == packets.Disconnect {
+			return c.goodbye(pk)
+		}
+		if err := c.handle(pk, reserved); err != nil {
+			c.fault(err)
+			return false
+		}
+	}
+}
+
+// awaitPacket gives the client the time that it promised to need at most (MQTT 5.0 clause 3.1.2.10).
+func (c *conn) awaitPacket() {
+	var t time.Time
+	if c.keepalive > 0 {
+		t = time.Now().Add(c.keepalive + c.keepalive/2)
+	}
+	c.net.SetReadDeadline(t)
+	c.mu.Lock()
+	if c.ending || c.closed {
+		c.net.SetReadDeadline(time.Unix(1, 0)) // the deadline just set may have replaced disconnect's
+	}
+	c.mu.Unlock()
+}
+
+func (c *conn) handle(pk *packets.Packet, reserved int) error {
+	switch pk.FixedHeader.Type {
+	case packets.Publish:
+		return c.publish(pk, reserved)
+	case packets.Pubrel:
+		c.pubrel(pk)
+	case packets.Puback:
+		c.session.acknowledged(c, pk.PacketID)
+	case packets.Subscribe:
+		return c.subscribe(pk)
+	case packets.Unsubscribe:
+		return c.unsubscribe(pk)
+	case packets.Pingreq:
+		c.write([]byte{packets.Pingresp << 4, 0})
+	default: // a second CONNECT; PUBREC and PUBCOMP of messages that were never sent with QoS 2
+		return packets.ErrProtocolViolation
+	}
+	return nil
+}
+
+// goodbye handles DISCONNECT (MQTT 5.0 clause 3.14).
+func (c *conn) goodbye(pk *packets.Packet) bool {
+	if pk.Properties.SessionExpiryIntervalFlag {
+		if !c.session.setExpiry(expiry(pk.Properties.SessionExpiryInterval)) {
+			c.fault(packets.ErrProtocolViolationZeroNonZeroExpiry) // [MQTT-3.14.2-2]
+			return false
+		}
+	}
+	return pk.ReasonCode != packets.CodeDisconnectWillMessage.Code
+}
+
+// fault ends the connection because of what the client sent or did not send.
+func (c *conn) fault(err error) {
+	var code packets.Code
+	var timeout net.Error
+	switch {
+	case errors.As(err, &code):
+	case errors.As(err, &timeout) && timeout.Timeout():
+		code = packets.ErrKeepAliveTimeout
+	default:
+		return // the client is gone
+	}
+	c.broker.o.Log.Debug("MQTT connection ended", "ip", c.ip, "why", code.Reason)
+	c.disconnect(code)
+}
+
+// disconnect tells the client why its connection ends, and ends it.
+func (c *conn) disconnect(code packets.Code) {
+	c.mu.Lock()
+	if c.ending || c.closed {
+		c.mu.Unlock()
+		return
+	}
+	if !c.accepted {
+		c.closed = true
+		c.mu.Unlock()
+		c.net.Close()
+		return
+	}
+	c.ending = true
+	if c.version == version5 {
+		pk := &packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}, ReasonCode: code.Code}
+		pk.Properties.ReasonString = code.Reason
+		if b, err := encode(pk, c.version); err == nil {
+			c.append(b)
+		}
+	}
+	c.kick()
+	c.mu.Unlock()
+	c.net.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+	c.net.SetWriteDeadline(time.Now().Add(goodbyeTime))
+}
+
+// closeNow closes the connection. What waits to be written gets a moment.
+func (c *conn) closeNow() {
+	c.mu.Lock()
+	c.ending = true
+	if !c.writing && !c.closed {
+		c.closed = true
+		c.mu.Unlock()
+		c.net.Close()
+		return
+	}
+	c.mu.Unlock()
+}
+
+// write queues bytes for the client. One that does not take what it asked for is cut off.
+func (c *conn) write(b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending || c.closed {
+		return
+	}
+	c.append(b)
+	c.kick()
+}
+
+// append queues bytes. c.mu is held.
+func (c *conn) append(b []byte) {
+	c.out = append(c.out, b)
+	c.outBytes += len(b)
+	if c.outBytes > maxOut && !c.closed {
+		c.closed = true
+		c.net.Close()
+	}
+}
+
+// kick starts the writer. c.mu is held.
+func (c *conn) kick() {
+	if !c.writing && !c.closed {
+		c.writing = true
+		go c.flush()
+	}
+}
+
+// flush writes what waits, and then what the session has for the client, until there is nothing more.
+func (c *conn) flush() {
+	for {
+		c.mu.Lock()
+		if c.closed {
+			c.writing = false
+			c.mu.Unlock()
+			return
+		}
+		out := c.out
+		c.out, c.outBytes = nil, 0
+		ending, patience := c.ending, packetDeadline
+		if ending {
+			patience = goodbyeTime
+		}
+		c.mu.Unlock()
+		if len(out) == 0 && !ending {
+			out = c.session.next(c)
+		}
+		if len(out) > 0 {
+			c.net.SetWriteDeadline(time.Now().Add(patience))
+			if _, err := out.WriteTo(c.net); err == nil {
+				continue
+			}
+			c.mu.Lock()
+			c.closed, c.writing = true, false
+			c.mu.Unlock()
+			c.net.Close()
+			return
+		}
+		c.mu.Lock()
+		switch {
+		case len(c.out) > 0:
+		case c.ending:
+			c.closed, c.writing = true, false
+			c.mu.Unlock()
+			c.net.Close()
+			return
+		case !c.session.waiting(c):
+			c.writing = false
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+	}
+}
+
+// credential returns the token of an accepted connection.
+func (c *conn) credential() (token string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.token, c.accepted && !c.ending && !c.closed
+}
+
+func remoteIP(c net.Conn) string {
+	addr := c.RemoteAddr()
+	if addr == nil {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return ""
+	}
+	return host
+}
