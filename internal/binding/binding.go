@@ -52,6 +52,15 @@ type Plain interface {
 	Ingest(ctx context.Context, m *Message, token string) *onem2m.Response
 }
 
+// PlainStarter is a Plain that can take a message without a goroutine waiting for it, and that keeps the order in which
+// messages come.
+type PlainStarter interface {
+	// Start does what Ingest does, and gives the response to done, exactly once: before it returns or later, from any
+	// goroutine. done must not wait for anything. What one goroutine starts to store in a container, message after
+	// message, is committed in that order.
+	Start(ctx context.Context, m *Message, token string, done func(*onem2m.Response))
+}
+
 // Address is where another machine can be reached.
 type Address struct {
 	// URL names protocol, machine and whatever the protocol needs besides: http, https, mqtt, mqtts, ws, wss, coap,

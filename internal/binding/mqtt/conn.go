@@ -157,6 +157,9 @@ func (c *conn) goodbye(pk *packets.Packet) bool {
 			c.fault(packets.ErrProtocolViolationZeroNonZeroExpiry) // [MQTT-3.14.2-2]
 			return false
 		}
+		if err := c.broker.store.save(c.session); err != nil {
+			c.broker.o.Log.Warn("keep an MQTT session", "error", err)
+		}
 	}
 	return pk.ReasonCode != packets.CodeDisconnectWillMessage.Code
 }

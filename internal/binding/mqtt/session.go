@@ -28,12 +28,14 @@ type session struct {
 	expiry time.Duration
 	since  time.Time // when the client went away
 	gone   bool      // not the broker's any more
+	stored bool      // it has a file
 
 	subs map[string]*subscription // by filter as the client wrote it
 	in   map[uint16]*inbound      // publishes of QoS 1 and 2 by packet identifier
 
 	outbox
 	rights rights
+	late   *lateWill
 }
 
 // subscription is one topic filter of a session.

@@ -1,0 +1,236 @@
+package mqttbinding
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/binding"
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// world is a ledger in memory: readings in a log, and who may do what.
+type world struct {
+	mu      sync.Mutex
+	tokens  map[string]string // originator by token
+	lab     bool
+	log     []binding.Reading
+	grown   chan struct{}
+	deny    map[string]bool                                // "originator container"
+	hold    chan struct{}                                  // commits wait until it is closed; nil: they do not
+	refuse  func(*binding.Message) *onem2m.Response        // nil: everything is taken
+	seen    map[string]bool                                // deliveries
+	answer  func(*onem2m.Request, string) *onem2m.Response // of Do
+	changed bool
+}
+
+func newWorld() *world {
+	return &world{
+		tokens: map[string]string{"t-dev": "Cdev", "t-app": "Capp", "t-other": "Cother"},
+		grown:  make(chan struct{}), deny: make(map[string]bool), seen: make(map[string]bool),
+	}
+}
+
+func (w *world) Known(token string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lab && token == "" || w.tokens[token] != ""
+}
+
+func (w *world) Claim(token, claimed string) (string, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lab && token == "" {
+		return claimed, true
+	}
+	o := w.tokens[token]
+	return o, o != "" && (claimed == "" || claimed == o || claimed == "/cse/"+o)
+}
+
+func (w *world) Do(_ context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.tokens[token]
+	if w.lab && token == "" {
+		o = req.From
+	}
+	resp := &onem2m.Response{Status: onem2m.StatusOK, RequestID: req.RequestID, ReleaseVersion: req.ReleaseVersion}
+	if req.RequestID == "mqtt" {
+		if o == "" || w.deny[o+" "+strings.TrimPrefix(req.To, "-/")] {
+			resp.Status = onem2m.StatusOriginatorHasNoPrivilege
+		}
+		return resp
+	}
+	if w.answer != nil {
+		return w.answer(req, token)
+	}
+	return resp
+}
+
+func (w *world) Ingest(ctx context.Context, m *binding.Message, token string) *onem2m.Response {
+	done := make(chan *onem2m.Response, 1)
+	w.Start(ctx, m, token, func(r *onem2m.Response) { done <- r })
+	return <-done
+}
+
+func (w *world) Start(_ context.Context, m *binding.Message, token string, done func(*onem2m.Response)) {
+	w.mu.Lock()
+	if w.refuse != nil {
+		if r := w.refuse(m); r != nil {
+			w.mu.Unlock()
+			done(r)
+			return
+		}
+	}
+	if w.tokens[token] == "" && !w.lab {
+		w.mu.Unlock()
+		done(&onem2m.Response{Status: onem2m.StatusSecurityAssociationRequired})
+		return
+	}
+	if d := m.Delivery; d != nil {
+		key := fmt.Sprint(m.From, d.Slot, d.Message)
+		if d.Again && w.seen[key] {
+			w.mu.Unlock()
+			done(&onem2m.Response{Status: onem2m.StatusCreated})
+			return
+		}
+		w.seen[key] = true
+	}
+	r := w.commit(m.Path, m.From, m.Body, m.MediaType)
+	hold := w.hold
+	w.mu.Unlock()
+	resp := &onem2m.Response{Status: onem2m.StatusCreated, Location: "cse/" + m.Path + "/" + onem2m.InstanceRI(r.Index)}
+	if hold == nil {
+		go done(resp)
+		return
+	}
+	go func() {
+		<-hold
+		done(resp)
+	}()
+}
+
+// commit appends a reading. w.mu is held.
+func (w *world) commit(path, from string, body []byte, mediaType string) binding.Reading {
+	r := binding.Reading{
+		Index: uint64(len(w.log)), Path: path, Container: path, Originator: from, Payload: bytes.Clone(body), MediaType: mediaType,
+		Time: time.Now().UnixMicro(),
+	}
+	w.log = append(w.log, r)
+	close(w.grown)
+	w.grown = make(chan struct{})
+	return r
+}
+
+// put commits a reading that came by another protocol.
+func (w *world) put(path, body string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.commit(path, "Cdev", []byte(body), "text/plain")
+}
+
+func (w *world) Head() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return uint64(len(w.log))
+}
+
+func (w *world) Grown() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.grown
+}
+
+func (w *world) Read(from uint64, limit int, want func(string) bool) (rs []binding.Reading, next uint64, changed bool, err error) {
+	w.mu.Lock()
+	next = min(from+uint64(limit), uint64(len(w.log)))
+	some := w.log[from:next]
+	changed, w.changed = w.changed, false
+	w.mu.Unlock()
+	for _, r := range some {
+		if want(r.Path) {
+			rs = append(rs, r)
+		}
+	}
+	return rs, next, changed, nil
+}
+
+func (w *world) Reading(index uint64) (binding.Reading, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if index >= uint64(len(w.log)) {
+		return binding.Reading{}, false, nil
+	}
+	return w.log[index], true, nil
+}
+
+// stored returns the payloads committed to a container.
+func (w *world) stored(path string) (all []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.log {
+		if r.Path == path {
+			all = append(all, string(r.Payload))
+		}
+	}
+	return all
+}
+
+func (w *world) revoke(token string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.tokens, token)
+}
+
+func (w *world) denyReading(originator, container string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deny[originator+" "+container] = true
+}
+
+type bed struct {
+	*testing.T
+	*world
+	broker *Broker
+	addr   string
+	dir    string
+}
+
+func newBed(t *testing.T) *bed {
+	b := &bed{T: t, world: newWorld(), dir: t.TempDir()}
+	b.start()
+	t.Cleanup(func() { b.broker.Close() })
+	return b
+}
+
+func (b *bed) start() {
+	b.Helper()
+	var err error
+	b.broker, err = New(Options{
+		Handler: b.world, Plain: b.world, Live: b.world, CSEID: "/cse", CSEName: "tally", Dir: b.dir, Log: slog.New(slog.DiscardHandler),
+		ConnectTimeout: time.Second,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.addr = l.Addr().String()
+	go b.broker.Serve(l)
+}
+
+func (b *bed) restart() {
+	b.Helper()
+	if err := b.broker.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.start()
+}

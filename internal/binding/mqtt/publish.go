@@ -1,0 +1,361 @@
+package mqttbinding
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"hash/fnv"
+	"strings"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/tallystick/tallystick/internal/binding"
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// publicationCost is the memory that a publish takes besides its bytes.
+const publicationCost = 512
+
+// publication is a PUBLISH of a client that is not answered yet. The connection's lock guards it.
+type publication struct {
+	id     uint16
+	qos    byte
+	size   int
+	done   bool
+	result result
+	in     *inbound // of QoS 1 and 2
+}
+
+// result is what became of a publish: a reason code, and the reason.
+type result struct {
+	code packets.Code
+	// passing says that the same message may be taken later: the refusal was no judgement of it.
+	passing bool
+}
+
+// inbound is what a session knows of a publish of QoS 1 or 2 under one packet identifier. It outlives connections: a
+// client that comes back while its message is on its way to a block, and sends it again, waits for the same block.
+type inbound struct {
+	hash    [8]byte
+	conn    *conn // that it came by first
+	result  result
+	done    chan struct{} // closed when result is set
+	settled bool          // QoS 2: PUBREC was sent, PUBREL is awaited
+}
+
+// reserve waits until n bytes of another publish have room.
+func (c *conn) reserve(n int) error {
+	for {
+		c.mu.Lock()
+		full := len(c.pending) >= maxInFlight || c.pendingBytes+n > maxInFlightBytes && len(c.pending) > 0
+		closed := c.closed || c.ending
+		c.mu.Unlock()
+		if closed {
+			return packets.ErrServerShuttingDown // nobody is told: the connection has ended
+		}
+		if !full {
+			break
+		}
+		select {
+		case <-c.room:
+		case <-c.broker.ctx.Done():
+			return c.broker.ctx.Err()
+		}
+	}
+	return c.broker.memory.Acquire(c.broker.ctx, int64(n))
+}
+
+// publish handles PUBLISH. It returns when the message has its place among all others: what the same client sends later
+// comes after it.
+func (c *conn) publish(pk *packets.Packet, reserved int) error {
+	topic, err := c.topic(pk)
+	if err != nil {
+		c.broker.memory.Release(int64(reserved))
+		return err
+	}
+	p := &publication{id: pk.PacketID, qos: pk.FixedHeader.Qos, size: reserved}
+	c.mu.Lock()
+	c.pending = append(c.pending, p)
+	c.pendingBytes += p.size
+	c.mu.Unlock()
+	if p.qos > 0 {
+		if c.session.crowded() {
+			return packets.ErrReceiveMaximum // [MQTT-3.3.4-9]
+		}
+		h := messageHash(c.session.client, p.id, topic, pk.Payload)
+		in, state := c.session.receive(p.id, h)
+		p.in = in
+		switch state {
+		case inUse:
+			c.settle(p, result{code: packets.ErrPacketIdentifierInUse})
+			return nil
+		case again:
+			go func() {
+				select {
+				case <-in.done:
+					c.settle(p, in.result)
+				case <-c.broker.ctx.Done():
+				}
+			}()
+			return nil
+		}
+	}
+	c.route(pk, p, topic)
+	return nil
+}
+
+// topic resolves a topic alias (MQTT 5.0 clause 3.3.2.3.4).
+func (c *conn) topic(pk *packets.Packet) (string, error) {
+	topic := pk.TopicName
+	if a := pk.Properties.TopicAlias; pk.Properties.TopicAliasFlag {
+		if topic == "" {
+			topic = c.aliases[a]
+		} else if len(topic) <= maxTopic {
+			c.aliases[a] = strings.Clone(topic) // the packet's name shares the packet's memory
+		}
+		if topic == "" {
+			return "", packets.ErrProtocolViolationNoTopic
+		}
+	}
+	return topic, nil
+}
+
+// route hands a message on by its topic.
+func (c *conn) route(pk *packets.Packet, p *publication, topic string) {
+	if checkTopic(topic) != nil {
+		c.settle(p, result{code: packets.ErrTopicNameInvalid})
+		return
+	}
+	if t, ok := parseOneM2M(topic); ok {
+		c.primitive(pk, p, &t)
+		return
+	}
+	path, ok := pathOf(topic)
+	if !ok {
+		c.settle(p, result{code: packets.ErrTopicNameInvalid})
+		return
+	}
+	m := &binding.Message{
+		Path: path, MediaType: pk.Properties.ContentType, Body: pk.Payload, From: c.session.owner, SourceIP: c.ip,
+		Delivery: c.delivery(pk, p),
+	}
+	retain, empty := pk.FixedHeader.Retain, len(pk.Payload) == 0
+	c.ingest(m, func(resp *onem2m.Response) {
+		switch {
+		case !retain || !resp.Status.Success():
+		case empty:
+			c.broker.retain.clear(path) // [MQTT-3.3.1-6]
+		default:
+			c.broker.retain.note(path, resp)
+		}
+		c.settle(p, outcome(resp))
+	})
+}
+
+// ingest stores a message of a plain device.
+func (c *conn) ingest(m *binding.Message, done func(*onem2m.Response)) {
+	b := c.broker
+	if s, ok := b.o.Plain.(binding.PlainStarter); ok {
+		s.Start(b.ctx, m, c.token, done)
+		return
+	}
+	done(b.o.Plain.Ingest(b.ctx, m, c.token))
+}
+
+// delivery names the message for the ledger, when the client will send it again under the same packet identifier
+// should it not be acknowledged.
+func (c *conn) delivery(pk *packets.Packet, p *publication) *onem2m.Delivery {
+	if p.qos == 0 || !c.session.lasts() {
+		return nil
+	}
+	return &onem2m.Delivery{Slot: slot(c.session.client, p.id), Message: p.in.hash, Again: pk.FixedHeader.Dup}
+}
+
+// slot spreads the clients of one originator over the deliveries that the ledger remembers for it; the packet
+// identifiers that one client has under way at a time do not collide.
+func slot(client string, id uint16) uint16 {
+	h := fnv.New32a()
+	h.Write([]byte(client))
+	return uint16((h.Sum32() + uint32(id)) % onem2m.MaxDeliveries)
+}
+
+func messageHash(client string, id uint16, topic string, payload []byte) (h [8]byte) {
+	d := sha256.New()
+	var n [4]byte
+	for _, part := range [][]byte{[]byte(client), []byte(topic), payload} {
+		binary.BigEndian.PutUint32(n[:], uint32(len(part)))
+		d.Write(n[:])
+		d.Write(part)
+	}
+	binary.BigEndian.PutUint16(n[:2], id)
+	d.Write(n[:2])
+	sum := d.Sum(nil)
+	copy(h[:], sum)
+	return h
+}
+
+// lasts says whether the session outlives its connection.
+func (s *session) lasts() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.expiry > 0
+}
+
+// The states of a packet identifier when a PUBLISH comes with it.
+type inState int
+
+const (
+	fresh inState = iota
+	again         // the same message is under way, or was taken and waits for PUBREL
+	inUse
+)
+
+// receive notes a publish of QoS 1 or 2 under its packet identifier.
+func (s *session) receive(id uint16, hash [8]byte) (*inbound, inState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if in := s.in[id]; in != nil {
+		switch {
+		case in.hash == hash:
+			return in, again // [MQTT-4.3.3-10] for QoS 2
+		case in.conn == s.conn || in.settled:
+			return nil, inUse
+		}
+		// The client came back and forgot the message: it may use the identifier for another.
+	}
+	if s.in == nil {
+		s.in = make(map[uint16]*inbound)
+	}
+	in := &inbound{hash: hash, conn: s.conn, done: make(chan struct{})}
+	s.in[id] = in
+	return in, fresh
+}
+
+// settle notes what became of a publish, and sends the acknowledgements that are due: in the order of the publishes
+// [MQTT-4.6.0-2].
+func (c *conn) settle(p *publication, r result) {
+	s := c.session
+	if p.in != nil {
+		s.mu.Lock()
+		select {
+		case <-p.in.done:
+		default:
+			p.in.result = r
+			close(p.in.done)
+		}
+		s.mu.Unlock()
+	}
+	c.broker.memory.Release(int64(p.size))
+	c.mu.Lock()
+	p.done, p.result = true, r
+	for len(c.pending) > 0 && c.pending[0].done {
+		head := c.pending[0]
+		c.pending[0] = nil
+		c.pending = c.pending[1:]
+		c.pendingBytes -= head.size
+		if head.qos > 0 {
+			c.acknowledge(head)
+		}
+	}
+	select {
+	case c.room <- struct{}{}:
+	default:
+	}
+	c.mu.Unlock()
+}
+
+// acknowledge answers a publish of QoS 1 or 2. c.mu is held.
+func (c *conn) acknowledge(p *publication) {
+	s, r := c.session, p.result
+	dead := c.closed || c.ending
+	s.mu.Lock()
+	if p.in != nil && s.in[p.id] == p.in {
+		switch {
+		case r.code.Code == 0 && dead: // the client will send it again and be told then
+		case r.code.Code == 0 && p.qos == 2:
+			p.in.settled = true
+		default:
+			delete(s.in, p.id)
+		}
+	}
+	s.mu.Unlock()
+	if dead {
+		return
+	}
+	if r.code.Code != 0 && c.version < version5 {
+		c.refusePublish(r)
+		return
+	}
+	typ := packets.Puback
+	if p.qos == 2 {
+		typ = packets.Pubrec
+	}
+	c.append(encodeAck(typ, p.id, r.code.Code, r.code.Reason, c.version))
+	c.kick()
+}
+
+// refusePublish ends the connection of a client of MQTT 3.1.1, which has no other way to refuse a publish
+// [MQTT-3.3.5-2]. If the refusal is final, the session ends too, so that the client does not send the message for ever,
+// and one that does all the same is kept waiting. c.mu is held.
+func (c *conn) refusePublish(r result) {
+	if !r.passing {
+		c.broker.blame.note(c.session.key())
+	}
+	c.broker.o.Log.Debug("MQTT 3.1.1 connection ended: a publish was refused", "client", c.session.client, "why", r.code.Reason)
+	c.ending = true
+	c.kick()
+	c.net.SetReadDeadline(time.Unix(1, 0))
+	c.net.SetWriteDeadline(time.Now().Add(goodbyeTime))
+}
+
+// crowded says whether the client has more publishes of QoS 1 and 2 under way than it may.
+func (s *session) crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.in) >= 2*maxInFlight
+}
+
+// pubrel ends a publish of QoS 2 (MQTT 5.0 clause 4.3.3): its packet identifier may be used again.
+func (c *conn) pubrel(pk *packets.Packet) {
+	s := c.session
+	s.mu.Lock()
+	in := s.in[pk.PacketID]
+	known := in != nil && in.settled
+	if known {
+		delete(s.in, pk.PacketID)
+	}
+	s.mu.Unlock()
+	code := packets.CodeSuccess
+	if !known {
+		code = packets.ErrPacketIdentifierNotFound
+	}
+	c.write(encodeAck(packets.Pubcomp, pk.PacketID, code.Code, "", c.version))
+}
+
+// outcome gives a response as a reason code.
+func outcome(resp *onem2m.Response) result {
+	if resp.Status.Success() {
+		return result{}
+	}
+	r := result{code: packets.ErrImplementationSpecificError}
+	switch resp.Status {
+	case onem2m.StatusOriginatorHasNoPrivilege, onem2m.StatusSecurityAssociationRequired, onem2m.StatusOperationNotAllowed:
+		r.code = codeNotAuthorized
+	case onem2m.StatusNotFound:
+		r.code = packets.ErrTopicNameInvalid
+	case onem2m.StatusBadRequest, onem2m.StatusContentsUnacceptable, onem2m.StatusInvalidArguments:
+		r.code = packets.ErrPayloadFormatInvalid
+	case onem2m.StatusRequestTimeout:
+		r.code, r.passing = packets.ErrUnspecifiedError, true
+	case onem2m.StatusInternalServerError:
+		r.code, r.passing = codeQuota, true
+	}
+	var why struct {
+		Debug string `json:"m2m:dbg"`
+	}
+	if json.Unmarshal(resp.Content, &why) == nil && why.Debug != "" {
+		r.code.Reason = why.Debug
+	}
+	return r
+}

@@ -1,0 +1,102 @@
+package mqttbinding
+
+import (
+	"encoding/json"
+	"maps"
+	"path"
+	"slices"
+	"sync"
+
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// maxRetained bounds the topics with a retained message.
+const maxRetained = 1 << 20
+
+// retained knows which readings are retained messages: of each topic the last that was published with the RETAIN flag
+// on this node. The messages themselves are in the log.
+type retained struct {
+	mu    sync.Mutex
+	index map[string]uint64 // log index by container path
+}
+
+// note makes what a publish stored the retained message of its topic.
+func (t *retained) note(container string, resp *onem2m.Response) {
+	index, ok := instanceOf(resp)
+	if !ok {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.index == nil {
+		t.index = make(map[string]uint64)
+	}
+	old, known := t.index[container]
+	if known && old > index || !known && len(t.index) >= maxRetained {
+		return
+	}
+	t.index[container] = index
+}
+
+// instanceOf returns the log index of the instance that a response tells of.
+func instanceOf(resp *onem2m.Response) (index uint64, ok bool) {
+	var content struct {
+		Instance struct {
+			RI string `json:"ri"`
+		} `json:"m2m:cin"`
+	}
+	if json.Unmarshal(resp.Content, &content) == nil && content.Instance.RI != "" {
+		return onem2m.ParseInstanceRI(content.Instance.RI)
+	}
+	return onem2m.ParseInstanceRI(path.Base(resp.Location))
+}
+
+// clear removes the retained message of a topic.
+func (t *retained) clear(container string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.index, container)
+}
+
+// matching returns the containers with a retained message that a filter matches, in order.
+func (t *retained) matching(f *filter) map[string]uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	found := make(map[string]uint64)
+	if !f.wild() {
+		if p, ok := pathOf(f.topic()); ok {
+			if index, ok := t.index[p]; ok {
+				found[p] = index
+			}
+		}
+		return found
+	}
+	for p, index := range t.index {
+		if f.matches(plainPrefix + p) {
+			found[p] = index
+		}
+	}
+	return found
+}
+
+// sendRetained queues the retained messages for a new subscription (MQTT 5.0 clause 3.3.1.3), as the client takes them.
+func (c *conn) sendRetained(sub *subscription) {
+	found := c.broker.retain.matching(&sub.filter)
+	for _, p := range slices.Sorted(maps.Keys(found)) {
+		r, ok, err := c.broker.o.Live.Reading(found[p])
+		if err != nil {
+			c.broker.o.Log.Error("read a retained message", "topic", plainPrefix+p, "error", err)
+			return
+		}
+		if !ok || r.Path != p {
+			continue // deleted or evicted since
+		}
+		m := &outgoing{message: newMessage(&r), qos: min(sub.options.Qos, 1), retain: true}
+		if id := sub.options.Identifier; id > 0 {
+			m.ids = []int{id}
+		}
+		if !c.session.offer(m) {
+			return // more than the client has room for
+		}
+	}
+}
