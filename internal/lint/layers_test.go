@@ -67,6 +67,13 @@ var layers = map[string]layer{
 	"internal/binding":      {own: []string{"onem2m"}},
 	"internal/binding/http": {own: []string{"internal/binding", "onem2m"}, modules: []string{"golang.org/x/sync"}, std: []string{"net", "net/http", "net/url"}},
 
+	"internal/binding/mqtt": {
+		own:     []string{"internal/binding", "onem2m"},
+		modules: []string{"github.com/mochi-mqtt/server/v2", "github.com/eclipse/paho.golang", "golang.org/x/sync"},
+		std:     []string{"crypto/rand", "net", "net/url"},
+	},
+	"internal/live": {own: []string{"internal/binding", "internal/cse", "internal/ledger", "internal/translog", "onem2m", "proof"}},
+
 	// The only place that wires parts together.
 	"internal/node": {
 		own: []string{

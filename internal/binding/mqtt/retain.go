@@ -46,9 +46,9 @@ func instanceOf(resp *onem2m.Response) (index uint64, ok bool) {
 		} `json:"m2m:cin"`
 	}
 	if json.Unmarshal(resp.Content, &content) == nil && content.Instance.RI != "" {
-		return onem2m.ParseInstanceRI(content.Instance.RI)
+		return instanceIndex(content.Instance.RI)
 	}
-	return onem2m.ParseInstanceRI(path.Base(resp.Location))
+	return instanceIndex(path.Base(resp.Location))
 }
 
 // clear removes the retained message of a topic.
@@ -99,4 +99,9 @@ func (c *conn) sendRetained(sub *subscription) {
 			return // more than the client has room for
 		}
 	}
+}
+
+func instanceIndex(ri string) (index uint64, ok bool) {
+	_, index, ok = onem2m.ParseInstanceRI(ri)
+	return index, ok
 }
