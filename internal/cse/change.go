@@ -1,6 +1,8 @@
 package cse
 
 import (
+	"slices"
+
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -38,6 +40,13 @@ type change struct {
 // operation is the operation that made the change.
 func (ch *change) operation() onem2m.Operation {
 	return [...]onem2m.Operation{changeCreated: onem2m.Create, changeUpdated: onem2m.Update, changeDeleted: onem2m.Delete, changeMissing: onem2m.Update}[ch.kind]
+}
+
+// countsAnew says whether the change is an UPDATE of a subscription that ends what was counted of its notifications:
+// notificationStatsEnable was set to true, or removed (TS-0001 clause 10.2.10.8).
+func (ch *change) countsAnew() bool {
+	return ch.kind == changeUpdated && ch.after.Type == onem2m.TypeSubscription && slices.Contains(ch.modified, "nse") &&
+		string(ch.after.Get("nse")) != "false"
 }
 
 // instance is a contentInstance or timeSeriesInstance in hand: just created or just read from the log.

@@ -73,7 +73,7 @@ func appendCanonical(dst, value []byte) []byte {
 // that sets one is refused, so that nobody relies on it in vain.
 var notImplemented = map[onem2m.ResourceType][]string{
 	onem2m.TypeSubscription: {
-		"acrs", "bn", "eeno", "gpi", "ln", "ma", "nfu", "nse", "nsp", "pn", "psn", "rl",
+		"acrs", "eeno", "gpi", "ma", "nfu", "nsp", "psn", "rl",
 	},
 	onem2m.TypeGroup: {"nar", "spty"},
 	onem2m.TypeACP:   {"adri", "airi", "apri"},

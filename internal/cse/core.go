@@ -22,6 +22,9 @@ type Config struct {
 	MaxLifetime int64 `json:",omitempty"`
 	// MayRegister are the CSE-IDs of the CSEs that may register in a lab network, besides those with a credential.
 	MayRegister []string `json:",omitempty"`
+	// Mobius admits what clients written for Mobius send, and gives them what they expect, where the standard has it
+	// otherwise.
+	Mobius bool `json:",omitempty"`
 }
 
 // Env is what surrounds one request.
@@ -34,6 +37,9 @@ type Env struct {
 	// Agreed says that the request is repeated from the log, to rebuild the state. Whether it was allowed was decided
 	// when it was first executed, by facts that the log does not keep, such as the client's address.
 	Agreed bool
+	// Statistics gives notificationStatsInfo of a subscription and its targets as JSON text, nil when there is none. It
+	// is each node's own, and shows in responses only. Nil gives none.
+	Statistics func(subscription string, targets []string) []byte
 
 	// share is the number of member requests among which a fan-out divides the bounds of one result; 0 for none.
 	share int
@@ -59,7 +65,31 @@ type Event struct {
 	Targets      []string // nu: URLs or resource IDs, in order
 	Content      []byte   // {"m2m:sgn":{...}} as JSON text
 	Originator   string   // fr of the notify request: the hosting CSE's ID
+	// Category is ec, "" for none. Batch is how the notification is gathered with others of its subscription, nil when it
+	// goes alone. Latest says that it replaces those of its subscription that were not delivered yet.
+	Category string
+	Batch    *Batch
+	Latest   bool
+	// Statistics is what the event means for notificationStatsInfo of its subscription.
+	Statistics Statistics
 }
+
+// Batch is batchNotify of a subscription.
+type Batch struct {
+	Number   int64 // 0 for no limit
+	Duration int64 // since the first notification, microseconds
+}
+
+// Statistics is what an event means for notificationStatsInfo, which every node keeps of what it sends itself.
+type Statistics uint8
+
+// What an event means for notificationStatsInfo: nothing; that it is counted; or, an event without content, that
+// counting begins anew.
+const (
+	NotCounted Statistics = iota
+	Counted
+	CountAnew
+)
 
 // Result is the outcome of one request.
 type Result struct {

@@ -209,7 +209,7 @@ func (c *Core) completeResource(r Reader, req *onem2m.Request, env Env, before, 
 	case onem2m.TypeGroup:
 		return c.completeGroup(r, req, env, before, after)
 	case onem2m.TypeSubscription:
-		return c.completeSubscription(r, env, before, after)
+		return c.completeSubscription(r, req, env, before, after)
 	case onem2m.TypeTimeSeries:
 		return completeTimeSeries(req, before, after)
 	}

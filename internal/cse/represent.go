@@ -12,6 +12,8 @@ type item struct {
 	resource *Resource // nil for an instance
 	counters Counters  // of what holds instances
 	instance *instance // set for an instance
+	// statistics is notificationStatsInfo of a subscription, nil when it is not known or not to be shown.
+	statistics []byte
 }
 
 func (it *item) typ() onem2m.ResourceType {
@@ -194,6 +196,9 @@ func (w *objectWriter) attributes(it *item) {
 		if !hidden(res.Attrs[i].Name) {
 			w.raw(res.Attrs[i].Name, res.Attrs[i].Value)
 		}
+	}
+	if it.statistics != nil {
+		w.raw("nsi", it.statistics)
 	}
 }
 

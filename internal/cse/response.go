@@ -30,6 +30,9 @@ func (c *Core) writeResponse(r Reader, req *onem2m.Request, env Env, ch *change,
 	if err != nil {
 		return err
 	}
+	if ch.kind == changeUpdated && !ch.countsAnew() {
+		it.statistics = env.statistics(ch.after)
+	}
 	switch rcn {
 	case onem2m.ResultContentAttributes:
 		rsp.Content = appendRepresentation(nil, &it, nil)

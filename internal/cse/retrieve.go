@@ -125,7 +125,9 @@ func (c *Core) itemOf(r Reader, env Env, t *target) (item, error) {
 			return item{}, refuse(onem2m.StatusNotFound, "%s has no instance", t.resource.RI)
 		}
 	case !t.isInstance:
-		return newItem(r, t.resource)
+		it, err := newItem(r, t.resource)
+		it.statistics = env.statistics(t.resource)
+		return it, err
 	}
 	in, err := readInstance(r, t.resource, ref)
 	return item{instance: in}, err
@@ -202,4 +204,13 @@ func (c *Core) checkCondition(r Reader, req *onem2m.Request, env Env, it *item) 
 		return refuse(onem2m.StatusNotFound, "%s does not meet the filter criteria of the request", it.ri())
 	}
 	return nil
+}
+
+// statistics is what a node knows of the notifications of a subscription that has them counted, or had
+// (TS-0001 clause 10.2.10.8).
+func (e *Env) statistics(res *Resource) []byte {
+	if e.Statistics == nil || res.Type != onem2m.TypeSubscription || res.Get("nse") == nil {
+		return nil
+	}
+	return e.Statistics(res.RI, stringsOf(res.Get("nu")))
 }

@@ -16,6 +16,11 @@ func (c *Core) matchSubscriptions(st State, ch *change, env Env, out *notices) e
 	case changeCreated:
 		return c.notifyWatchers(st, out, ch.parent, eventChildCreate, ch, env)
 	case changeUpdated:
+		if ch.countsAnew() {
+			if err := out.add(Event{Subscription: ch.after.RI, Originator: c.cfg.CSEID, Statistics: CountAnew}); err != nil {
+				return err
+			}
+		}
 		return c.notifyWatchers(st, out, ch.after, eventUpdate, ch, env)
 	case changeMissing:
 		return c.notifyWatchers(st, out, ch.after, eventMissingData, ch, env)
@@ -152,8 +157,19 @@ func (c *Core) notification(r Reader, sub *Resource, w *watch, event int, ch *ch
 	}
 	dst = append(dst, `},"sur":`...)
 	dst = onem2m.AppendQuote(dst, reference)
+	if w.creator != "" {
+		dst = append(dst, `,"cr":`...)
+		dst = onem2m.AppendQuote(dst, w.creator)
+	}
 	dst = append(dst, '}', '}')
-	return Event{Subscription: sub.RI, Targets: w.targets, Content: dst, Originator: c.cfg.CSEID}, nil
+	e := Event{
+		Subscription: sub.RI, Targets: w.targets, Content: dst, Originator: c.cfg.CSEID,
+		Category: w.category, Batch: w.batch, Latest: w.latest,
+	}
+	if w.counted {
+		e.Statistics = Counted
+	}
+	return e, nil
 }
 
 // appendModified appends the attributes that an UPDATE changed; one that it removed shows as null.
@@ -172,16 +188,31 @@ func appendModified(dst []byte, it *item, ch *change) []byte {
 	return append(dst, '}', '}')
 }
 
-// reference is the address of a subscription in a notification (sur): SP-relative and structured.
+// reference is the address of a subscription in a notification (sur): SP-relative and unstructured, or structured, as
+// clients of Mobius expect it.
 func (c *Core) reference(r Reader, sub *Resource) (string, error) {
+	if !c.cfg.Mobius {
+		return c.cfg.CSEID + "/" + sub.RI, nil
+	}
 	path, err := c.pathOf(r, sub)
 	return c.cfg.CSEID + "/" + path, err
 }
 
 // subscriptionDeletion adds the notification of the subscriber (su) that a subscription has come to its end, when it
-// has one. The notification targets (nu) are not told (TS-0004 clause 7.5.1.2.4).
+// has one. The notification targets (nu) are not told (TS-0004 clause 7.5.1.2.4), but get at once what was gathered
+// for them.
 func (c *Core) subscriptionDeletion(r Reader, out *notices, sub *Resource) error {
 	w := c.compile(sub).watch
+	if w.batch != nil {
+		if err := out.add(Event{Subscription: sub.RI, Targets: w.targets, Originator: c.cfg.CSEID}); err != nil {
+			return err
+		}
+	}
+	if sub.Get("nse") != nil {
+		if err := out.add(Event{Subscription: sub.RI, Originator: c.cfg.CSEID, Statistics: CountAnew}); err != nil {
+			return err
+		}
+	}
 	if w.subscriber == "" {
 		return nil
 	}

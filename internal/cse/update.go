@@ -87,6 +87,9 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 	if err := checkSupported(def.Type, members); err != nil {
 		return nil, err
 	}
+	if err := c.checkUnblocked(r, env, t.resource, members); err != nil {
+		return nil, err
+	}
 	v := &revision{before: t.resource, originator: c.localID(req.From)}
 	after := v.before.clone()
 	for _, m := range members {

@@ -13,7 +13,8 @@ const (
 	eventChildCreate = 3
 	eventChildDelete = 4
 
-	eventMissingData = 8 // of a timeSeries
+	eventBlockingUpdate = 7 // asked before the change, and so no event of its own
+	eventMissingData    = 8 // of a timeSeries
 )
 
 // The notificationContentTypes (TS-0004 clause 6.3.4.2.31).
@@ -21,6 +22,7 @@ const (
 	contentAllAttributes      = 1
 	contentModifiedAttributes = 2
 	contentResourceID         = 3
+	contentTimeSeries         = 5
 )
 
 // watch is what a subscription waits for, parsed from its attributes (TS-0001 clause 9.6.8).
@@ -35,7 +37,13 @@ type watch struct {
 	content    int64
 	targets    []string
 	subscriber string // su
+	creator    string // cr
 	counter    int64  // exc, 0 when there is none
+
+	category string // ec of the notifications, "" for none
+	batch    *Batch
+	latest   bool
+	counted  bool // nse
 }
 
 // monitor is one operationMonitor: the operations and the originator that count. Operations that change nothing are
@@ -58,6 +66,7 @@ func parseWatch(c *Core, sub *Resource) *watch {
 	if n, ok := onem2m.Int(sub.Get("exc")); ok {
 		w.counter = n
 	}
+	w.parseDelivery(sub)
 	var conditions, sizes onem2m.FilterCriteria
 	for name, value := range onem2m.Fields(sub.Get("enc")) {
 		switch name {
@@ -122,6 +131,28 @@ func parseWatch(c *Core, sub *Resource) *watch {
 	}
 	return w
 }
+
+// parseDelivery reads the attributes that say how notifications are delivered (TS-0004 clause 7.5.1.2.2, steps 2.2 to
+// 2.4 and 4.0).
+func (w *watch) parseDelivery(sub *Resource) {
+	w.creator = text(sub.Get("cr"))
+	w.category = string(sub.Get("nec"))
+	w.counted = trueValue(sub.Get("nse"))
+	if w.latest = trueValue(sub.Get("ln")) || string(sub.Get("pn")) == pendingSendLatest; w.latest {
+		w.category = categoryLatest
+	}
+	if bn := sub.Get("bn"); bn != nil {
+		b := Batch{}
+		b.Number, _ = onem2m.Int(onem2m.Field(bn, "num"))
+		b.Duration, _ = onem2m.ParseDuration(text(onem2m.Field(bn, "dur")))
+		w.batch = &b
+	}
+}
+
+const (
+	pendingSendLatest = "1" // m2m:pendingNotification
+	categoryLatest    = "4" // m2m:eventCat
+)
 
 func integerPointer(value []byte) *int64 {
 	if n, ok := onem2m.Int(value); ok {
