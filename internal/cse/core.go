@@ -37,6 +37,10 @@ type Env struct {
 	// Agreed says that the request is repeated from the log, to rebuild the state. Whether it was allowed was decided
 	// when it was first executed, by facts that the log does not keep, such as the client's address.
 	Agreed bool
+	// Assigned is the resource ID that the accepting node chose for a new subscription, so that those who were asked
+	// whether they want it know it by that; "" when the ID is to derive from the log index, as all others do. Repeated
+	// from the log, it is the ID of the resource that the entry names.
+	Assigned string
 	// Statistics gives notificationStatsInfo of a subscription and its targets as JSON text, nil when there is none. It
 	// is each node's own, and shows in responses only. Nil gives none.
 	Statistics func(subscription string, targets []string) []byte

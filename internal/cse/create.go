@@ -220,8 +220,11 @@ func (c *Core) completeResource(r Reader, req *onem2m.Request, env Env, before, 
 // AE-ID, and the AE is its own creator.
 func (c *Core) assignID(r Reader, req *onem2m.Request, env Env, def *onem2m.TypeDef, res *Resource) error {
 	if def.Type != onem2m.TypeAE {
-		res.RI = onem2m.ResourceRI(def.Type, env.NextIndex)
-		return nil
+		chosen, err := chosenID(r, env, def)
+		if res.RI = chosen; chosen == "" {
+			res.RI = onem2m.ResourceRI(def.Type, env.NextIndex)
+		}
+		return err
 	}
 	id, err := c.assignAEID(r, req, env)
 	if err != nil {

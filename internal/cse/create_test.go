@@ -248,7 +248,7 @@ func TestCreateSubscription(t *testing.T) {
 		`{"nu":["Ca"],"exc":0}`:                                       onem2m.StatusBadRequest,
 		`{"nu":["Ca"],"exc":3}`:                                       onem2m.StatusCreated,
 		`{"nu":["Ca"],"nct":6}`:                                       onem2m.StatusBadRequest,
-		`{"nu":["Ca"],"nct":5}`:                                       onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"nct":5}`:                                       onem2m.StatusBadRequest,
 		`{"nu":["Ca"],"nct":2}`:                                       onem2m.StatusCreated, // the default event is update
 		`{"nu":["Ca"],"nct":2,"enc":{"net":[1]}}`:                     onem2m.StatusCreated,
 		`{"nu":["Ca"],"nct":2,"enc":{"net":[1,3]}}`:                   onem2m.StatusBadRequest,
@@ -264,14 +264,21 @@ func TestCreateSubscription(t *testing.T) {
 		`{"nu":["Ca"],"enc":{"om":[{"or":"Cb"}]}}`:                    onem2m.StatusNotImplemented,
 		`{"nu":["Ca"],"enc":{"net":[8]}}`:                             onem2m.StatusBadRequest,
 		`{"nu":["Ca"],"enc":{"net":[8],"md":{"num":1,"dur":"PT9S"}}}`: onem2m.StatusBadRequest,
-		`{"nu":["Ca?ct=json","http://x?ct=json"]}`:                    onem2m.StatusCreated,
+		`{"nu":["Ca?ct=json","http://x?ct=cbor"]}`:                    onem2m.StatusCreated,
 		`{"nu":["Ca?ct=xml"]}`:                                        onem2m.StatusNotImplemented,
 		`{"nu":["Ca"],"enc":{"net":[3],"atr":["lbl"]}}`:               onem2m.StatusBadRequest,
 		`{"nu":["Ca"],"enc":{"atr":["lbl"]}}`:                         onem2m.StatusCreated,
 		`{"nu":["Ca"],"enc":{"aq":"x"}}`:                              onem2m.StatusNotImplemented,
-		`{"nu":["Ca"],"bn":{"num":3}}`:                                onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"bn":{"num":3}}`:                                onem2m.StatusCreated,
+		`{"nu":["Ca"],"bn":{"dur":"PT0S"},"ln":true,"nse":true}`:      onem2m.StatusCreated,
+		`{"nu":["Ca"],"eeno":true}`:                                   onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"nct":1,"enc":{"net":[7]}}`:                     onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"nct":2,"enc":{"net":[2]}}`:                     onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"enc":{"net":[1,7]}}`:                           onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"nct":4}`:                                       onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"enc":{"net":[6]}}`:                             onem2m.StatusNotImplemented,
 		`{"nu":["Ca"],"rl":{"mnn":3,"tww":"PT3S"}}`:                   onem2m.StatusNotImplemented,
-		`{"nu":["Ca"],"pn":1}`:                                        onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"pn":1}`:                                        onem2m.StatusCreated,
 	} {
 		cases = append(cases, createCase{"Ca", "Ca", onem2m.TypeSubscription, body, want})
 	}

@@ -55,7 +55,7 @@ func create(n *csetest.Network, to string, typ onem2m.ResourceType, body string)
 
 // TS-0001 clause 9.6.8 and TS-0004 clause 7.5.1.1: the notification event types and the representations they carry.
 func TestNotificationEvents(t *testing.T) {
-	const sur = `"sur":"/tally/tally/ae1/cnt1/sub1"}}`
+	const sur = `"sur":"/tally/sub5","cr":"Ca"}}`
 	n, cnt := watched(t, `"enc":{"net":[1,2,3,4]}`)
 	wantEvents(t, "child", create(n, cnt, onem2m.TypeContentInstance, `{"rn":"a","con":"7"}`),
 		`http://h {"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:cin":{"ty":4,"ri":"cin6","pi":"cnt4","rn":"a","ct":"20261123T070003,000000","lt":"20261123T070003,000000","et":"99991231T235959","st":1,"cs":1,"con":"7"}}},`+sur)
@@ -72,7 +72,7 @@ func TestNotificationDefault(t *testing.T) {
 	n, cnt := watched(t, `"nct":3`)
 	wantEvents(t, "child", create(n, cnt, onem2m.TypeContentInstance, `{"con":"7"}`))
 	wantEvents(t, "update", n.Update("Ca", cnt, onem2m.TypeContainer, `{"mni":4}`),
-		`http://h {"m2m:sgn":{"nev":{"net":1,"rep":{"m2m:uri":"/tally/cnt4"}},"sur":"/tally/tally/ae1/cnt1/sub1"}}`)
+		`http://h {"m2m:sgn":{"nev":{"net":1,"rep":{"m2m:uri":"/tally/cnt4"}},"sur":"/tally/sub5","cr":"Ca"}}`)
 }
 
 // TS-0004 clause 6.3.4.2.31: modified attributes only; one that was removed is null.
@@ -80,7 +80,7 @@ func TestNotificationModified(t *testing.T) {
 	n, cnt := watched(t, `"nct":2,"enc":{"net":[1],"atr":["mni"]}`)
 	wantEvents(t, "other attribute", n.Update("Ca", cnt, onem2m.TypeContainer, `{"mbs":4}`))
 	wantEvents(t, "attribute", n.Update("Ca", cnt, onem2m.TypeContainer, `{"mni":4,"mbs":null}`),
-		`http://h {"m2m:sgn":{"nev":{"net":1,"rep":{"m2m:cnt":{"lt":"20261123T070004,000000","st":2,"mni":4,"mbs":null}}},"sur":"/tally/tally/ae1/cnt1/sub1"}}`)
+		`http://h {"m2m:sgn":{"nev":{"net":1,"rep":{"m2m:cnt":{"lt":"20261123T070004,000000","st":2,"mni":4,"mbs":null}}},"sur":"/tally/sub5","cr":"Ca"}}`)
 }
 
 // TS-0001 clause 9.6.8, table 9.6.8-3: the conditions of eventNotificationCriteria.
@@ -123,7 +123,7 @@ func TestNotificationConditions(t *testing.T) {
 func TestNotificationMonitor(t *testing.T) {
 	n, cnt := watched(t, `"nct":3,"enc":{"om":[{"ops":13,"or":"/tally/Ca"}]}`)
 	told := func(net, op int, ri string) string {
-		return fmt.Sprintf(`http://h {"m2m:sgn":{"nev":{"net":%d,"om":{"op":%d,"or":"Ca"},"rep":{"m2m:uri":"/tally/%s"}},"sur":"/tally/tally/ae1/cnt1/sub1"}}`, net, op, ri)
+		return fmt.Sprintf(`http://h {"m2m:sgn":{"nev":{"net":%d,"om":{"op":%d,"or":"Ca"},"rep":{"m2m:uri":"/tally/%s"}},"sur":"/tally/sub5","cr":"Ca"}}`, net, op, ri)
 	}
 	wantEvents(t, "create", create(n, cnt, onem2m.TypeContentInstance, `{"rn":"a","con":"7"}`), told(3, 1, "cin6"))
 	wantEvents(t, "update", n.Update("Ca", cnt, onem2m.TypeContainer, `{"mni":4}`), told(1, 3, cnt))
@@ -139,9 +139,9 @@ func TestNotificationCounter(t *testing.T) {
 		t.Fatalf("after the creation of the other subscription: %s", got.Response.Content)
 	}
 	wantEvents(t, "last", create(n, cnt, onem2m.TypeContentInstance, `{"con":"1"}`),
-		`http://h {"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:uri":"/tally/cin7"}},"sur":"/tally/tally/ae1/cnt1/sub1"}}`,
-		`http://s {"m2m:sgn":{"sud":true,"sur":"/tally/tally/ae1/cnt1/sub1"}}`,
-		`http://other {"m2m:sgn":{"nev":{"net":4,"rep":{"m2m:uri":"/tally/sub5"}},"sur":"/tally/tally/ae1/cnt1/sub2"}}`)
+		`http://h {"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:uri":"/tally/cin7"}},"sur":"/tally/sub5","cr":"Ca"}}`,
+		`http://s {"m2m:sgn":{"sud":true,"sur":"/tally/sub5"}}`,
+		`http://other {"m2m:sgn":{"nev":{"net":4,"rep":{"m2m:uri":"/tally/sub5"}},"sur":"/tally/sub6","cr":"Ca"}}`)
 	wantStatus(t, "gone", n.Retrieve("Ca", cnt+"/sub1"), onem2m.StatusNotFound)
 	wantEvents(t, "no more", create(n, cnt, onem2m.TypeContentInstance, `{"con":"1"}`))
 }
@@ -181,18 +181,20 @@ func TestVerificationRequest(t *testing.T) {
 		if op == onem2m.Create {
 			req.Type = onem2m.TypeSubscription
 		}
-		return strings.Join(sgn(cse.Result{Events: n.VerificationRequest(n.State, req, n.Env())}), " ")
+		env := n.Env()
+		env.Assigned = "sub-00"
+		return strings.Join(sgn(cse.Result{Events: n.VerificationRequest(n.State, req, env)}), " ")
 	}
 	for _, test := range []struct{ name, got, want string }{
 		{"create", ask(onem2m.Create, cnt, `{"rn":"s","nu":["http://a","Ca","tally/ae1","/tally/Ca","http://a","Cb"]}`),
-			`http://a,Cb {"m2m:sgn":{"vrq":true,"sur":"/tally/tally/ae1/cnt1/s","cr":"Ca"}}`},
+			`http://a,Cb {"m2m:sgn":{"vrq":true,"sur":"/tally/sub-00","cr":"Ca"}}`},
 		{"create without a name", ask(onem2m.Create, cnt, `{"nu":["http://a"]}`),
-			`http://a {"m2m:sgn":{"vrq":true,"sur":"/tally/tally/ae1/cnt1","cr":"Ca"}}`},
+			`http://a {"m2m:sgn":{"vrq":true,"sur":"/tally/sub-00","cr":"Ca"}}`},
 		{"through a group", ask(onem2m.Create, "Ca/grp/fopt", `{"nu":["http://a"]}`),
 			`http://a {"m2m:sgn":{"vrq":true,"sur":"/tally/tally/ae1/grp/fopt","cr":"Ca"}}`},
 		{"originator only", ask(onem2m.Create, cnt, `{"nu":["Ca"]}`), ""},
 		{"update", ask(onem2m.Update, cnt+"/sub1", `{"nu":["http://h","http://new"]}`),
-			`http://new {"m2m:sgn":{"vrq":true,"sur":"/tally/tally/ae1/cnt1/sub1","cr":"Ca"}}`},
+			`http://new {"m2m:sgn":{"vrq":true,"sur":"/tally/sub5","cr":"Ca"}}`},
 		{"update of something else", ask(onem2m.Update, cnt+"/sub1", `{"exc":4}`), ""},
 		{"no such target", ask(onem2m.Create, "nowhere", `{"nu":["http://a"]}`), ""},
 	} {

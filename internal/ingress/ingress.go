@@ -47,6 +47,7 @@ type Ingress struct {
 	auth    authenticator
 	pending *coalescer
 	clock   chan struct{} // closed when keepTime has ended
+	updates turns
 	// timeout bounds the wait of a request that says nothing about it, a time.Duration.
 	timeout atomic.Int64
 }
@@ -167,7 +168,7 @@ func (g *Ingress) local(id string) string {
 
 func (g *Ingress) read(ctx context.Context, core *cse.Core, req *onem2m.Request) *onem2m.Response {
 	view := g.o.App.View()
-	res := core.Read(view, req, cse.Env{Time: g.now()})
+	res := core.Read(view, req, cse.Env{Time: g.now(), Statistics: g.o.App.Statistics})
 	view.Close()
 	if res.Err != nil {
 		return failure(onem2m.StatusInternalServerError, "read the resource tree: "+res.Err.Error())
@@ -196,10 +197,16 @@ func (g *Ingress) write(ctx context.Context, core *cse.Core, req *onem2m.Request
 	if err := g.o.Refuse(); err != nil {
 		return failure(onem2m.StatusInternalServerError, err.Error())
 	}
-	if resp := g.check(ctx, core, req); resp != nil {
+	if resp := g.check(core, req); resp != nil {
 		return resp
 	}
-	return g.submit(ctx, req, newItem(req, cred))
+	it := newItem(req, cred)
+	release, refused := g.agree(ctx, core, req, &it)
+	if refused != nil {
+		return refused
+	}
+	defer release()
+	return g.submit(ctx, req, it)
 }
 
 // newItem makes what is ordered of a request.
@@ -218,23 +225,11 @@ func newItem(req *onem2m.Request, cred *identity.Credential) ledger.Item {
 	return it
 }
 
-// check refuses at once what execution would refuse, so that it never costs a place in a block, and asks the targets
-// of a new subscription whether they want it.
-func (g *Ingress) check(ctx context.Context, core *cse.Core, req *onem2m.Request) *onem2m.Response {
+// check refuses at once what execution would refuse, so that it never costs a place in a block.
+func (g *Ingress) check(core *cse.Core, req *onem2m.Request) *onem2m.Response {
 	view := g.o.App.View()
-	env := cse.Env{Time: g.now(), MayRegister: true}
-	resp := core.Check(view, req, env)
-	var ask []cse.Event
-	if resp == nil && len(req.Content) > 0 {
-		ask = core.VerificationRequest(view, req, env)
-	}
-	view.Close()
-	for i := range ask {
-		if err := g.o.Outside.Verify(ctx, ask[i].Targets, notification(&ask[i])); err != nil {
-			return failure(onem2m.StatusSubscriptionVerificationInitiationFailed, "verify the subscription: "+err.Error())
-		}
-	}
-	return resp
+	defer view.Close()
+	return core.Check(view, req, cse.Env{Time: g.now(), MayRegister: true})
 }
 
 // submit queues an item and waits for its commit.

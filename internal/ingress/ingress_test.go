@@ -67,13 +67,13 @@ type network struct {
 }
 
 type outside struct {
-	verify  func() error
+	verify  func(req *onem2m.Request) error
 	request func(targets []string, req *onem2m.Request) (*onem2m.Response, error)
 }
 
-func (o *outside) Verify(context.Context, []string, *onem2m.Request) error {
+func (o *outside) Verify(_ context.Context, _ []string, req *onem2m.Request) error {
 	if o.verify != nil {
-		return o.verify()
+		return o.verify(req)
 	}
 	return nil
 }
@@ -466,7 +466,7 @@ func TestOutside(t *testing.T) {
 	n := ready(t, 0)
 	sub := onem2m.Request{Operation: onem2m.Create, To: "tally/dev/c", Type: onem2m.TypeSubscription, Content: []byte(`{"m2m:sub":{"rn":"s","nu":["http://127.0.0.1:9/"]}}`)}
 	size := n.app.Head().LogSize
-	n.outside.verify = func() error { return errors.New("no") }
+	n.outside.verify = func(*onem2m.Request) error { return errors.New("no") }
 	n.want(onem2m.StatusSubscriptionVerificationInitiationFailed, n.do("Cdev", sub))
 	if n.app.Head().LogSize != size {
 		t.Error("a refused subscription was ordered")

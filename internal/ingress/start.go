@@ -30,7 +30,7 @@ func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, token string, 
 		return
 	}
 	s := &started{req: req, done: done}
-	if refused := g.begin(ctx, core, s, token); refused != nil {
+	if refused := g.begin(core, s, token); refused != nil {
 		s.finish(refused)
 	}
 }
@@ -46,7 +46,7 @@ func (g *Ingress) plainReading(req *onem2m.Request) bool {
 }
 
 // begin queues a reading, or says why not.
-func (g *Ingress) begin(ctx context.Context, core *cse.Core, s *started, token string) *onem2m.Response {
+func (g *Ingress) begin(core *cse.Core, s *started, token string) *onem2m.Response {
 	cred, refused := g.identify(s.req, token)
 	if refused != nil {
 		return refused
@@ -54,7 +54,7 @@ func (g *Ingress) begin(ctx context.Context, core *cse.Core, s *started, token s
 	if err := g.o.Refuse(); err != nil {
 		return failure(onem2m.StatusInternalServerError, err.Error())
 	}
-	if refused := g.check(ctx, core, s.req); refused != nil {
+	if refused := g.check(core, s.req); refused != nil {
 		return refused
 	}
 	s.item[0] = newItem(s.req, cred)

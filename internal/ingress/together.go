@@ -47,14 +47,19 @@ func (g *Ingress) doTogether(ctx context.Context, reqs []*onem2m.Request, token 
 		if refused != nil {
 			return nil, refused
 		}
-		switch resp := g.check(ctx, core, req); {
+		items[i] = newItem(req, cred)
+		switch resp := g.check(core, req); {
 		case resp == nil:
+			release, refused := g.agree(ctx, core, req, &items[i])
+			if refused != nil {
+				return nil, refused
+			}
+			defer release()
 		case i > 0 && resp.Status == onem2m.StatusNotFound:
 			// It may be what an earlier one makes.
 		default:
 			return nil, resp
 		}
-		items[i] = newItem(req, cred)
 		size += items[i].Size()
 	}
 	if size > maxTogetherBytes {

@@ -69,6 +69,7 @@ type App struct {
 	req      onem2m.Request      // reused
 	unsynced int64               // bytes of frames written since the last sync
 
+	counting  sync.Mutex             // held while what was sent is counted
 	logWriter sync.Mutex             // the log has one writer at a time: commits and the keeper
 	verified  verifiedBatches        // any goroutine
 	head      atomic.Pointer[Status] // committed state; any goroutine may read it
@@ -424,6 +425,9 @@ func (a *App) commit() (retain int64, err error) {
 	b.state.SetLocal(localResults, codes)
 	b.state.SetLocal(localMeta, a.next.encode())
 	if err := b.state.Commit(); err != nil {
+		return 0, err
+	}
+	if err := a.dropCounts(b.uncounted); err != nil {
 		return 0, err
 	}
 	a.last = a.next

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"unicode/utf8"
 
+	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/onem2m"
 	"github.com/tallystick/tallystick/proof"
@@ -48,6 +49,8 @@ type Item struct {
 	Together uint16
 	// Delivery names the message of a client's session that brought the item, for a transport that may deliver twice.
 	Delivery *onem2m.Delivery
+	// Assigned is the resource ID that the accepting node chose for a new subscription (cse.Env.Assigned), "" for none.
+	Assigned string
 }
 
 // Batch is one transaction: the requests that one node accepted, in order, signed by it.
@@ -85,7 +88,7 @@ func (it *Item) Check() error {
 }
 
 // itemOverhead is more than an item takes besides its strings, content and filter.
-const itemOverhead = 64
+const itemOverhead = 96
 
 // Size is how many bytes an item takes at most in a batch.
 func (it *Item) Size() int {
@@ -103,6 +106,7 @@ const (
 	flagRelease
 	flagTogether
 	flagDelivery
+	flagAssigned
 )
 
 // defaultRelease is the rvi left out of an item to keep it small.
@@ -149,6 +153,9 @@ func appendItem(dst []byte, it *Item) []byte {
 	if it.Delivery != nil {
 		flags |= flagDelivery
 	}
+	if it.Assigned != "" {
+		flags |= flagAssigned
+	}
 	dst = append(dst, byte(it.Operation), flags)
 	dst = appendString(dst, it.From)
 	dst = appendString(dst, it.To)
@@ -183,6 +190,9 @@ func appendItem(dst []byte, it *Item) []byte {
 			again = 1
 		}
 		dst = append(dst, again)
+	}
+	if it.Assigned != "" {
+		dst = appendString(dst, it.Assigned)
 	}
 	return dst
 }
@@ -336,7 +346,7 @@ const (
 func (d *decoder) item(it *Item) {
 	it.Operation = proof.Operation(d.byte())
 	flags := d.byte()
-	if flags&^(flagResult|flagSource|flagFilter|flagRelease|flagTogether|flagDelivery) != 0 {
+	if flags&^(flagResult|flagSource|flagFilter|flagRelease|flagTogether|flagDelivery|flagAssigned) != 0 {
 		d.fail(fmt.Errorf("flags %#x are not known", flags))
 	}
 	it.From = d.string(proof.MaxID)
@@ -383,6 +393,11 @@ func (d *decoder) item(it *Item) {
 	}
 	if flags&flagDelivery != 0 {
 		d.delivery(it)
+	}
+	if flags&flagAssigned != 0 {
+		if it.Assigned = d.string(uint64(cse.AssignedLength)); it.Assigned == "" {
+			d.fail(errNotShort)
+		}
 	}
 }
 

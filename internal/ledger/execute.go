@@ -17,16 +17,18 @@ import (
 
 // building is a block between FinalizeBlock and Commit.
 type building struct {
-	height  uint64
-	time    int64
-	base    uint64 // log index of the first record
-	state   *tree.Block
-	log     translog.Block
-	salt    uint32 // next salt of the current seed
-	events  []event
-	results []Result
-	codes   []uint32 // CometBFT's result code of each transaction
-	bytes   int      // what records and events take so far
+	height uint64
+	time   int64
+	base   uint64 // log index of the first record
+	state  *tree.Block
+	log    translog.Block
+	salt   uint32 // next salt of the current seed
+	events []event
+	// uncounted are the subscriptions whose notifications are counted anew, or no more.
+	uncounted []string
+	results   []Result
+	codes     []uint32 // CometBFT's result code of each transaction
+	bytes     int      // what records and events take so far
 	// identities says that a credential was enrolled or revoked.
 	identities bool
 }
@@ -217,7 +219,9 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 		a.req.SourceIP = it.SourceIP.String()
 	}
 	mark := b.state.Mark()
-	res := a.core.Execute(b.state, &a.req, cse.Env{Time: b.time, NextIndex: b.nextIndex(), MayRegister: true})
+	res := a.core.Execute(b.state, &a.req, cse.Env{
+		Time: b.time, NextIndex: b.nextIndex(), MayRegister: true, Assigned: it.Assigned, Statistics: a.statistics(b.state.Local),
+	})
 	if res.Err != nil {
 		return onem2m.Response{}, res.Err
 	}

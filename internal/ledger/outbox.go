@@ -5,7 +5,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
+	"time"
 
+	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/internal/notify"
 )
 
@@ -19,6 +22,17 @@ type outboxRecord struct {
 	Content      []byte `json:"sgn"`
 	Originator   string `json:"fr"`
 	Time         int64  `json:"time"`
+	// What follows is left out when it has its zero value, as records from before it was there do.
+	Category string       `json:"ec,omitempty"`
+	Batch    *batchRecord `json:"bn,omitempty"`
+	Latest   bool         `json:"ln,omitempty"`
+	Counted  bool         `json:"nse,omitempty"`
+}
+
+// batchRecord is how a notification is gathered with others. Latest applies within the batch.
+type batchRecord struct {
+	Number   int64 `json:"num,omitempty"`
+	Duration int64 `json:"dur"` // microseconds
 }
 
 func outboxKey(index uint64, n uint32) string {
@@ -34,8 +48,18 @@ func (b *building) post() error {
 		if e.index != index {
 			n, index = 0, e.index
 		}
+		if err := b.countEvent(e); err != nil {
+			return err
+		}
 		for _, target := range e.Targets {
-			v, err := json.Marshal(outboxRecord{e.Subscription, target, e.Content, e.Originator, b.time})
+			r := outboxRecord{
+				Subscription: e.Subscription, Target: target, Content: e.Content, Originator: e.Originator, Time: b.time,
+				Category: e.Category, Latest: e.Latest, Counted: e.Statistics == cse.Counted,
+			}
+			if e.Batch != nil {
+				r.Batch = &batchRecord{e.Batch.Number, e.Batch.Duration}
+			}
+			v, err := json.Marshal(r)
 			if err != nil {
 				return err
 			}
@@ -68,12 +92,22 @@ func (o outbox) Next(after notify.Key, max int) ([]notify.Item, error) {
 		if err := json.Unmarshal(l.Value, &r); err != nil {
 			return nil, fmt.Errorf("read the outbox: %w", err)
 		}
-		items = append(items, notify.Item{
-			Key: parseOutboxKey(l.Key), Subscription: r.Subscription, Target: r.Target,
-			Content: r.Content, Originator: r.Originator, Time: r.Time,
-		})
+		items = append(items, r.item(parseOutboxKey(l.Key)))
 	}
 	return items, nil
+}
+
+func (r *outboxRecord) item(k notify.Key) notify.Item {
+	it := notify.Item{
+		Key: k, Subscription: r.Subscription, Target: r.Target, Content: r.Content, Originator: r.Originator,
+		Time: r.Time, Category: r.Category, Latest: r.Latest, Counted: r.Counted,
+	}
+	if r.Batch != nil {
+		// A duration beyond any clock is as good as one of centuries.
+		micros := min(r.Batch.Duration, int64(math.MaxInt64/time.Microsecond))
+		it.Batch = &notify.Batch{Number: int(min(r.Batch.Number, math.MaxInt32)), Duration: time.Duration(micros) * time.Microsecond}
+	}
+	return it
 }
 
 func parseOutboxKey(k string) notify.Key {

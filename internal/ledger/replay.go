@@ -148,7 +148,7 @@ func (r *replayer) entry(b *building, blk *translog.Block, n int) error {
 	if req.Operation != onem2m.Create {
 		req.To, req.Type = e.Resource, 0
 	}
-	res := a.core.Execute(b.state, &req, cse.Env{Time: b.time, NextIndex: b.nextIndex(), MayRegister: true, Agreed: true})
+	res := a.core.Execute(b.state, &req, cse.Env{Time: b.time, NextIndex: b.nextIndex(), MayRegister: true, Agreed: true, Assigned: e.Resource})
 	if res.Err != nil {
 		return res.Err
 	}

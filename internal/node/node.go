@@ -140,7 +140,8 @@ func (n *Node) openLedger(ctx context.Context) error {
 		return err
 	}
 	n.deliverer = notify.New(notify.Options{
-		Outbox: n.app.Outbox(), Resolve: n.resolve, Subscribed: n.subscribed, Clients: n.clients(), Log: n.log,
+		Outbox: n.app.Outbox(), Resolve: n.resolve, Subscribed: n.subscribed, Clients: n.clients(),
+		Count: n.app.CountSent, Log: n.log,
 	})
 	n.ingress = ingress.New(ingress.Options{
 		App:     n.app,
