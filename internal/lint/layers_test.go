@@ -73,16 +73,20 @@ var layers = map[string]layer{
 		std:     []string{"crypto/rand", "net", "net/url"},
 	},
 	"internal/live": {own: []string{"internal/binding", "internal/cse", "internal/ledger", "internal/translog", "onem2m", "proof"}},
+	"internal/binding/ws": {
+		own: []string{"internal/binding", "onem2m"}, modules: []string{"github.com/coder/websocket", "golang.org/x/sync"},
+		std: []string{"net", "net/http", "net/url"},
+	},
 
 	// The only place that wires parts together.
 	"internal/node": {
 		own: []string{
-			"internal/binding", "internal/binding/http", "internal/cse", "internal/identity", "internal/ingress", "internal/ledger",
+			"internal/binding", "internal/binding/http", "internal/binding/ws", "internal/cse", "internal/identity", "internal/ingress", "internal/ledger",
 			"internal/notify", "internal/translog", "internal/tree", "onem2m", "proof",
 		},
 		modules: []string{pebble, comet, "golang.org/x/sys"},
 		std:     []string{"crypto/rand", "net", "net/http", "net/url"},
-		tests:   []string{"client", "internal/nab", "golang.org/x/mod"},
+		tests:   []string{"client", "internal/nab", "github.com/coder/websocket", "golang.org/x/mod"},
 	},
 	"cmd/tally": {
 		own:     []string{"bench", "client", "internal/ledger", "internal/nab", "internal/node", "onem2m", "proof"},

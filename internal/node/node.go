@@ -23,6 +23,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
+	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
 	"github.com/tallystick/tallystick/internal/ingress"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/internal/notify"
@@ -40,6 +41,7 @@ type Node struct {
 	ingress   *ingress.Ingress
 	deliverer *notify.Deliverer
 	web       *httpbinding.Client
+	sockets   *wsbinding.Binding
 	listener  net.Listener
 	secure    net.Listener // for HTTPS, nil when the configuration names no address
 	tls       *certificate // nil when the configuration names none
@@ -208,7 +210,8 @@ func isPage(own *http.ServeMux, r *http.Request) bool {
 }
 
 func (n *Node) serve() {
-	own, oneM2M := http.NewServeMux(), httpbinding.New(n.ingress, httpbinding.Options{MaxBody: n.cfg.MaxBody})
+	own := http.NewServeMux()
+	oneM2M := n.sockets.Wrap(httpbinding.New(n.ingress, httpbinding.Options{MaxBody: n.cfg.MaxBody}))
 	n.routes(own)
 	if n.app.Genesis().CSE.Lab {
 		n.tester = newUpperTester(n)
@@ -279,10 +282,10 @@ func (n *Node) Stop(ctx context.Context) error { return n.shutdown(ctx) }
 
 func (n *Node) shutdown(ctx context.Context) error {
 	var errs []error
+	ending, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	if n.server != nil {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		if err := n.server.Shutdown(ctx); err != nil {
+		if err := n.server.Shutdown(ending); err != nil {
 			errs = append(errs, n.server.Close())
 		}
 	} else {
@@ -291,6 +294,9 @@ func (n *Node) shutdown(ctx context.Context) error {
 				l.Close()
 			}
 		}
+	}
+	if n.sockets != nil {
+		n.sockets.Close(ending)
 	}
 	if n.ingress != nil {
 		n.ingress.Close()

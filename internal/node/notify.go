@@ -3,13 +3,16 @@ package node
 import (
 	"github.com/tallystick/tallystick/internal/binding"
 	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
+	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
 	"github.com/tallystick/tallystick/internal/notify"
 )
 
 // clients gives what sends requests to other machines, by scheme of the address.
 func (n *Node) clients() map[string]binding.Client {
-	n.web = httpbinding.NewClient(nil)
-	return map[string]binding.Client{"http": n.web, "https": n.web}
+	n.web, n.sockets = httpbinding.NewClient(nil), n.newWebSockets()
+	return map[string]binding.Client{
+		"http": n.web, "https": n.web, "ws": n.sockets, "wss": n.sockets, wsbinding.SchemeConn: n.sockets,
+	}
 }
 
 // resolve gives the way to a notification target: an open connection of the entity itself, then its points of access,
@@ -20,7 +23,7 @@ func (n *Node) resolve(target string) notify.Route {
 	to := n.app.Core().Route(view, target)
 	route := notify.Route{Entity: to.Entity, To: to.To}
 	if to.Entity != "" && to.Reachable {
-		route.Addresses = append(route.Addresses, binding.Address{URL: "conn:" + to.Entity, CBOR: to.CBOR})
+		route.Addresses = append(route.Addresses, binding.Address{URL: wsbinding.SchemeConn + ":" + to.Entity, CBOR: to.CBOR})
 	}
 	for _, a := range to.URLs {
 		route.Addresses = append(route.Addresses, binding.Address{URL: a.URL, CBOR: a.CBOR})

@@ -1,0 +1,38 @@
+package node
+
+import (
+	"context"
+
+	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// newWebSockets makes the WebSocket binding, which has no listener of its own.
+func (n *Node) newWebSockets() *wsbinding.Binding {
+	return wsbinding.New(wsbinding.Options{
+		Handler: door{n}, Originator: n.originator, From: n.app.Genesis().CSE.CSEID, MaxMessage: n.cfg.MaxBody, Log: n.log,
+	})
+}
+
+// originator says whom a valid credential is for.
+func (n *Node) originator(token string) (string, bool) {
+	c, err := n.ingress.Authenticate(token)
+	if err != nil {
+		return "", false
+	}
+	return c.Originator, true
+}
+
+// door is the ingress, for bindings that send requests too: those are made before the ingress is, and serve nobody
+// until it is there.
+type door struct{ n *Node }
+
+func (d door) Known(token string) bool { return d.n.ingress.Known(token) }
+
+func (d door) Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	return d.n.ingress.Do(ctx, req, token)
+}
+
+func (d door) Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response)) {
+	d.n.ingress.Start(ctx, req, token, done)
+}
