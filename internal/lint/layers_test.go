@@ -64,7 +64,10 @@ var layers = map[string]layer{
 		std:   []string{"crypto/rand"},
 		tests: []string{"internal/nab", pebble, comet},
 	},
-	"internal/binding":      {own: []string{"onem2m"}},
+	"internal/binding": {own: []string{"onem2m"}},
+	"internal/ingest": {
+		own: []string{"internal/binding", "onem2m"}, modules: []string{"github.com/fxamacker/cbor/v2"}, std: []string{"net/url"},
+	},
 	"internal/binding/http": {own: []string{"internal/binding", "onem2m"}, modules: []string{"golang.org/x/sync"}, std: []string{"net", "net/http", "net/url"}},
 
 	"internal/binding/mqtt": {
@@ -81,7 +84,7 @@ var layers = map[string]layer{
 	// The only place that wires parts together.
 	"internal/node": {
 		own: []string{
-			"internal/binding", "internal/binding/http", "internal/binding/ws", "internal/cse", "internal/identity", "internal/ingress", "internal/ledger",
+			"internal/binding", "internal/binding/http", "internal/binding/ws", "internal/cse", "internal/identity", "internal/ingest", "internal/ingress", "internal/ledger",
 			"internal/notify", "internal/translog", "internal/tree", "onem2m", "proof",
 		},
 		modules: []string{pebble, comet, "golang.org/x/sys"},

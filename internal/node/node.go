@@ -24,6 +24,7 @@ import (
 
 	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
 	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
+	"github.com/tallystick/tallystick/internal/ingest"
 	"github.com/tallystick/tallystick/internal/ingress"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/internal/notify"
@@ -39,6 +40,7 @@ type Node struct {
 	consensus *ledger.Consensus
 	validator *ledger.Validator
 	ingress   *ingress.Ingress
+	plain     *ingest.Ingest
 	deliverer *notify.Deliverer
 	web       *httpbinding.Client
 	sockets   *wsbinding.Binding
@@ -151,6 +153,7 @@ func (n *Node) openLedger(ctx context.Context) error {
 		Outside: n.deliverer,
 		Refuse:  n.disk.refuse,
 	})
+	n.plain = ingest.New(ingest.Options{Door: n.ingress, Base: n.app.Genesis().CSE.Name})
 	chain := filepath.Join(n.dir, ledger.ChainDir)
 	if err := os.MkdirAll(chain, 0o700); err != nil {
 		return err
@@ -211,7 +214,7 @@ func isPage(own *http.ServeMux, r *http.Request) bool {
 
 func (n *Node) serve() {
 	own := http.NewServeMux()
-	oneM2M := n.sockets.Wrap(httpbinding.New(n.ingress, httpbinding.Options{MaxBody: n.cfg.MaxBody}))
+	oneM2M := n.sockets.Wrap(httpbinding.New(n.ingress, httpbinding.Options{MaxBody: n.cfg.MaxBody, Plain: n.plain}))
 	n.routes(own)
 	if n.app.Genesis().CSE.Lab {
 		n.tester = newUpperTester(n)

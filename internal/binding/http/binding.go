@@ -35,12 +35,15 @@ type Options struct {
 	// the request is executed; DefaultBodyMemory when 0, never less than MaxBody. Others wait for up to 10 s and are
 	// then answered with INTERNAL_SERVER_ERROR.
 	BodyMemory int64
+	// Plain serves devices that speak no oneM2M, below PlainPrefix; nil when nobody does.
+	Plain binding.Plain
 	// Release is the X-M2M-RVI of a response to a request that had none, "4" when empty.
 	Release string
 }
 
 type server struct {
 	handler  binding.Handler
+	plain    binding.Plain
 	maxBody  int64
 	release  string
 	tooLarge *onem2m.Error
@@ -50,7 +53,7 @@ type server struct {
 // New returns the binding as an HTTP handler. It must be mounted without path cleaning: redirects and merged slashes
 // would change the meaning of an address.
 func New(h binding.Handler, o Options) http.Handler {
-	b := &server{handler: h, maxBody: o.MaxBody, release: o.Release}
+	b := &server{handler: h, plain: o.Plain, maxBody: o.MaxBody, release: o.Release}
 	if b.maxBody <= 0 {
 		b.maxBody = DefaultMaxBody
 	}
@@ -70,10 +73,15 @@ type exchange struct {
 	req    onem2m.Request
 	token  string
 	format *format // of the response
+	plain  bool    // with a plain device
 }
 
 func (b *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{format: formatJSON}
+	if b.plain != nil && strings.HasPrefix(r.URL.Path, PlainPrefix) {
+		b.servePlain(w, x, r)
+		return
+	}
 	rsp, err := b.execute(x, r)
 	if err != nil {
 		b.refuse(w, x, err)

@@ -31,25 +31,10 @@ var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // readContent reads the body, of a known originator only, and converts it to JSON text, nil when it is empty. The
 // result is the caller's own: the handler may keep it.
 func (b *server) readContent(x *exchange, r *http.Request, body *format, held *share) ([]byte, error) {
-	if r.ContentLength == 0 || body == nil {
+	if body == nil {
 		return nil, nil
 	}
-	if !b.handler.Known(x.token) {
-		if r.ContentLength < 0 || r.ContentLength > smallBody {
-			return nil, errHangUp
-		}
-		return nil, errUnknown
-	}
-	if r.ContentLength > b.maxBody {
-		return nil, b.tooLarge
-	}
-	var raw []byte
-	var err error
-	if r.ContentLength > 0 {
-		raw, err = b.readCounted(r, held)
-	} else {
-		raw, err = b.readChunked(r, held)
-	}
+	raw, err := b.readBody(x.token, r, held)
 	if err != nil || len(raw) == 0 {
 		return nil, err
 	}
@@ -68,6 +53,26 @@ func (b *server) readContent(x *exchange, r *http.Request, body *format, held *s
 		return nil, onem2m.Errorf(onem2m.StatusBadRequest, "the body is no JSON: %v", err)
 	}
 	return text, nil
+}
+
+// readBody reads the body as it is, of a known originator only. The result is the caller's own.
+func (b *server) readBody(token string, r *http.Request, held *share) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	if !b.handler.Known(token) {
+		if r.ContentLength < 0 || r.ContentLength > smallBody {
+			return nil, errHangUp
+		}
+		return nil, errUnknown
+	}
+	if r.ContentLength > b.maxBody {
+		return nil, b.tooLarge
+	}
+	if r.ContentLength > 0 {
+		return b.readCounted(r, held)
+	}
+	return b.readChunked(r, held)
 }
 
 // readCounted reads a body with a Content-Length.

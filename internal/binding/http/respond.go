@@ -48,6 +48,8 @@ func (b *server) refuse(w http.ResponseWriter, x *exchange, err error) {
 	case e == errHangUp:
 		// Nobody reads a stranger's long body, not even to throw it away.
 		w.Header()["Connection"] = []string{"close"}
+	case status.HTTPStatus() == http.StatusMethodNotAllowed && x.plain:
+		w.Header()["Allow"] = []string{"GET, POST"}
 	case status.HTTPStatus() == http.StatusMethodNotAllowed:
 		w.Header()["Allow"] = []string{"GET, POST, PUT, DELETE"}
 	}
@@ -109,13 +111,16 @@ func (b *server) write(w http.ResponseWriter, x *exchange, rsp *onem2m.Response,
 	if rsp.ContentOffset != 0 {
 		set(headerCTO, strconv.FormatInt(rsp.ContentOffset, 10))
 	}
-	if len(rsp.Content) == 0 {
+	format, content := x.format, rsp.Content
+	if x.plain {
+		content = plainContent(rsp)
+	}
+	if len(content) == 0 {
 		// There are clients that look at the media type before they look whether there is anything of it.
-		h["Content-Type"] = x.format.header
+		h["Content-Type"] = format.header
 		w.WriteHeader(httpStatus)
 		return
 	}
-	format, content := x.format, rsp.Content
 	if format.cbor {
 		var err error
 		if content, err = onem2m.JSONToCBOR(rsp.Content); err != nil {
