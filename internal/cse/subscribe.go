@@ -75,8 +75,17 @@ func (c *Core) notifyWatchers(st State, out *notices, subject *Resource, event i
 		if !ok {
 			continue
 		}
+		var missing *report
+		if event == eventMissingData {
+			if sub, missing, err = countMissing(st, sub, w, ch.missing, env.Time); err != nil {
+				return err
+			}
+			if missing == nil {
+				continue
+			}
+		}
 		if !out.full() {
-			notification, err := c.notification(st, sub, w, event, ch)
+			notification, err := c.notification(st, sub, w, event, ch, missing)
 			if err != nil {
 				return err
 			}
@@ -125,8 +134,9 @@ func (c *Core) countDown(st State, out *notices, subject, sub *Resource, w *watc
 	return c.notifyWatchers(st, out, subject, eventChildDelete, &gone, env)
 }
 
-// notification builds the m2m:sgn of a notification event (TS-0004 clause 7.5.1.1).
-func (c *Core) notification(r Reader, sub *Resource, w *watch, event int, ch *change) (Event, error) {
+// notification builds the m2m:sgn of a notification event (TS-0004 clause 7.5.1.1), missing being what it reports on
+// missing data points.
+func (c *Core) notification(r Reader, sub *Resource, w *watch, event int, ch *change, missing *report) (Event, error) {
 	reference, err := c.reference(r, sub)
 	if err != nil {
 		return Event{}, err
@@ -146,6 +156,8 @@ func (c *Core) notification(r Reader, sub *Resource, w *watch, event int, ch *ch
 	}
 	dst = append(dst, `,"rep":`...)
 	switch {
+	case missing != nil:
+		dst = append(dst, missing.notice()...)
 	case w.content == contentResourceID:
 		dst = append(dst, `{"m2m:uri":`...)
 		dst = onem2m.AppendQuote(dst, c.cfg.CSEID+"/"+it.ri())

@@ -40,6 +40,10 @@ type watch struct {
 	creator    string // cr
 	counter    int64  // exc, 0 when there is none
 
+	// md: a report on missing data points needs so many of them within so long, in microseconds.
+	missing       int64
+	missingWithin int64
+
 	category string // ec of the notifications, "" for none
 	batch    *Batch
 	latest   bool
@@ -95,6 +99,9 @@ func parseWatch(c *Core, sub *Resource) *watch {
 				}
 				w.monitors = append(w.monitors, m)
 			}
+		case "md":
+			w.missing, _ = onem2m.Int(onem2m.Field(value, "num"))
+			w.missingWithin, _ = onem2m.ParseDuration(text(onem2m.Field(value, "dur")))
 		case "crb":
 			conditions.CreatedBefore = text(value)
 		case "cra":
