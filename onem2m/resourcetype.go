@@ -16,6 +16,7 @@ const (
 	TypeCSEBase         ResourceType = 5
 	TypeGroup           ResourceType = 9
 	TypeNode            ResourceType = 14
+	TypeRemoteCSE       ResourceType = 16
 	TypeSubscription    ResourceType = 23
 	TypeTimeSeries      ResourceType = 29
 	TypeTimeSeriesInst  ResourceType = 30 // timeSeriesInstance

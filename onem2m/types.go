@@ -117,7 +117,7 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.3, TS-0004 clause 7.4.3. It is made with the CSE; no request creates, updates or deletes it.
 	define(&TypeDef{
 		Type: TypeCSEBase, Tag: "m2m:cb", Name: "CSEBase", IDPrefix: "cb",
-		Children: []ResourceType{TypeACP, TypeAE, TypeContainer, TypeGroup, TypeNode, TypeSubscription, TypeTimeSeries},
+		Children: []ResourceType{TypeACP, TypeAE, TypeContainer, TypeGroup, TypeNode, TypeRemoteCSE, TypeSubscription, TypeTimeSeries},
 	}, protected, located, []AttributeDef{
 		attribute("csi", "CSE-ID", KindID, np, np).one(),
 		attribute("cst", "cseType", 0, np, np).enum(enumCSEType),
@@ -163,6 +163,32 @@ var typeDefs = []*TypeDef{
 		attribute("nid", "networkID", KindString, np, np),
 		attribute("nty", "nodeType", KindNonNegInteger, o, o),
 		attribute("rms", "roamingStatus", KindBoolean, np, np),
+	}),
+	// TS-0001 clause 9.6.4, TS-0004 clause 7.4.4.
+	define(&TypeDef{
+		Type: TypeRemoteCSE, Tag: "m2m:csr", Name: "remoteCSE", IDPrefix: "csr",
+		Children:  []ResourceType{TypeACP, TypeContainer, TypeGroup, TypeSubscription, TypeTimeSeries},
+		Creatable: true, Updatable: true, Deletable: true,
+	}, expires, protected, announceable, created, located, []AttributeDef{
+		attribute("ape", "activityPatternElements", 0, o, o).list().of(complexActivityPattern),
+		attribute("cb", "CSEBase", KindAnyURI, m, np).one(),
+		attribute("csi", "CSE-ID", KindID, o, np).one(),
+		attribute("cst", "cseType", 0, o, np).enum(enumCSEType),
+		attribute("csz", "contentSerialization", KindString, o, o).list(),
+		attribute("dcse", "descendantCSEs", KindID, o, o).list(),
+		attribute("egid", "externalGroupID", KindString, o, o),
+		attribute("esi", "e2eSecInfo", KindAny, o, o),
+		attribute("ici", "IN-CSE-ID", KindID, o, o),
+		attribute("mei", "M2M-Ext-ID", KindString, o, o),
+		attribute("mtcc", "multicastCapability", KindString, o, o),
+		attribute("nl", "nodeLink", KindID, o, o),
+		attribute("poa", "pointOfAccess", KindAnyURI, o, o).list(),
+		attribute("rr", "requestReachability", KindBoolean, m, o).one(),
+		attribute("spi", "SP-ID", KindID, o, np),
+		attribute("srv", "supportedReleaseVersions", KindString, m, o).one().list(),
+		attribute("tren", "triggerEnable", KindBoolean, o, o),
+		attribute("tri", "trigger-Recipient-ID", KindNonNegInteger, o, o),
+		attribute("trn", "triggerReferenceNumber", KindNonNegInteger, o, o),
 	}),
 	// TS-0001 clause 9.6.8, TS-0004 clause 7.4.8.
 	define(&TypeDef{

@@ -62,7 +62,14 @@ func (c *Core) authorize(r Reader, res *Resource, originator string, op access, 
 	if res.Type == onem2m.TypeACP {
 		return c.anyRule(r, own.self, originator, op, ctx)
 	}
-	return c.authorizeBy(r, own, own.acpi, originator, op, ctx)
+	ok, err := c.authorizeBy(r, own, own.acpi, originator, op, ctx)
+	if err == nil && !ok && res.Type == onem2m.TypeCSEBase && op == accessRetrieve {
+		// A CSE has to know the one that it is registered at.
+		var remote *Resource
+		remote, err = c.remote(r, originator, ctx.time)
+		ok = remote != nil
+	}
+	return ok, err
 }
 
 // authorizeMembers decides like authorize for the members of a group reached through its fanOutPoint: by

@@ -11,36 +11,64 @@ import (
 // maxAEID bounds an AE-ID that an originator chooses, in bytes.
 const maxAEID = 128
 
-// assignAEID gives a registering AE its AE-ID (TS-0004 clause 7.4.5.2.1, TS-0001 table 7.2-1): the originator's own
-// when it names one, or one derived from the log index when it asks with "C", "S" or nothing. An AE-ID that has a
+// assignAEID makes a registering AE known by its AE-ID (TS-0004 clause 7.4.5.2.1, TS-0001 table 7.2-1): the originator's
+// own when it names one, or one derived from the log index when it asks with "C", "S" or nothing. An AE-ID that has a
 // credential but was never registered is not known here: whoever enrols AE-IDs must keep clear of assigned ones.
-func (c *Core) assignAEID(r Reader, req *onem2m.Request, env Env) (string, error) {
+func (c *Core) assignAEID(r Reader, req *onem2m.Request, env Env, res *Resource) error {
 	id := c.localID(req.From)
 	if id == "" || id == "C" || id == "S" {
-		if id == "" {
-			id = "C"
-		}
-		id += strconv.FormatUint(env.NextIndex, 36)
-		for {
-			taken, err := r.Resource(id)
-			if err != nil || taken == nil {
-				return id, err
-			}
-			// Somebody chose the ID that was due; a longer one is free.
-			id += "-"
-		}
+		return c.newAEID(r, id, env, res)
 	}
-	if !isAEID(id) || len(id) > maxAEID || !unreserved(id) {
-		return "", refuse(onem2m.StatusBadRequest, "originator %q cannot be an AE-ID: it must be C or S followed by letters, digits, '-', '.', '_' or '~', at most %d in all", req.From, maxAEID)
+	ri := id
+	if c.cfg.Lab && isForeignAEID(id) {
+		ri = id[len(cseOf(id))+1:]
 	}
-	taken, err := r.Resource(id)
+	if !isAEID(ri) || len(ri) > maxAEID || !unreserved(ri) {
+		return refuse(onem2m.StatusBadRequest, "originator %q cannot be an AE-ID: it must be C or S followed by letters, digits, '-', '.', '_' or '~', at most %d in all", req.From, maxAEID)
+	}
+	taken, err := r.Resource(ri)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if taken != nil {
-		return "", refuse(onem2m.StatusOriginatorHasAlreadyRegistered, "an AE with AE-ID %s is already registered", id)
+		return refuse(onem2m.StatusOriginatorHasAlreadyRegistered, "an AE with AE-ID %s is already registered", ri)
 	}
-	return id, nil
+	res.RI = ri
+	res.identify(id)
+	return nil
+}
+
+// newAEID gives an AE a new AE-ID; stem is C, S or nothing.
+func (c *Core) newAEID(r Reader, stem string, env Env, res *Resource) error {
+	if stem == "" {
+		stem = "C"
+	}
+	id := stem + strconv.FormatUint(env.NextIndex, 36)
+	for {
+		taken, err := r.Resource(id)
+		if err != nil {
+			return err
+		}
+		if taken == nil {
+			res.RI = id
+			res.identify(id)
+			return nil
+		}
+		// Somebody chose the ID that was due; a longer one is free.
+		id += "-"
+	}
+}
+
+// identify makes an AE known by its AE-ID. It is its own creator.
+func (r *Resource) identify(aeID string) {
+	r.Owner = aeID
+	r.set("aei", onem2m.AppendQuote(nil, aeID))
+}
+
+// isForeignAEID says whether an ID is the SP-relative AE-ID of an AE that belongs to another CSE: "/mn-1/Ca".
+func isForeignAEID(id string) bool {
+	home := cseOf(id)
+	return home != "" && len(id) > len(home)+1 && isAEID(id[len(home)+1:])
 }
 
 // unreserved says whether a string has only the unreserved characters of RFC 3986.
@@ -55,13 +83,12 @@ func unreserved(s string) bool {
 	return true
 }
 
-// serializations are the media types that an AE can say it understands (TS-0004 clause 6.3.4.2, m2m:serializations).
+// serializations are the media types that an AE or a CSE can say it understands (TS-0004 clause 6.3.4.2, m2m:serializations).
 // XML is among them, though nothing is sent in it.
 var serializations = []string{"application/json", "application/cbor", "application/xml"}
 
-// completeAE sets the AE-ID attribute and bounds the points of access (TS-0001 clause 9.6.5).
-func completeAE(after *Resource) error {
-	after.set("aei", onem2m.AppendQuote(nil, after.RI))
+// completeEntity checks how an AE or a CSE says that it can be reached (TS-0001 clauses 9.6.4 and 9.6.5).
+func completeEntity(after *Resource) error {
 	for _, s := range stringsOf(after.Get("csz")) {
 		if !slices.Contains(serializations, s) {
 			return refuse(onem2m.StatusBadRequest, "contentSerialization (csz) %q is not one of %s", s, strings.Join(serializations, ", "))

@@ -124,6 +124,9 @@ func (c *Core) authorizeCreate(r Reader, req *onem2m.Request, env Env, t *target
 	if req.Type == onem2m.TypeAE && env.MayRegister && t.resource.Type == onem2m.TypeCSEBase && c.mayBeAE(d.originator) {
 		return nil
 	}
+	if req.Type == onem2m.TypeRemoteCSE && t.resource.Type == onem2m.TypeCSEBase {
+		return c.authorizeRemote(r, req, env, t, d.originator)
+	}
 	if err := c.requireAccess(r, req, env, t, accessCreate); err != nil {
 		if asRefusal(err) != nil && req.Type == onem2m.TypeAE && t.resource.Type == onem2m.TypeCSEBase {
 			err = refuse(onem2m.StatusAppRuleValidationFailed, "originator %q may not register: its credential is not bound to an AE-ID, and it has no CREATE privilege on the CSEBase", req.From)
@@ -138,7 +141,7 @@ func (c *Core) authorizeCreate(r Reader, req *onem2m.Request, env Env, t *target
 
 // mayBeAE says whether an originator may register itself as an AE. In a lab network one who has no ID gets one.
 func (c *Core) mayBeAE(originator string) bool {
-	return isAEID(originator) || c.cfg.Lab && originator == ""
+	return isAEID(originator) || c.cfg.Lab && (originator == "" || isForeignAEID(originator))
 }
 
 // invalidChild refuses a child type that the parent does not have: for a subscription the parent is not
@@ -204,8 +207,8 @@ func (c *Core) completeResource(r Reader, req *onem2m.Request, env Env, before, 
 	switch after.Type {
 	case onem2m.TypeACP:
 		return completePolicy(after)
-	case onem2m.TypeAE:
-		return completeAE(after)
+	case onem2m.TypeAE, onem2m.TypeRemoteCSE:
+		return completeEntity(after)
 	case onem2m.TypeGroup:
 		return c.completeGroup(r, req, env, before, after)
 	case onem2m.TypeSubscription:
@@ -217,21 +220,19 @@ func (c *Core) completeResource(r Reader, req *onem2m.Request, env Env, before, 
 }
 
 // assignID gives a new resource its resource ID, which derives from the log index of its creation. An AE's is its
-// AE-ID, and the AE is its own creator.
+// AE-ID, and the AE is its own creator; that of a remoteCSE derives from its CSE-ID.
 func (c *Core) assignID(r Reader, req *onem2m.Request, env Env, def *onem2m.TypeDef, res *Resource) error {
-	if def.Type != onem2m.TypeAE {
-		chosen, err := chosenID(r, env, def)
-		if res.RI = chosen; chosen == "" {
-			res.RI = onem2m.ResourceRI(def.Type, env.NextIndex)
-		}
-		return err
+	switch def.Type {
+	case onem2m.TypeAE:
+		return c.assignAEID(r, req, env, res)
+	case onem2m.TypeRemoteCSE:
+		return c.assignRemoteID(r, c.localID(req.From), res)
 	}
-	id, err := c.assignAEID(r, req, env)
-	if err != nil {
-		return err
+	chosen, err := chosenID(r, env, def)
+	if res.RI = chosen; chosen == "" {
+		res.RI = onem2m.ResourceRI(def.Type, env.NextIndex)
 	}
-	res.RI, res.Owner = id, id
-	return nil
+	return err
 }
 
 // checkName refuses a resource name that its parent already has, and gives a resource that came without a name

@@ -123,20 +123,26 @@ func (c *Core) Route(r Reader, nu string) Route {
 	if strings.Contains(nu, "://") {
 		return Route{To: nu, Reachable: true, URLs: []Address{{nu, serialization == "cbor"}}}
 	}
+	if id := c.withoutSP(nu); cseOf(id) != "" && cseOf(id) != c.cfg.CSEID {
+		return c.routeToCSE(r, id, serialization)
+	}
 	// At time 0 nothing has expired; an expired AE is on its way out but still the one that subscribed.
 	t, err := c.resolve(r, nu, 0)
 	if err != nil || t.virtual != 0 || t.isInstance || t.resource.Type != onem2m.TypeAE {
 		return Route{}
 	}
 	ae := t.resource
-	route := Route{
-		Entity: ae.RI, To: c.cfg.CSEID + "/" + ae.RI, Reachable: trueValue(ae.Get("rr")),
-		CBOR: serialization == "cbor" || serialization == "" && prefersCBOR(ae),
-	}
+	return routeOf(ae, Route{Entity: ae.RI, To: c.cfg.CSEID + "/" + ae.RI}, serialization)
+}
+
+// routeOf completes the way to an AE or CSE by what its resource says.
+func routeOf(res *Resource, route Route, serialization string) Route {
+	route.Reachable = trueValue(res.Get("rr"))
+	route.CBOR = serialization == "cbor" || serialization == "" && prefersCBOR(res)
 	if !route.Reachable {
 		return route
 	}
-	for _, poa := range stringsOf(ae.Get("poa")) {
+	for _, poa := range stringsOf(res.Get("poa")) {
 		url, own := cutSerialization(poa)
 		route.URLs = append(route.URLs, Address{url, own == "cbor" || own == "" && route.CBOR})
 	}

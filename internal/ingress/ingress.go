@@ -43,11 +43,12 @@ type Options struct {
 
 // Ingress serves the bindings. It is safe for concurrent use.
 type Ingress struct {
-	o       Options
-	auth    authenticator
-	pending *coalescer
-	clock   chan struct{} // closed when keepTime has ended
-	updates turns
+	o        Options
+	auth     authenticator
+	pending  *coalescer
+	clock    chan struct{} // closed when keepTime has ended
+	updates  turns
+	transits transits
 	// timeout bounds the wait of a request that says nothing about it, a time.Duration.
 	timeout atomic.Int64
 }
@@ -110,6 +111,9 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, token string) *on
 	if refused != nil {
 		return refused
 	}
+	if target, ok := g.elsewhere(req.To); ok {
+		return g.transit(ctx, core, req, target, cred)
+	}
 	if req.Operation == onem2m.Retrieve || req.Operation == onem2m.Notify {
 		return g.read(ctx, core, req)
 	}
@@ -125,6 +129,9 @@ func errNoBlock() *onem2m.Response {
 func (g *Ingress) identify(req *onem2m.Request, token string) (*identity.Credential, *onem2m.Response) {
 	if token == "" && g.o.App.Genesis().CSE.Lab {
 		req.From = g.local(req.From)
+		if req.From == g.o.App.Genesis().CSE.CSEID {
+			return nil, failure(onem2m.StatusOriginatorHasNoPrivilege, "nobody else is this CSE")
+		}
 		return &identity.Credential{Originator: req.From}, nil
 	}
 	cred, err := g.auth.authenticate(token)
@@ -140,10 +147,31 @@ func (g *Ingress) identify(req *onem2m.Request, token string) (*identity.Credent
 	if req.From == "" {
 		return nil, failure(onem2m.StatusBadRequest, "the request names no originator (fr)")
 	}
+	if cred.Originator[0] == '/' {
+		return g.identifyCSE(req, cred)
+	}
 	if !g.claims(req.From, cred.Originator) {
 		return nil, failure(onem2m.StatusOriginatorHasNoPrivilege, fmt.Sprintf("the originator %q is not who the credential is for", req.From))
 	}
 	req.From = cred.Originator
+	return cred, nil
+}
+
+// identifyCSE finds who a request is from that comes from another CSE: itself, or somebody behind it.
+func (g *Ingress) identifyCSE(req *onem2m.Request, cred *identity.Credential) (*identity.Credential, *onem2m.Response) {
+	req.From = g.local(req.From)
+	if req.From == cred.Originator {
+		return cred, nil
+	}
+	view := g.o.App.View()
+	ok, err := g.o.App.Core().SpeaksFor(view, cred.Originator, req.From, g.now())
+	view.Close()
+	switch {
+	case err != nil:
+		return nil, failure(onem2m.StatusInternalServerError, "check the originator: "+err.Error())
+	case !ok:
+		return nil, failure(onem2m.StatusOriginatorHasNoPrivilege, fmt.Sprintf("the originator %q is not behind the CSE that the credential is for", req.From))
+	}
 	return cred, nil
 }
 

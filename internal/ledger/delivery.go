@@ -32,7 +32,7 @@ func (a *App) delivered(b *building, first *Item, responses []onem2m.Response) (
 		return false, err
 	}
 	// Who may no longer write is not told what was written.
-	if cred, _, err := a.authenticated(b.state, first); err != nil || cred == nil {
+	if cred, _, err := a.authenticated(b, first); err != nil || cred == nil {
 		return false, err
 	}
 	for i := range responses {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/internal/identity"
@@ -188,7 +189,7 @@ func failure(status onem2m.StatusCode, why string) onem2m.Response {
 }
 
 func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
-	cred, auth, err := a.authenticated(b.state, it)
+	cred, auth, err := a.authenticated(b, it)
 	if err != nil {
 		return onem2m.Response{}, err
 	}
@@ -267,7 +268,10 @@ func (a *App) applyOwn(b *building, it *Item, auth proof.Auth) (onem2m.Response,
 	switch it.Operation {
 	case proof.OpEnrol:
 		var c identity.Credential
-		if c, err = r.credential(); err == nil {
+		if c, err = r.credential(); err == nil && c.Originator == a.genesis.CSE.CSEID {
+			err = &refusal{onem2m.StatusBadRequest, c.Originator + " is this CSE, which needs no credential"}
+		}
+		if err == nil {
 			err = a.enrol(b, c, it.From, auth)
 		}
 	case proof.OpRevoke:
@@ -309,8 +313,8 @@ func (r *OwnRequest) credential() (identity.Credential, error) {
 	if err != nil {
 		return c, &refusal{onem2m.StatusBadRequest, err.Error()}
 	}
-	if len(r.Originator) < 2 || len(r.Originator) > proof.MaxID || (r.Originator[0] != 'C' && r.Originator[0] != 'S') || !validName(r.Originator) {
-		return c, &refusal{onem2m.StatusBadRequest, "originator is not an AE-ID: C or S and then letters, digits, '-', '_' or '.'"}
+	if len(r.Originator) < 2 || len(r.Originator) > proof.MaxID || !strings.ContainsRune("CS/", rune(r.Originator[0])) || !validName(r.Originator[1:]) {
+		return c, &refusal{onem2m.StatusBadRequest, "originator is neither an AE-ID, C or S and then letters, digits, '-', '_' or '.', nor a CSE-ID, which begins with a slash"}
 	}
 	return identity.Credential{Hash: [32]byte(h), Originator: r.Originator, Role: role}, nil
 }
@@ -422,13 +426,23 @@ func eraseKey(index uint64) string {
 }
 
 // authenticated returns the credential that an item was accepted with, nil when it is not valid for its originator.
-func (a *App) authenticated(r cse.Reader, it *Item) (*identity.Credential, proof.Auth, error) {
+func (a *App) authenticated(b *building, it *Item) (*identity.Credential, proof.Auth, error) {
 	if a.genesis.CSE.Lab && it.Key == (identity.KeyID{}) {
 		return &identity.Credential{Originator: it.From}, noAuth, nil
 	}
-	cred, err := a.credential(r, it.Key)
-	if err != nil || cred == nil || cred.Revoked || cred.Originator != it.From {
+	if it.Key == (identity.KeyID{}) && it.From == a.genesis.CSE.CSEID && it.Operation != proof.Operation(onem2m.Delete) {
+		// The CSE itself, for which any member may speak. It owns nothing but the <remoteCSE> of its registrar. What it
+		// deletes is what has expired, and needs no request.
+		return &identity.Credential{Originator: it.From}, noAuth, nil
+	}
+	cred, err := a.credential(b.state, it.Key)
+	if err != nil || cred == nil || cred.Revoked {
 		return nil, noAuth, err
+	}
+	if cred.Originator != it.From {
+		if ok, err := a.core.SpeaksFor(b.state, cred.Originator, it.From, b.time); err != nil || !ok {
+			return nil, noAuth, err
+		}
 	}
 	return cred, proof.Auth{Method: proof.AuthToken, Key: it.Key}, nil
 }
