@@ -68,6 +68,8 @@ type Address struct {
 	URL string
 	// CBOR says that contents are to be encoded as CBOR, else as JSON.
 	CBOR bool
+	// Token is the bearer token to show there, "" for none. It is never sent where the protocol has no place for it.
+	Token string
 }
 
 // Client sends request primitives to other machines by one protocol: notifications, and requests for other CSEs.

@@ -324,6 +324,20 @@ func (g *Ingress) Own(ctx context.Context, op proof.Operation, content []byte, t
 	})
 }
 
+// AsCSE executes a RETRIEVE, CREATE or UPDATE of the CSE itself, which owns the <remoteCSE> of its registrar and nothing
+// else.
+func (g *Ingress) AsCSE(ctx context.Context, req *onem2m.Request) *onem2m.Response {
+	core := g.o.App.Core()
+	if core == nil {
+		return errNoBlock()
+	}
+	req.From = g.o.App.Genesis().CSE.CSEID
+	if req.Operation == onem2m.Retrieve {
+		return g.read(ctx, core, req)
+	}
+	return g.write(ctx, core, req, &identity.Credential{Originator: req.From})
+}
+
 // Reset takes a lab network's resources back to what they were at genesis, as one ordered operation.
 func (g *Ingress) Reset(ctx context.Context) *onem2m.Response {
 	cfg := &g.o.App.Genesis().CSE

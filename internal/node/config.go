@@ -21,6 +21,15 @@ type Config struct {
 	// TLS is the certificate of every address that is served over TLS: {"cert": FILE, "key": FILE}, both PEM, relative
 	// to the data folder, the chain after the certificate. A changed file is read again within seconds. Default none.
 	TLS TLSFiles `json:"tls,omitzero"`
+	// PointsOfAccess is the list of URLs by which other CSEs reach this node; its registrar is told. Default what the
+	// node listens on.
+	PointsOfAccess []string `json:"pointsOfAccess,omitempty"`
+	// Registrar is the CSE at which this one registers, and by which it reaches others: {"cseID": "/in", "url": URL}. The
+	// token to show there is in peerTokens. Default none.
+	Registrar Registrar `json:"registrar,omitzero"`
+	// PeerTokens is the file with the token to show to another CSE, by that one's CSE-ID; relative to the data folder.
+	// Default none.
+	PeerTokens map[string]string `json:"peerTokens,omitempty"`
 	// RetainBlocks is how many of the newest consensus blocks are kept once log and tree are safe without them.
 	// The log is never pruned. Default 1024.
 	RetainBlocks int64 `json:"retainBlocks"`
@@ -35,6 +44,12 @@ type Config struct {
 type TLSFiles struct {
 	Cert string `json:"cert"`
 	Key  string `json:"key"`
+}
+
+// Registrar says where the CSE is that another one registers at.
+type Registrar struct {
+	CSEID string `json:"cseID"`
+	URL   string `json:"url"`
 }
 
 // Names in a data folder.
@@ -91,6 +106,9 @@ func LoadConfig(dir string) (Config, error) {
 	}
 	if c.HTTPS != "" && c.TLS.Cert == "" {
 		return c, fmt.Errorf("read the configuration %s: https needs a certificate; name its files in tls", path)
+	}
+	if r := c.Registrar; (r.CSEID == "") != (r.URL == "") || r.CSEID != "" && r.CSEID[0] != '/' {
+		return c, fmt.Errorf("read the configuration %s: registrar needs a cseID that begins with a slash, and a url", path)
 	}
 	c.defaults()
 	return c, nil

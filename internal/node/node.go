@@ -22,6 +22,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
 	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
 	"github.com/tallystick/tallystick/internal/ingest"
@@ -44,6 +45,8 @@ type Node struct {
 	deliverer *notify.Deliverer
 	web       *httpbinding.Client
 	sockets   *wsbinding.Binding
+	senders   map[string]binding.Client // by scheme of the address
+	peers     map[string]string         // tokens to show to other CSEs, by CSE-ID
 	listener  net.Listener
 	secure    net.Listener // for HTTPS, nil when the configuration names no address
 	tls       *certificate // nil when the configuration names none
@@ -112,6 +115,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.running.Go(func() { n.deliverer.Run(running) })
+	if n.cfg.Registrar.CSEID != "" {
+		n.running.Go(func() { n.keepRegistered(running) })
+	}
 	n.serve()
 	return nil
 }
@@ -143,8 +149,12 @@ func (n *Node) openLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if n.peers, err = n.cfg.readPeerTokens(n.dir); err != nil {
+		return err
+	}
+	n.senders = n.clients()
 	n.deliverer = notify.New(notify.Options{
-		Outbox: n.app.Outbox(), Resolve: n.resolve, Subscribed: n.subscribed, Clients: n.clients(),
+		Outbox: n.app.Outbox(), Resolve: n.resolve, Subscribed: n.subscribed, Clients: n.senders,
 		Count: n.app.CountSent, Log: n.log,
 	})
 	n.ingress = ingress.New(ingress.Options{

@@ -26,7 +26,7 @@ func (n *Node) resolve(target string) notify.Route {
 		route.Addresses = append(route.Addresses, binding.Address{URL: wsbinding.SchemeConn + ":" + to.Entity, CBOR: to.CBOR})
 	}
 	for _, a := range to.URLs {
-		route.Addresses = append(route.Addresses, binding.Address{URL: a.URL, CBOR: a.CBOR})
+		route.Addresses = append(route.Addresses, binding.Address{URL: a.URL, CBOR: a.CBOR, Token: n.peers[to.Entity]})
 	}
 	if to.Entity != "" {
 		route.Addresses = append(route.Addresses, binding.Address{URL: "pch:" + to.Entity, CBOR: to.CBOR})

@@ -106,6 +106,9 @@ func newRequest(ctx context.Context, to binding.Address, req *onem2m.Request) (*
 	r.URL, r.Host = u, u.Host
 	setHeaders(r.Header, req)
 	r.Header["Accept"] = format.header
+	if to.Token != "" {
+		r.Header["Authorization"] = []string{"Bearer " + to.Token}
+	}
 	// Nothing follows the media type but what a CREATE needs: deployed receivers of notifications compare it letter by letter.
 	switch {
 	case req.Operation == onem2m.Create:

@@ -32,7 +32,13 @@ type Network struct {
 // NewNetwork makes a network with its CSEBase and administrator.
 func NewNetwork(t testing.TB) *Network {
 	t.Helper()
-	n := &Network{Core: cse.New(Config), State: NewState(), Time: Start, Next: 1, t: t}
+	return NewNetworkOf(t, Config)
+}
+
+// NewNetworkOf makes a network with another configuration than Config.
+func NewNetworkOf(t testing.TB, cfg cse.Config) *Network {
+	t.Helper()
+	n := &Network{Core: cse.New(cfg), State: NewState(), Time: Start, Next: 1, t: t}
 	result, err := n.Genesis(n.State, n.Env())
 	if err != nil {
 		t.Fatalf("genesis: %v", err)
