@@ -34,6 +34,9 @@ func (n *Node) resolve(target string) notify.Route {
 	return route
 }
 
+// wake delivers what an originator has missed, now that requests can be sent to it.
+func (n *Node) wake(originator string) { n.deliverer.Wake(originator) }
+
 // subscribed says whether a subscription still exists.
 func (n *Node) subscribed(ri string) bool {
 	view := n.app.View()

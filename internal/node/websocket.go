@@ -10,7 +10,7 @@ import (
 // newWebSockets makes the WebSocket binding, which has no listener of its own.
 func (n *Node) newWebSockets() *wsbinding.Binding {
 	return wsbinding.New(wsbinding.Options{
-		Handler: door{n}, Originator: n.originator, From: n.app.Genesis().CSE.CSEID, MaxMessage: n.cfg.MaxBody, Log: n.log,
+		Handler: door{n}, Originator: n.originator, Arrived: n.wake, From: n.app.Genesis().CSE.CSEID, MaxMessage: n.cfg.MaxBody, Log: n.log,
 	})
 }
 

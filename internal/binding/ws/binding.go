@@ -67,7 +67,10 @@ type Options struct {
 	// Originator says whom a valid credential is for. Requests are sent to clients only as originators that it named, or
 	// in a lab network as what they claimed when a request of theirs was executed.
 	Originator func(token string) (originator string, ok bool)
-	Log        *slog.Logger
+	// Arrived is told of every originator to which requests can be sent by a new connection. It must not wait. Nil tells
+	// nobody.
+	Arrived func(originator string)
+	Log     *slog.Logger
 	// From is the CSE-ID that handshakes to other servers carry as X-M2M-Origin, "" for none.
 	From string
 	// Release is the rvi of an answer to a message that had none, "4" when empty.

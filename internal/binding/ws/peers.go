@@ -79,16 +79,23 @@ func (c *conn) speaksFor(originator string) {
 	if full || len(originator) < 2 { // "C" and "S" ask for an ID
 		return
 	}
-	b := c.b
+	if b := c.b; b.join(c, originator) && b.o.Arrived != nil {
+		b.o.Arrived(originator)
+	}
+}
+
+// join notes that a connection speaks for an originator; false when it did before, or ended.
+func (b *Binding) join(c *conn, originator string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended || slices.Contains(c.proven, originator) {
-		return
+		return false
 	}
 	c.proven = append(c.proven, originator)
 	b.peers[originator] = append(slices.Clip(b.peers[originator]), c)
+	return true
 }
 
 // forget takes a connection out of peers. b.mu is held.
