@@ -14,7 +14,9 @@ var (
 	enumMgmtDefinition          = &Enum{"m2m:mgmtDefinition", [][2]int64{{0, 1999}}}
 	enumNotificationContentType = &Enum{"m2m:notificationContentType", [][2]int64{{1, 5}}}
 	enumNotificationEventType   = &Enum{"m2m:notificationEventType", [][2]int64{{1, 8}}}
+	enumOperation               = &Enum{"m2m:operation", [][2]int64{{1, 5}}}
 	enumPendingNotification     = &Enum{"m2m:pendingNotification", [][2]int64{{1, 2}}}
+	enumRequestStatus           = &Enum{"m2m:requestStatus", [][2]int64{{1, 5}}}
 	enumResourceType            = &Enum{"m2m:resourceType", resourceTypeRanges}
 	enumStationaryIndication    = &Enum{"m2m:stationaryIndication", [][2]int64{{1, 2}}}
 )

@@ -63,9 +63,11 @@ type Request struct {
 	OperationExecution   string // oet
 	EventCategory        string // ec
 	ResponseType         uint8  // rt.rtv; 0 unset
-	NotificationURIs     []string
-	GroupRequestID       string // gid
-	VendorInformation    string // vsi
+	// NotificationURIs is rt.nu, to whom the result of a non-blocking request is sent: nil when the request has none,
+	// which means the originator; empty when it has an empty list, which means nobody (TS-0001 clause 8.2.2.3).
+	NotificationURIs  []string
+	GroupRequestID    string // gid
+	VendorInformation string // vsi
 	// Tokens is tkns (TS-0003 clause 7.3): credentials that came in the request itself. A binding takes them out of the
 	// request and hands one to the Handler as the token, so that they are passed on to nobody.
 	Tokens   []string
@@ -74,6 +76,17 @@ type Request struct {
 	// recognise the second delivery of a write and answer it as the first, without doing it again.
 	Delivery *Delivery
 }
+
+// The response types (m2m:responseType, TS-0004 clause 6.3.4.2.6).
+const (
+	ResponseTypeNonBlockingSync  = 1 // the result is kept in a <request> resource
+	ResponseTypeNonBlockingAsync = 2 // the same, and it is sent to NotificationURIs
+	ResponseTypeBlocking         = 3 // the response has the result; the default
+	ResponseTypeFlexBlocking     = 4 // as the receiver likes
+	// ResponseTypeNone asks for no response. A binding sends none to a request that was met, or the emptiest one that
+	// its protocol has.
+	ResponseTypeNone = 5
+)
 
 // Delivery names one message of a client's session (MQTT 5.0 clause 4.4, message delivery retry).
 type Delivery struct {

@@ -44,10 +44,13 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	o.text("rp", r.ResultPersistence)
 	o.text("oet", r.OperationExecution)
 	o.category(r.EventCategory)
-	if r.ResponseType != 0 || len(r.NotificationURIs) > 0 {
+	if r.ResponseType != 0 || r.NotificationURIs != nil {
 		o.open("rt")
 		o.number("rtv", int64(r.ResponseType))
-		o.texts("nu", r.NotificationURIs)
+		if o.texts("nu", r.NotificationURIs); r.NotificationURIs != nil && len(r.NotificationURIs) == 0 {
+			o.name("nu")
+			o.b = append(o.b, '[', ']')
+		}
 		o.close()
 	}
 	o.text("gid", r.GroupRequestID)

@@ -108,6 +108,7 @@ func (r *Request) setResponseType(value []byte) error {
 			rtv, err = intParameter("rtv", v, 1, maxResponseType)
 			r.ResponseType = uint8(rtv)
 		case "nu":
+			r.NotificationURIs = []string{} // an empty list asks for no notification
 			err = listParameter(&r.NotificationURIs, "nu", v)
 		}
 		if err != nil {

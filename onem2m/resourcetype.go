@@ -16,7 +16,9 @@ const (
 	TypeCSEBase         ResourceType = 5
 	TypeGroup           ResourceType = 9
 	TypeNode            ResourceType = 14
+	TypePollingChannel  ResourceType = 15
 	TypeRemoteCSE       ResourceType = 16
+	TypeRequest         ResourceType = 17
 	TypeSubscription    ResourceType = 23
 	TypeTimeSeries      ResourceType = 29
 	TypeTimeSeriesInst  ResourceType = 30 // timeSeriesInstance
@@ -27,6 +29,8 @@ const (
 	TypeOldest      ResourceType = 20001 // <oldest>, "ol"
 	TypeLatest      ResourceType = 20002 // <latest>, "la"
 	TypeFanOutPoint ResourceType = 20003 // <fanOutPoint>, "fopt"
+	// TypePollingChannelURI is <pollingChannelURI>, "pcu".
+	TypePollingChannelURI ResourceType = 20004
 )
 
 // String gives the name of the resource type ("container"), or its number when it is not a known one.
@@ -40,6 +44,8 @@ func (t ResourceType) String() string {
 		return "latest"
 	case TypeFanOutPoint:
 		return "fanOutPoint"
+	case TypePollingChannelURI:
+		return "pollingChannelURI"
 	}
 	if d := Lookup(t); d != nil {
 		return d.Name
@@ -66,7 +72,7 @@ func (t ResourceType) InstanceType() ResourceType {
 func (t ResourceType) IsInstance() bool { return t == TypeContentInstance || t == TypeTimeSeriesInst }
 
 // VirtualChild gives the virtual resource that name addresses below a parent of type t (TS-0001 clauses 9.6.6,
-// 9.6.13, 9.6.27 and 9.6.28), or 0 when it addresses none.
+// 9.6.13, 9.6.22, 9.6.27 and 9.6.28), or 0 when it addresses none.
 func (t ResourceType) VirtualChild(name string) ResourceType {
 	switch {
 	case name == "la" && t.InstanceType() != 0:
@@ -75,6 +81,8 @@ func (t ResourceType) VirtualChild(name string) ResourceType {
 		return TypeOldest
 	case t == TypeGroup && name == "fopt":
 		return TypeFanOutPoint
+	case t == TypePollingChannel && name == "pcu":
+		return TypePollingChannelURI
 	}
 	return 0
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 const (
@@ -95,7 +96,8 @@ func ParseTime(s string) (int64, error) {
 }
 
 // ParseAbsRel reads an m2m:absRelTimestamp (TS-0004 clause 6.3.3) as Unix microseconds: a timestamp, or a number of
-// milliseconds, with a sign or without, counted from now, or an xs:duration from now ("PT30S").
+// milliseconds, with a sign or without, counted from now (the digits after a point, which the standard does not have and
+// some clients send, are cut off), or an xs:duration from now ("PT30S").
 // A time outside MinTime and MaxTime is refused.
 func ParseAbsRel(s string, now int64) (int64, error) {
 	if len(s) >= 15 && s[8] == 'T' && s[0] != 'P' {
@@ -109,8 +111,9 @@ func ParseAbsRel(s string, now int64) (int64, error) {
 		}
 		offset = d
 	} else {
-		millis, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || millis > MaxTime/1000 || millis < -MaxTime/1000 {
+		whole, fraction, decimal := strings.Cut(s, ".")
+		millis, err := strconv.ParseInt(whole, 10, 64)
+		if _, ok := digits(fraction); err != nil || decimal && !ok || millis > MaxTime/1000 || millis < -MaxTime/1000 {
 			return 0, timeError(s, "neither a timestamp, a duration nor a number of milliseconds in range")
 		}
 		offset = millis * 1000

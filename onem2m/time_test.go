@@ -59,14 +59,14 @@ func TestTimeAgreesWithCalendar(t *testing.T) {
 func TestAbsRel(t *testing.T) {
 	const now = 1_000_000_000
 	for s, want := range map[string]int64{
-		"5000": now + 5_000_000, "+5000": now + 5_000_000, "-1000": now - 1_000_000, "0": now, "PT1.5S": now + 1_500_000, "P10Y0M0DT0H0M6.5S": now + 3650*86_400_000_000 + 6_500_000,
+		"1500.0": now + 1_500_000, "1.5": now + 1000, "5000": now + 5_000_000, "+5000": now + 5_000_000, "-1000": now - 1_000_000, "0": now, "PT1.5S": now + 1_500_000, "P10Y0M0DT0H0M6.5S": now + 3650*86_400_000_000 + 6_500_000,
 		"19700101T000001": 1_000_000,
 	} {
 		if got, err := ParseAbsRel(s, now); err != nil || got != want {
 			t.Errorf("%q: %d, %v, want %d", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"", "+", "x", "1.5", "-2000000", "9223372036854775807", "253402300800000", "P", "PT", "+-5"} {
+	for _, s := range []string{"", "+", "x", "1.", ".5", "1.x", "-2000000", "9223372036854775807", "253402300800000", "P", "PT", "+-5"} {
 		if got, err := ParseAbsRel(s, now); err == nil {
 			t.Errorf("%q was read as %d", s, got)
 		}

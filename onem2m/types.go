@@ -65,7 +65,7 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.5, TS-0004 clause 7.4.5.
 	define(&TypeDef{
 		Type: TypeAE, Tag: "m2m:ae", Name: "AE", IDPrefix: "ae",
-		Children:  []ResourceType{TypeACP, TypeContainer, TypeGroup, TypeSubscription, TypeTimeSeries},
+		Children:  []ResourceType{TypeACP, TypeContainer, TypeGroup, TypePollingChannel, TypeSubscription, TypeTimeSeries},
 		Creatable: true, Updatable: true, Deletable: true,
 	}, expires, protected, announceable, located, []AttributeDef{
 		attribute("aei", "AE-ID", KindID, np, np).one(),
@@ -164,10 +164,17 @@ var typeDefs = []*TypeDef{
 		attribute("nty", "nodeType", KindNonNegInteger, o, o),
 		attribute("rms", "roamingStatus", KindBoolean, np, np),
 	}),
+	// TS-0001 clause 9.6.21, TS-0004 clause 7.4.21.
+	define(&TypeDef{
+		Type: TypePollingChannel, Tag: "m2m:pch", Name: "pollingChannel", IDPrefix: "pch",
+		Creatable: true, Updatable: true, Deletable: true,
+	}, expires, []AttributeDef{
+		attribute("rqag", "requestAggregation", KindBoolean, o, o),
+	}),
 	// TS-0001 clause 9.6.4, TS-0004 clause 7.4.4.
 	define(&TypeDef{
 		Type: TypeRemoteCSE, Tag: "m2m:csr", Name: "remoteCSE", IDPrefix: "csr",
-		Children:  []ResourceType{TypeACP, TypeContainer, TypeGroup, TypeSubscription, TypeTimeSeries},
+		Children:  []ResourceType{TypeACP, TypeContainer, TypeGroup, TypePollingChannel, TypeSubscription, TypeTimeSeries},
 		Creatable: true, Updatable: true, Deletable: true,
 	}, expires, protected, announceable, created, located, []AttributeDef{
 		attribute("ape", "activityPatternElements", 0, o, o).list().of(complexActivityPattern),
@@ -189,6 +196,21 @@ var typeDefs = []*TypeDef{
 		attribute("tren", "triggerEnable", KindBoolean, o, o),
 		attribute("tri", "trigger-Recipient-ID", KindNonNegInteger, o, o),
 		attribute("trn", "triggerReferenceNumber", KindNonNegInteger, o, o),
+	}),
+	// TS-0001 clause 9.6.12, TS-0004 clause 7.4.12. The CSE makes it and changes it; no request does.
+	define(&TypeDef{
+		Type: TypeRequest, Tag: "m2m:req", Name: "request", IDPrefix: "req",
+		Children:  []ResourceType{TypeSubscription},
+		Deletable: true,
+	}, expires, protected, []AttributeDef{
+		attribute("mi", "metaInformation", KindAny, np, np).one(),
+		attribute("op", "operation", 0, np, np).one().enum(enumOperation),
+		attribute("org", "originator", KindID, np, np).one(),
+		attribute("ors", "operationResult", KindAny, np, np),
+		attribute("pc", "primitiveContent", KindAny, np, np),
+		attribute("rid", "requestID", KindString, np, np).one(),
+		attribute("rs", "requestStatus", 0, np, np).one().enum(enumRequestStatus),
+		attribute("tg", "target", KindAnyURI, np, np).one(),
 	}),
 	// TS-0001 clause 9.6.8, TS-0004 clause 7.4.8.
 	define(&TypeDef{

@@ -44,6 +44,7 @@ func newAccessContext(req *onem2m.Request, env Env, t *target) accessContext {
 // A contentInstance is decided by its container: TS-0001 clause 9.6.7 gives it no accessControlPolicyIDs.
 //
 //   - An accessControlPolicy is governed by its own selfPrivileges.
+//   - A pollingChannel is its owner's alone (TS-0004 clause 7.4.21.2).
 //   - A resource that links accessControlPolicies is governed by their privileges; one matching rule suffices.
 //   - A resource that links none that exists falls back to the default privileges: everything for its custodian
 //     if it has one, else for its creator (for an AE: the AE itself), and nothing for anybody else.
@@ -52,6 +53,9 @@ func (c *Core) authorize(r Reader, res *Resource, originator string, op access, 
 		return true, nil
 	}
 	originator = c.localID(originator)
+	if res.Type == onem2m.TypePollingChannel {
+		return originator != "" && originator == res.Owner, nil
+	}
 	if c.cfg.Lab && originator == c.cfg.Admin {
 		return true, nil
 	}

@@ -39,6 +39,14 @@ func (t *target) typ() onem2m.ResourceType {
 	return t.resource.Type
 }
 
+// kind is the type of what the address names, virtual resources included.
+func (t *target) kind() onem2m.ResourceType {
+	if t.virtual != 0 {
+		return t.virtual
+	}
+	return t.typ()
+}
+
 // resolve finds what an address names: structured ("tally/ae/cnt", "-/ae"), unstructured ("cnt3k") or hybrid
 // ("cnt3k/la"), each CSE-relative, SP-relative ("/tally/...") or absolute ("//sp/tally/...") (TS-0001 clause 9.3.1
 // and table 7.2-1). What has expired at now is not found, even when it has not been removed yet.

@@ -45,6 +45,13 @@ type Env struct {
 	// is each node's own, and shows in responses only. Nil gives none.
 	Statistics func(subscription string, targets []string) []byte
 
+	// Outcome is set for a non-blocking request whose operation the accepting node did outside of this CSE, or whose
+	// result it knows already. The core then does not execute it.
+	Outcome *onem2m.Response
+	// Authentic says whether an originator still has a credential, for what is executed long after it was accepted. Nil
+	// means that nobody needs one.
+	Authentic func(originator string) (bool, error)
+
 	// share is the number of member requests among which a fan-out divides the bounds of one result; 0 for none.
 	share int
 	// used is what the members of a fan-out, or the resources that expire together, take of their common bounds; nil
@@ -100,6 +107,8 @@ type Result struct {
 	Response onem2m.Response
 	Effects  []Effect
 	Events   []Event
+	// Poll is set when the request is one to a pollingChannelURI, which the node has to meet.
+	Poll *Poll
 	// Err is an I/O failure or corruption that the Reader or State reported. The response is then
 	// INTERNAL_SERVER_ERROR, effects and events are empty, and the writes made so far must be rolled back.
 	Err error
@@ -115,7 +124,7 @@ type Core struct {
 // New returns the core of one network.
 func New(cfg Config) *Core { return &Core{cfg: cfg} }
 
-// Execute does a CREATE, UPDATE or DELETE, and what a fanOutPoint makes of one. It never panics on a request. When the
+// Execute does a CREATE, UPDATE or DELETE, what a fanOutPoint makes of one, and any non-blocking request. It never panics on a request. When the
 // result has no effects, because the request was refused or Result.Err is set, the writes of the request must be
 // rolled back.
 func (c *Core) Execute(st State, req *onem2m.Request, env Env) Result {
@@ -130,16 +139,33 @@ func (c *Core) execute(st State, req *onem2m.Request, env Env) (Result, error) {
 	if err := checkPrimitive(req, env.Time); err != nil {
 		return Result{}, err
 	}
+	if NonBlocking(req) {
+		return c.executeNonBlocking(st, req, env)
+	}
 	now := env.Time
 	if env.Agreed {
+		if env.used == nil {
+			env.used = &usage{lossy: true} // what it calls for was bounded when it was first executed
+		}
 		now = 0 // a DELETE from the log may be of something that had expired, and nothing had at this time
 	}
 	t, err := c.resolve(st, req.To, now)
 	if err != nil {
 		return Result{}, err
 	}
-	if t.virtual == onem2m.TypeFanOutPoint {
+	switch t.virtual {
+	case onem2m.TypeFanOutPoint:
 		return c.fanOut(st, req, env, t), nil
+	case onem2m.TypePollingChannelURI:
+		return Result{}, notPolled(req)
+	}
+	if env.Agreed {
+		switch {
+		case req.Operation == onem2m.Create && req.Type == onem2m.TypeRequest:
+			return c.keepRequest(st, req.From, req.Content, env)
+		case req.Operation == onem2m.Update && t.typ() == onem2m.TypeRequest:
+			return c.updateRequest(st, t.resource, req.Content, env)
+		}
 	}
 	switch req.Operation {
 	case onem2m.Create:
@@ -162,6 +188,9 @@ func (c *Core) Read(r Reader, req *onem2m.Request, env Env) Result {
 	if err != nil {
 		return c.failed(req, err)
 	}
+	if t.virtual == onem2m.TypePollingChannelURI {
+		return c.poll(req, &t)
+	}
 	switch req.Operation {
 	case onem2m.Retrieve:
 		return c.retrieve(r, req, env, t)
@@ -173,7 +202,8 @@ func (c *Core) Read(r Reader, req *onem2m.Request, env Env) Result {
 
 // Check does everything that Execute does for a request but the writes, on a state that may be older than the one it
 // will be executed on. A response is the refusal; nil means that the request may be ordered. It spares the network
-// requests that are bound to fail and decides nothing: Execute checks again.
+// requests that are bound to fail and decides nothing: Execute checks again. Of a non-blocking request it checks
+// whether it becomes a <request> resource; what its operation comes to is the result that the <request> keeps.
 func (c *Core) Check(r Reader, req *onem2m.Request, env Env) *onem2m.Response {
 	err := c.check(r, req, env)
 	if err == nil {
@@ -187,9 +217,16 @@ func (c *Core) check(r Reader, req *onem2m.Request, env Env) error {
 	if err := checkPrimitive(req, env.Time); err != nil {
 		return err
 	}
+	if NonBlocking(req) {
+		_, err := c.prepareNonBlocking(r, req, env)
+		return err
+	}
 	t, err := c.resolve(r, req.To, env.Time)
 	if err != nil {
 		return err
+	}
+	if t.virtual == onem2m.TypePollingChannelURI {
+		return notPolled(req)
 	}
 	if t.virtual == onem2m.TypeFanOutPoint {
 		// Each member decides for itself when the request is executed.

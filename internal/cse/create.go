@@ -133,8 +133,11 @@ func (c *Core) authorizeCreate(r Reader, req *onem2m.Request, env Env, t *target
 		}
 		return err
 	}
-	if req.Type == onem2m.TypeSubscription {
+	switch req.Type {
+	case onem2m.TypeSubscription:
 		return c.requireAccess(r, req, env, t, accessRetrieve)
+	case onem2m.TypePollingChannel:
+		return c.checkChannelOwner(t, d.originator)
 	}
 	return nil
 }
@@ -209,6 +212,8 @@ func (c *Core) completeResource(r Reader, req *onem2m.Request, env Env, before, 
 		return completePolicy(after)
 	case onem2m.TypeAE, onem2m.TypeRemoteCSE:
 		return completeEntity(after)
+	case onem2m.TypePollingChannel:
+		return c.completePollingChannel(r, before, after)
 	case onem2m.TypeGroup:
 		return c.completeGroup(r, req, env, before, after)
 	case onem2m.TypeSubscription:

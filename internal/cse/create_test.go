@@ -42,8 +42,10 @@ func TestPrimitive(t *testing.T) {
 		"filter criteria":         {func(r *onem2m.Request) { r.Filter = &onem2m.FilterCriteria{} }, onem2m.StatusBadRequest},
 		"retrieve":                {func(r *onem2m.Request) { r.Operation = onem2m.Retrieve }, onem2m.StatusBadRequest},
 		"blocking":                {func(r *onem2m.Request) { r.ResponseType = 3 }, onem2m.StatusCreated},
-		"non-blocking, sync":      {func(r *onem2m.Request) { r.ResponseType = 1 }, onem2m.StatusNonBlockingSynchRequestNotSupported},
-		"non-blocking, async":     {func(r *onem2m.Request) { r.ResponseType = 2 }, onem2m.StatusNotImplemented},
+		"non-blocking, sync":      {func(r *onem2m.Request) { r.ResponseType = 1 }, onem2m.StatusAcceptedNonBlockingRequestSync},
+		"non-blocking, async":     {func(r *onem2m.Request) { r.ResponseType = 2 }, onem2m.StatusAcceptedNonBlockingRequestAsync},
+		"event category":          {func(r *onem2m.Request) { r.EventCategory = "100" }, onem2m.StatusCreated},
+		"unknown category":        {func(r *onem2m.Request) { r.EventCategory = "5" }, onem2m.StatusBadRequest},
 		"unknown response type":   {func(r *onem2m.Request) { r.ResponseType = 6 }, onem2m.StatusBadRequest},
 		"unknown ID type":         {func(r *onem2m.Request) { r.DesiredIDType = 3 }, onem2m.StatusBadRequest},
 		"expired request":         {func(r *onem2m.Request) { r.RequestExpiration = "20261123T065900" }, onem2m.StatusRequestTimeout},
@@ -62,7 +64,7 @@ func TestPrimitive(t *testing.T) {
 		if got := n.Execute(req).Response; got.Status != test.want || got.RequestID != req.RequestID {
 			t.Errorf("%s: %d %s, want %d", name, got.Status, got.Content, test.want)
 		}
-		if (early == nil) != (test.want == onem2m.StatusCreated) || early != nil && early.Status != test.want {
+		if (early == nil) != test.want.Success() || early != nil && early.Status != test.want {
 			t.Errorf("%s: the check before ordering says %+v, want %d", name, early, test.want)
 		}
 	}

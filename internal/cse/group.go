@@ -31,7 +31,10 @@ type fan struct {
 // fanOut does a CREATE, UPDATE or DELETE on every member of a group, in the order of memberIDs. Each member decides
 // for itself; one that refuses changes nothing and stops no other. An overflow stops and refuses the whole request.
 func (c *Core) fanOut(st State, req *onem2m.Request, env Env, t target) Result {
-	env.used, env.Assigned = &usage{}, ""
+	if env.used == nil {
+		env.used = &usage{}
+	}
+	env.Assigned = ""
 	f := &fan{c: c, r: st, env: env, left: maxFanOut}
 	f.execute = func(req *onem2m.Request, env Env, _ target) (Result, error) { return c.execute(st, req, env) }
 	f.update = func(req *onem2m.Request, env Env, t *target) (Result, error) { return c.update(st, req, env, t) }

@@ -2,6 +2,7 @@ package cse
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -30,60 +31,24 @@ func checkPrimitive(req *onem2m.Request, now int64) error {
 	case req.DesiredIDType > 2:
 		return refuse(onem2m.StatusBadRequest, "desired identifier result type (drt) %d is neither 1 nor 2", req.DesiredIDType)
 	}
-	if err := checkResponseType(req.ResponseType); err != nil {
-		return err
+	if req.ResponseType > onem2m.ResponseTypeNone {
+		return refuse(onem2m.StatusBadRequest, "response type (rt) %d is not one of 1 to 5", req.ResponseType)
 	}
-	return checkTimes(req, now)
+	if req.EventCategory != "" && !validCategory(req.EventCategory) {
+		return refuse(onem2m.StatusBadRequest, "event category (ec) %q is none of 2, 3, 4 and 100 to 999", req.EventCategory)
+	}
+	times, err := parseTimes(req, now)
+	if err == nil && times.execution > now && !NonBlocking(req) {
+		err = refuse(onem2m.StatusNotImplemented, "operation execution time (oet) %s has not come", req.OperationExecution)
+	}
+	return err
 }
 
-// The response types (rt; m2m:responseType, TS-0004 clause 6.3.4.2.6).
-const (
-	nonBlockingSync  = 1
-	nonBlockingAsync = 2
-	noResponse       = 5
-)
-
-// checkResponseType refuses what would need a <request> resource or a later answer.
-func checkResponseType(rt uint8) error {
-	switch {
-	case rt == nonBlockingSync:
-		return refuse(onem2m.StatusNonBlockingSynchRequestNotSupported, "response type (rt) 1, nonBlockingRequestSynch, is not supported")
-	case rt == nonBlockingAsync:
-		return refuse(onem2m.StatusNotImplemented, "response type (rt) 2, nonBlockingRequestAsynch, is not supported")
-	case rt > noResponse:
-		return refuse(onem2m.StatusBadRequest, "response type (rt) %d is not one of 1 to 5", rt)
-	}
-	return nil
-}
-
-// checkTimes checks the times of a request: one whose request expiration has come is not executed (TS-0004 clause
-// 7.3.2.2), and none is executed later than it is ordered. A relative time counts from the receipt of the request,
-// which has only just been when the request gets here.
-func checkTimes(req *onem2m.Request, now int64) error {
-	if req.RequestExpiration != "" {
-		at, err := onem2m.ParseAbsRel(req.RequestExpiration, now)
-		if err != nil {
-			return refuse(onem2m.StatusBadRequest, "request expiration timestamp (rqet): %v", err)
-		}
-		if at <= now {
-			return refuse(onem2m.StatusRequestTimeout, "request expiration timestamp (rqet) %s has passed", req.RequestExpiration)
-		}
-	}
-	if req.ResultExpiration != "" {
-		if _, err := onem2m.ParseAbsRel(req.ResultExpiration, now); err != nil {
-			return refuse(onem2m.StatusBadRequest, "result expiration timestamp (rset): %v", err)
-		}
-	}
-	if req.OperationExecution != "" {
-		at, err := onem2m.ParseAbsRel(req.OperationExecution, now)
-		if err != nil {
-			return refuse(onem2m.StatusBadRequest, "operation execution time (oet): %v", err)
-		}
-		if at > now {
-			return refuse(onem2m.StatusNotImplemented, "operation execution time (oet) in the future is not supported")
-		}
-	}
-	return nil
+// validCategory says whether ec is a value of m2m:eventCat (TS-0004 clause 6.3.4.2.10): immediate, best effort, latest,
+// or one that a user defined. Without CMDH policies they all mean the same here, and are echoed.
+func validCategory(ec string) bool {
+	v, err := strconv.ParseUint(ec, 10, 16)
+	return err == nil && (v >= 2 && v <= 4 || v >= 100 && v <= 999)
 }
 
 // printable says whether a string has visible ASCII characters only, as every ID has (TS-0001 clause 7.2).

@@ -54,6 +54,8 @@ func (c *Core) response(req *onem2m.Request, status onem2m.StatusCode) onem2m.Re
 		To:                   req.From,
 		From:                 c.cfg.CSEID,
 		OriginatingTimestamp: req.OriginatingTimestamp,
+		ResultExpiration:     req.ResultExpiration,
+		EventCategory:        req.EventCategory,
 		VendorInformation:    req.VendorInformation,
 	}
 }

@@ -172,5 +172,5 @@ func (c *Core) routeToCSE(r Reader, id, serialization string) Route {
 	if err != nil || res == nil {
 		return Route{}
 	}
-	return routeOf(res, Route{Entity: hop, To: id}, serialization)
+	return routeOf(r, res, Route{Entity: hop, To: id}, serialization)
 }

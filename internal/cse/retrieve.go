@@ -10,8 +10,11 @@ import (
 // retrieve answers a RETRIEVE: of a resource, a contentInstance, la, ol, a fanOutPoint, or a discovery
 // (TS-0004 clauses 7.2.2.2, 7.3.3.5 and 7.3.3.14). It changes nothing.
 func (c *Core) retrieve(r Reader, req *onem2m.Request, env Env, t target) Result {
-	if t.virtual == onem2m.TypeFanOutPoint {
+	switch t.virtual {
+	case onem2m.TypeFanOutPoint:
 		return c.fanOutRead(r, req, env, t)
+	case onem2m.TypePollingChannelURI:
+		return c.failed(req, notPolled(req)) // as the member of a group
 	}
 	rsp, err := c.read(r, req, env, &t)
 	if err != nil {

@@ -41,8 +41,8 @@ func (c *Core) matchSubscriptions(st State, ch *change, env Env, out *notices) e
 			}
 		}
 	}
-	if ch.parent == nil {
-		return nil
+	if ch.parent == nil || ch.before != nil && ch.before.Type == onem2m.TypeRequest {
+		return nil // a <request> is nobody's business but its originator's
 	}
 	return c.notifyWatchers(st, out, ch.parent, eventChildDelete, ch, env)
 }

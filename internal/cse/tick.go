@@ -4,8 +4,11 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
+// maxTickBytes is how much effects and notifications one call of Tick makes before it leaves the rest to the next.
+const maxTickBytes = 4 << 20
+
 // Tick does what time alone calls for at env.Time: it acts on at most limit resources whose Wake has come, soonest
-// first. What it does to each depends on the type, and must leave a Wake that lies ahead, or none. The response of the
+// first, and stops early when they make too much; the others are due the next time. What it does to each depends on the type, and must leave a Wake that lies ahead, or none. The response of the
 // result means nothing. When Result.Err is set, the writes must be rolled back.
 //
 // The log must give the same state when its entries are repeated one by one, without Tick: so every write is called
@@ -23,7 +26,11 @@ func (c *Core) Tick(st State, env Env, limit int) Result {
 	}
 	var all Result
 	env.used = &usage{lossy: true}
+	size := 0
 	for _, ri := range due {
+		if size > maxTickBytes {
+			break
+		}
 		res, err := st.Resource(ri)
 		if err != nil {
 			return Result{Err: err}
@@ -39,14 +46,30 @@ func (c *Core) Tick(st State, env Env, limit int) Result {
 		}
 		all.Effects = append(all.Effects, result.Effects...)
 		all.Events = append(all.Events, result.Events...)
+		size += weight(&result)
 	}
 	return all
 }
 
 // wake acts on one resource whose Wake has come.
 func (c *Core) wake(st State, res *Resource, env Env) (Result, error) {
-	if res.Type == onem2m.TypeTimeSeries {
+	switch res.Type {
+	case onem2m.TypeTimeSeries:
 		return c.detectMissing(st, res, env)
+	case onem2m.TypeRequest:
+		return c.executeLater(st, res, env)
 	}
 	return Result{}, &corruption{"resource " + res.RI + " of type " + onem2m.ResourceType(res.Type).String() + " has nothing to wake for"}
+}
+
+// weight is what the effects and notifications of a result take.
+func weight(result *Result) int {
+	size := 0
+	for i := range result.Effects {
+		size += eventOverhead + len(result.Effects[i].Payload)
+	}
+	for i := range result.Events {
+		size += eventSize(len(result.Events[i].Content), result.Events[i].Targets)
+	}
+	return size
 }

@@ -107,6 +107,7 @@ type Route struct {
 	Reachable bool
 	URLs      []Address // in the order in which they are to be tried
 	CBOR      bool      // what is sent by an open connection or a polling channel is encoded as CBOR
+	Polls     bool      // the target has a polling channel
 }
 
 // Address is a URL to send requests to, and whether they are to be encoded as CBOR, else as JSON.
@@ -132,13 +133,16 @@ func (c *Core) Route(r Reader, nu string) Route {
 		return Route{}
 	}
 	ae := t.resource
-	return routeOf(ae, Route{Entity: ae.RI, To: c.cfg.CSEID + "/" + ae.RI}, serialization)
+	return routeOf(r, ae, Route{Entity: ae.RI, To: c.cfg.CSEID + "/" + ae.RI}, serialization)
 }
 
 // routeOf completes the way to an AE or CSE by what its resource says.
-func routeOf(res *Resource, route Route, serialization string) Route {
+func routeOf(r Reader, res *Resource, route Route, serialization string) Route {
 	route.Reachable = trueValue(res.Get("rr"))
 	route.CBOR = serialization == "cbor" || serialization == "" && prefersCBOR(res)
+	if channel, err := pollingChannelOf(r, res); err == nil && channel != nil {
+		route.Polls = true
+	}
 	if !route.Reachable {
 		return route
 	}

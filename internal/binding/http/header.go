@@ -23,7 +23,7 @@ func singleHeader(h http.Header, key string) (value string, given bool, err erro
 // the source address is never taken from a header.
 func parseHeaders(x *exchange, h http.Header) error {
 	req := &x.req
-	var rtu, authorization string
+	var authorization string
 	fields := [...]struct {
 		key string
 		dst *string
@@ -39,7 +39,6 @@ func parseHeaders(x *exchange, h http.Header) error {
 		{"X-M2m-Ec", &req.EventCategory},
 		{"X-M2m-Gid", &req.GroupRequestID},
 		{"X-M2m-Vsi", &req.VendorInformation},
-		{"X-M2m-Rtu", &rtu},
 	}
 	var first error
 	for i := range fields {
@@ -55,8 +54,8 @@ func parseHeaders(x *exchange, h http.Header) error {
 	if req.RequestID == "" {
 		return onem2m.Errorf(onem2m.StatusBadRequest, "the request has no X-M2M-RI header")
 	}
-	if rtu != "" {
-		req.NotificationURIs = strings.Split(rtu, "&")
+	if err := parseTargets(req, h); err != nil {
+		return err
 	}
 	x.token = bearerToken(authorization)
 	return nil
@@ -69,4 +68,18 @@ func bearerToken(authorization string) string {
 		return ""
 	}
 	return strings.TrimSpace(authorization[len(scheme):])
+}
+
+// parseTargets reads X-M2M-RTU. One that is empty is an empty list, which is not the same as none.
+func parseTargets(req *onem2m.Request, h http.Header) error {
+	rtu, given, err := singleHeader(h, "X-M2m-Rtu")
+	switch {
+	case err != nil || !given:
+		return err
+	case rtu == "":
+		req.NotificationURIs = []string{}
+	default:
+		req.NotificationURIs = strings.Split(rtu, "&")
+	}
+	return nil
 }

@@ -14,6 +14,8 @@ const (
 	headerRI  = "X-M2M-RI"
 	headerRVI = "X-M2M-RVI"
 	headerOT  = "X-M2M-OT"
+	headerRST = "X-M2M-RST"
+	headerEC  = "X-M2M-EC"
 	headerVSI = "X-M2M-VSI"
 	headerCTS = "X-M2M-CTS"
 	headerCTO = "X-M2M-CTO"
@@ -74,7 +76,7 @@ func (b *server) respond(w http.ResponseWriter, x *exchange, rsp *onem2m.Respons
 func (b *server) write(w http.ResponseWriter, x *exchange, rsp *onem2m.Response, httpStatus int) {
 	h := w.Header()
 	// One array holds the values of all headers, instead of a small slice for each.
-	values := make([]string, 0, 8)
+	values := make([]string, 0, 10)
 	set := func(key, value string) {
 		n := len(values)
 		values = append(values, value)
@@ -101,6 +103,12 @@ func (b *server) write(w http.ResponseWriter, x *exchange, rsp *onem2m.Response,
 	}
 	if rsp.OriginatingTimestamp != "" {
 		set(headerOT, rsp.OriginatingTimestamp)
+	}
+	if rsp.ResultExpiration != "" {
+		set(headerRST, rsp.ResultExpiration)
+	}
+	if rsp.EventCategory != "" {
+		set(headerEC, rsp.EventCategory)
 	}
 	if rsp.VendorInformation != "" {
 		set(headerVSI, rsp.VendorInformation)
