@@ -129,6 +129,7 @@ func (c *Core) operate(st State, req *onem2m.Request, env Env) (Result, error) {
 	if env.Outcome != nil {
 		return Result{Response: *env.Outcome}, nil
 	}
+	env.Statistics = nil // a node's own, and the result is everybody's
 	now := *req
 	now.ResponseType, now.NotificationURIs, now.ResultPersistence = 0, nil, ""
 	now.RequestExpiration, now.ResultExpiration, now.OperationExecution = "", "", ""
@@ -314,6 +315,9 @@ func (c *Core) executeLater(st State, res *Resource, env Env) (Result, error) {
 			env.Outcome = &rsp
 		}
 	}
+	if env.Outcome == nil {
+		env.Outcome = c.unasked(st, req, env)
+	}
 	result, err := c.operate(st, req, env)
 	if err != nil {
 		return Result{}, err
@@ -336,6 +340,24 @@ func (c *Core) executeLater(st State, res *Resource, env Env) (Result, error) {
 	result.Effects = append(slices.Clip(result.Effects), updated.Effects...)
 	result.Events = append(append(slices.Clip(result.Events), updated.Events...), c.resultNotice(req, res.RI, &result.Response)...)
 	return result, nil
+}
+
+// unasked refuses an operation that others have to agree to: nobody can be asked in the middle of a block.
+func (c *Core) unasked(r Reader, req *onem2m.Request, env Env) *onem2m.Response {
+	now := *req
+	now.ResponseType, now.RequestExpiration, now.ResultExpiration, now.OperationExecution = 0, "", "", ""
+	switch {
+	case req.Operation != onem2m.Create && req.Operation != onem2m.Update || c.Check(r, &now, env) != nil:
+		return nil
+	case len(c.VerificationRequest(r, &now, env)) > 0:
+		rsp := c.refusal(req, onem2m.Errorf(onem2m.StatusSubscriptionVerificationInitiationFailed, "targets cannot be asked at the operation execution time"))
+		return &rsp
+	}
+	if _, ask := c.BlockingUpdate(r, &now, env); ask != nil {
+		rsp := c.refusal(req, onem2m.Errorf(onem2m.StatusOperationDeniedByRemoteEntity, "who has to agree to the update cannot be asked at the operation execution time"))
+		return &rsp
+	}
+	return nil
 }
 
 func (c *Core) statusContent(req *onem2m.Request, outcome *onem2m.Response, env Env) []byte {

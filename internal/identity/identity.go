@@ -87,6 +87,7 @@ var (
 
 const (
 	credentialKey = "credential/"
+	heldKey       = "held/"     // how many valid credentials an originator has, 8 bytes big-endian
 	operatorsKey  = "operators" // how many operator credentials are valid, 8 bytes big-endian
 )
 
@@ -118,6 +119,9 @@ func Enrol(st cse.State, c Credential) error {
 			return err
 		}
 	}
+	if err := countHeld(st, c.Originator, 1); err != nil {
+		return err
+	}
 	return st.SetAux(key(c.ID()), c.encode())
 }
 
@@ -135,8 +139,32 @@ func Revoke(st cse.State, id KeyID) (*Credential, error) {
 			return nil, err
 		}
 	}
+	if err := countHeld(st, c.Originator, -1); err != nil {
+		return nil, err
+	}
 	c.Revoked = true
 	return c, st.SetAux(key(id), c.encode())
+}
+
+// Holds says whether an originator has a valid credential.
+func Holds(r cse.Reader, originator string) (bool, error) {
+	b, err := r.Aux(heldKey + originator)
+	return b != nil, err
+}
+
+func countHeld(st cse.State, originator string, by int) error {
+	b, err := st.Aux(heldKey + originator)
+	if err != nil {
+		return err
+	}
+	n := by
+	if len(b) == 8 {
+		n += int(binary.BigEndian.Uint64(b))
+	}
+	if n <= 0 {
+		return st.SetAux(heldKey+originator, nil)
+	}
+	return st.SetAux(heldKey+originator, binary.BigEndian.AppendUint64(nil, uint64(n)))
 }
 
 func countOperators(st cse.State, by int) error {

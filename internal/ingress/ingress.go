@@ -35,6 +35,7 @@ type Options struct {
 	App     *ledger.App
 	Submit  func(tx []byte) error // hands a signed batch to the mempool
 	Outside Outside
+	Polling Polling
 	// Refuse says why writes are not accepted at the moment, nil when they are; asked for every write, so it is cheap.
 	Refuse func() error
 	// Timeout bounds the wait for a commit, 30 s when zero.
@@ -51,6 +52,7 @@ type Ingress struct {
 	transits transits
 	// timeout bounds the wait of a request that says nothing about it, a time.Duration.
 	timeout atomic.Int64
+	later   atomic.Int64 // blocking requests that wait for their operation execution time
 }
 
 // New returns an ingress. Fill and Committed must be set as the ledger's callbacks.
@@ -96,9 +98,11 @@ var (
 // Do executes one request of the holder of token and returns when it is answered: a write not before it is
 // committed. It implements the bindings' Handler.
 func (g *Ingress) Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	expiration := req.ResultExpiration // as the client wrote it
 	resp := g.do(ctx, req, token)
 	resp.RequestID = req.RequestID
 	resp.ReleaseVersion = req.ReleaseVersion
+	resp.ResultExpiration, resp.EventCategory = expiration, req.EventCategory
 	return resp
 }
 
@@ -111,10 +115,19 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, token string) *on
 	if refused != nil {
 		return refused
 	}
-	if target, ok := g.elsewhere(req.To); ok {
+	target, away := g.elsewhere(req.To)
+	if away && (!cse.NonBlocking(req) || !g.registered(req)) {
 		return g.transit(ctx, core, req, target, cred)
 	}
-	if req.Operation == onem2m.Retrieve || req.Operation == onem2m.Notify {
+	if req.OperationExecution != "" && !cse.NonBlocking(req) {
+		if refused := g.await(ctx, core, req); refused != nil {
+			return refused
+		}
+	}
+	switch {
+	case cse.NonBlocking(req):
+		return g.nonBlocking(ctx, core, req, cred)
+	case req.Operation == onem2m.Retrieve || req.Operation == onem2m.Notify:
 		return g.read(ctx, core, req)
 	}
 	return g.write(ctx, core, req, cred)
@@ -200,6 +213,9 @@ func (g *Ingress) read(ctx context.Context, core *cse.Core, req *onem2m.Request)
 	view.Close()
 	if res.Err != nil {
 		return failure(onem2m.StatusInternalServerError, "read the resource tree: "+res.Err.Error())
+	}
+	if res.Poll != nil {
+		return g.poll(ctx, req, res.Poll, &res.Response)
 	}
 	for i := range res.Events {
 		rsp, err := g.o.Outside.Request(ctx, res.Events[i].Targets, notification(&res.Events[i]))
@@ -375,7 +391,16 @@ func (g *Ingress) MayRead(originator, to, sourceIP string) *onem2m.Response {
 		Operation: onem2m.Retrieve, To: to, From: originator, RequestID: "-", ReleaseVersion: "4",
 		ResultContent: onem2m.ResultContentAttributes, SourceIP: sourceIP,
 	}
-	return g.read(context.Background(), core, req)
+	view := g.o.App.View()
+	defer view.Close()
+	res := core.Read(view, req, cse.Env{Time: g.now()})
+	switch {
+	case res.Err != nil:
+		return failure(onem2m.StatusInternalServerError, "read the resource tree: "+res.Err.Error())
+	case res.Poll != nil:
+		return failure(onem2m.StatusNotFound, "a pollingChannelURI is no resource that is kept")
+	}
+	return &res.Response
 }
 
 func failure(status onem2m.StatusCode, why string) *onem2m.Response {

@@ -349,7 +349,10 @@ func (a *App) passTime(b *building, seed [32]byte) error {
 	if res.Err != nil {
 		return fmt.Errorf("expire resources: %w", res.Err)
 	}
-	due := a.core.Tick(b.state, cse.Env{Time: b.time, NextIndex: b.nextIndex() + uint64(len(res.Effects))}, duePerBlock)
+	due := a.core.Tick(b.state, cse.Env{
+		Time: b.time, NextIndex: b.nextIndex() + uint64(len(res.Effects)),
+		Authentic: func(originator string) (bool, error) { return a.authentic(b.state, originator) },
+	}, duePerBlock)
 	if due.Err != nil {
 		return fmt.Errorf("act on what is due: %w", due.Err)
 	}

@@ -51,6 +51,8 @@ type Item struct {
 	Delivery *onem2m.Delivery
 	// Assigned is the resource ID that the accepting node chose for a new subscription (cse.Env.Assigned), "" for none.
 	Assigned string
+	// Parameters are set for a non-blocking request, which may be a RETRIEVE or NOTIFY as well.
+	Parameters *Parameters
 }
 
 // Batch is one transaction: the requests that one node accepted, in order, signed by it.
@@ -84,6 +86,15 @@ func (it *Item) Check() error {
 			return err
 		}
 	}
+	if it.Parameters != nil {
+		p := encodeParameters(it.Parameters)
+		if len(p) > maxParameters {
+			return fmt.Errorf("parameters of %d bytes, the limit is %d", len(p), maxParameters)
+		}
+		if _, err := decodeParameters(p); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -96,6 +107,9 @@ func (it *Item) Size() int {
 	if it.Filter != nil {
 		size += len(encodeFilter(it.Filter))
 	}
+	if it.Parameters != nil {
+		size += len(encodeParameters(it.Parameters))
+	}
 	return size
 }
 
@@ -107,6 +121,7 @@ const (
 	flagTogether
 	flagDelivery
 	flagAssigned
+	flagParameters
 )
 
 // defaultRelease is the rvi left out of an item to keep it small.
@@ -156,6 +171,9 @@ func appendItem(dst []byte, it *Item) []byte {
 	if it.Assigned != "" {
 		flags |= flagAssigned
 	}
+	if it.Parameters != nil {
+		flags |= flagParameters
+	}
 	dst = append(dst, byte(it.Operation), flags)
 	dst = appendString(dst, it.From)
 	dst = appendString(dst, it.To)
@@ -193,6 +211,11 @@ func appendItem(dst []byte, it *Item) []byte {
 	}
 	if it.Assigned != "" {
 		dst = appendString(dst, it.Assigned)
+	}
+	if it.Parameters != nil {
+		p := encodeParameters(it.Parameters)
+		dst = binary.AppendUvarint(dst, uint64(len(p)))
+		dst = append(dst, p...)
 	}
 	return dst
 }
@@ -346,7 +369,7 @@ const (
 func (d *decoder) item(it *Item) {
 	it.Operation = proof.Operation(d.byte())
 	flags := d.byte()
-	if flags&^(flagResult|flagSource|flagFilter|flagRelease|flagTogether|flagDelivery|flagAssigned) != 0 {
+	if flags&^(flagResult|flagSource|flagFilter|flagRelease|flagTogether|flagDelivery|flagAssigned|flagParameters) != 0 {
 		d.fail(fmt.Errorf("flags %#x are not known", flags))
 	}
 	it.From = d.string(proof.MaxID)
@@ -397,6 +420,14 @@ func (d *decoder) item(it *Item) {
 	if flags&flagAssigned != 0 {
 		if it.Assigned = d.string(uint64(cse.AssignedLength)); it.Assigned == "" {
 			d.fail(errNotShort)
+		}
+	}
+	if flags&flagParameters != 0 {
+		if p := d.bytes(int(d.uvarint(maxParameters))); d.err == nil {
+			var err error
+			if it.Parameters, err = decodeParameters(p); err != nil {
+				d.fail(err)
+			}
 		}
 	}
 }

@@ -39,6 +39,15 @@ func genItem() *rapid.Generator[Item] {
 			it.Delivery = &onem2m.Delivery{Slot: rapid.Uint16Max(onem2m.MaxDeliveries-1).Draw(t, "slot"), Again: rapid.Bool().Draw(t, "dup")}
 			copy(it.Delivery.Message[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "message"))
 		}
+		if rapid.Bool().Draw(t, "non-blocking") {
+			it.Parameters = &Parameters{
+				ResponseType: rapid.Byte().Draw(t, "rt"), RequestID: rapid.StringN(0, 20, -1).Draw(t, "rqi"), EventCategory: rapid.SampledFrom([]string{"", "4"}).Draw(t, "ec"),
+				NotificationURIs: rapid.SampledFrom([][]string{nil, {}, {"http://x/?a=b&c"}}).Draw(t, "nu"),
+			}
+			if rapid.Bool().Draw(t, "done") {
+				it.Parameters.Outcome = &Outcome{Status: onem2m.StatusOK, Content: []byte(`{"a":1}`)}
+			}
+		}
 		if len(it.Content) == 0 {
 			it.Content = nil
 		}
@@ -112,6 +121,10 @@ func goldenBatch() *Batch {
 		{
 			Operation: proof.Operation(onem2m.Create), From: "Cdevice", To: "tally/ae/c", Type: onem2m.TypeContentInstance,
 			Content: []byte(`{"m2m:cin":{"con":"1"}}`), ResultContent: onem2m.ResultContentDefault, Release: "4",
+		},
+		{
+			Operation: proof.Operation(onem2m.Retrieve), From: "Cdevice", To: "tally/ae/c", ResultContent: onem2m.ResultContentDefault, Release: "4",
+			Parameters: &Parameters{ResponseType: 2, NotificationURIs: []string{"http://x/"}, RequestID: "r1", ResultPersistence: "PT5S", Outcome: &Outcome{Status: 2000, Content: []byte(`{}`)}},
 		},
 	}}
 	copy(b.Seed[:], bytes.Repeat([]byte{0xab}, 32))

@@ -68,6 +68,7 @@ var layers = map[string]layer{
 	"internal/ingest": {
 		own: []string{"internal/binding", "onem2m"}, modules: []string{"github.com/fxamacker/cbor/v2"}, std: []string{"net/url"},
 	},
+	"internal/polling":      {own: []string{"internal/binding", "onem2m"}},
 	"internal/binding/http": {own: []string{"internal/binding", "onem2m"}, modules: []string{"golang.org/x/sync"}, std: []string{"net", "net/http", "net/url"}},
 
 	"internal/binding/mqtt": {
@@ -85,7 +86,7 @@ var layers = map[string]layer{
 	"internal/node": {
 		own: []string{
 			"internal/binding", "internal/binding/http", "internal/binding/ws", "internal/cse", "internal/identity", "internal/ingest", "internal/ingress", "internal/ledger",
-			"internal/notify", "internal/translog", "internal/tree", "onem2m", "proof",
+			"internal/notify", "internal/polling", "internal/translog", "internal/tree", "onem2m", "proof",
 		},
 		modules: []string{pebble, comet, "golang.org/x/sys"},
 		std:     []string{"crypto/rand", "net", "net/http", "net/url"},

@@ -29,6 +29,7 @@ import (
 	"github.com/tallystick/tallystick/internal/ingress"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/internal/notify"
+	"github.com/tallystick/tallystick/internal/polling"
 )
 
 // Node is a running node.
@@ -47,6 +48,7 @@ type Node struct {
 	sockets   *wsbinding.Binding
 	senders   map[string]binding.Client // by scheme of the address
 	peers     map[string]string         // tokens to show to other CSEs, by CSE-ID
+	polling   *polling.Broker
 	listener  net.Listener
 	secure    net.Listener // for HTTPS, nil when the configuration names no address
 	tls       *certificate // nil when the configuration names none
@@ -158,6 +160,7 @@ func (n *Node) openLedger(ctx context.Context) error {
 		Count: n.app.CountSent, Log: n.log,
 	})
 	n.ingress = ingress.New(ingress.Options{
+		Polling: n.polling,
 		App:     n.app,
 		Submit:  func(tx []byte) error { return n.consensus.Submit(tx) },
 		Outside: n.deliverer,
@@ -297,6 +300,9 @@ func (n *Node) shutdown(ctx context.Context) error {
 	var errs []error
 	ending, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	if n.polling != nil {
+		n.polling.Close() // else long polls would hold up the server
+	}
 	if n.server != nil {
 		if err := n.server.Shutdown(ending); err != nil {
 			errs = append(errs, n.server.Close())

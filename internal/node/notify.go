@@ -5,13 +5,16 @@ import (
 	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
 	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
 	"github.com/tallystick/tallystick/internal/notify"
+	"github.com/tallystick/tallystick/internal/polling"
 )
 
 // clients gives what sends requests to other machines, by scheme of the address.
 func (n *Node) clients() map[string]binding.Client {
 	n.web, n.sockets = httpbinding.NewClient(nil), n.newWebSockets()
+	n.polling = polling.New(polling.Options{Arrived: func(owner string) { n.deliverer.Wake(owner) }})
 	return map[string]binding.Client{
 		"http": n.web, "https": n.web, "ws": n.sockets, "wss": n.sockets, wsbinding.SchemeConn: n.sockets,
+		polling.Scheme: n.polling,
 	}
 }
 
@@ -28,8 +31,8 @@ func (n *Node) resolve(target string) notify.Route {
 	for _, a := range to.URLs {
 		route.Addresses = append(route.Addresses, binding.Address{URL: a.URL, CBOR: a.CBOR, Token: n.peers[to.Entity]})
 	}
-	if to.Entity != "" {
-		route.Addresses = append(route.Addresses, binding.Address{URL: "pch:" + to.Entity, CBOR: to.CBOR})
+	if to.Polls {
+		route.Addresses = append(route.Addresses, binding.Address{URL: polling.Scheme + ":" + to.Entity, CBOR: to.CBOR})
 	}
 	return route
 }
