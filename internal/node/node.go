@@ -151,6 +151,7 @@ func (n *Node) openLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.plain = ingest.New(ingest.Options{Door: door{n}, Base: n.app.Genesis().CSE.Name})
 	if n.peers, err = n.cfg.readPeerTokens(n.dir); err != nil {
 		return err
 	}
@@ -166,7 +167,6 @@ func (n *Node) openLedger(ctx context.Context) error {
 		Outside: n.deliverer,
 		Refuse:  n.disk.refuse,
 	})
-	n.plain = ingest.New(ingest.Options{Door: n.ingress, Base: n.app.Genesis().CSE.Name})
 	chain := filepath.Join(n.dir, ledger.ChainDir)
 	if err := os.MkdirAll(chain, 0o700); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 // newWebSockets makes the WebSocket binding, which has no listener of its own.
 func (n *Node) newWebSockets() *wsbinding.Binding {
 	return wsbinding.New(wsbinding.Options{
-		Handler: door{n}, Originator: n.originator, Arrived: n.wake, From: n.app.Genesis().CSE.CSEID, MaxMessage: n.cfg.MaxBody, Log: n.log,
+		Handler: door{n}, Plain: n.plain, Originator: n.originator, Arrived: n.wake, From: n.app.Genesis().CSE.CSEID, MaxMessage: n.cfg.MaxBody, Log: n.log,
 	})
 }
 
@@ -31,6 +31,16 @@ func (d door) Known(token string) bool { return d.n.ingress.Known(token) }
 
 func (d door) Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
 	return d.n.ingress.Do(ctx, req, token)
+}
+
+func (d door) DoTogether(ctx context.Context, reqs []*onem2m.Request, token string) []onem2m.Response {
+	return d.n.ingress.DoTogether(ctx, reqs, token)
+}
+
+func (d door) Originator(token string) (string, error) { return d.n.ingress.Originator(token) }
+
+func (d door) Labelled(to, label string) (bool, *onem2m.Response) {
+	return d.n.ingress.Labelled(to, label)
 }
 
 func (d door) Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response)) {
