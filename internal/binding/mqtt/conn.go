@@ -45,6 +45,7 @@ type conn struct {
 	closed       bool
 	pending      []*publication // not acknowledged, oldest first
 	pendingBytes int
+	asking       int           // requests that are not answered, their PUBLISH acknowledged
 	room         chan struct{} // tells the reader that pending became shorter
 }
 

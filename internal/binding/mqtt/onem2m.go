@@ -1,9 +1,177 @@
 package mqttbinding
 
-import "github.com/mochi-mqtt/server/v2/packets"
+import (
+	"errors"
+	"fmt"
 
-type calls struct{}
+	"github.com/mochi-mqtt/server/v2/packets"
 
+	"github.com/tallystick/tallystick/internal/binding"
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// maxAsking bounds the requests of a connection that are not answered and whose PUBLISH was acknowledged.
+const maxAsking = 256
+
+// primitive handles a PUBLISH to a oneM2M topic (TS-0010 clause 6.4). What is published there is answered on the
+// response topic; a reason code other than success says that the message was not even read.
 func (c *conn) primitive(pk *packets.Packet, p *publication, t *oneM2MTopic) {
-	c.settle(p, result{code: packets.ErrTopicNameInvalid})
+	if code := c.session.mayPublish(t); code.Code != 0 {
+		c.settle(p, result{code: code})
+		return
+	}
+	text, err := pk.Payload, error(nil)
+	if t.cbor {
+		text, err = onem2m.CBORToJSON(pk.Payload)
+	}
+	if t.kind == kindResponse {
+		if resp, err2 := onem2m.ParseResponse(text); err == nil && err2 == nil {
+			c.broker.calls.answer(t.receiver, resp)
+		}
+		c.settle(p, result{})
+		return
+	}
+	if err != nil {
+		err = onem2m.Errorf(onem2m.StatusBadRequest, "CBOR: %v", err)
+		text = nil
+	}
+	prim, err2 := onem2m.ParsePrimitive(text)
+	if err == nil {
+		err = err2
+	}
+	req := prim.Request
+	if req == nil {
+		req = &onem2m.Request{RequestID: prim.Response.RequestID}
+		err = onem2m.Errorf(onem2m.StatusBadRequest, "want a request primitive: this is a response")
+	}
+	if err == nil {
+		err = c.session.agree(t, req)
+	}
+	if err != nil {
+		c.respond(t, req, prim.Wrapped, refusal(err))
+		c.settle(p, result{})
+		return
+	}
+	c.ask(pk, p, t, req, prim.Wrapped)
+}
+
+// ask hands a request on. The PUBLISH of a write is acknowledged when it is committed; what may take as long as it
+// likes, such as a request to a polling channel, holds no acknowledgement of later messages back.
+func (c *conn) ask(pk *packets.Packet, p *publication, t *oneM2MTopic, req *onem2m.Request, wrapped bool) {
+	req.SourceIP = c.ip
+	from := req.From
+	write := req.Operation == onem2m.Create || req.Operation == onem2m.Update || req.Operation == onem2m.Delete
+	if req.Operation == onem2m.Create {
+		req.Delivery = c.delivery(pk, p)
+	}
+	silent := req.ResponseType == responseNone
+	held := 0
+	if !write {
+		held, p.size = p.size, 0
+		c.mu.Lock()
+		c.asking++
+		c.pendingBytes -= held
+		c.mu.Unlock()
+		c.settle(p, result{})
+	}
+	done := func(resp *onem2m.Response) {
+		if !silent {
+			answer := *resp
+			if answer.To == "" {
+				answer.To = from
+			}
+			c.respond(t, req, wrapped, &answer)
+		}
+		if write {
+			c.settle(p, result{})
+			return
+		}
+		c.broker.memory.Release(int64(held))
+		c.mu.Lock()
+		c.asking--
+		c.mu.Unlock()
+		c.signalRoom()
+	}
+	b := c.broker
+	if s, ok := b.o.Handler.(binding.Starter); ok {
+		s.Start(b.ctx, req, c.token, done)
+		return
+	}
+	go func() { done(b.o.Handler.Do(b.ctx, req, c.token)) }()
+}
+
+// responseNone is the response type of a request that wants no response (TS-0004 clause 6.3.4.2.6).
+const responseNone = 5
+
+// respond publishes a response in the format of the request (TS-0010 clause 6.4.3).
+func (c *conn) respond(t *oneM2MTopic, req *onem2m.Request, wrapped bool, resp *onem2m.Response) {
+	rt := *t
+	rt.kind = kindResponse
+	if t.kind == kindRegistrationRequest {
+		rt.kind = kindRegistrationResponse
+	}
+	resp.RequestID, resp.ReleaseVersion = req.RequestID, req.ReleaseVersion
+	if resp.From == "" {
+		resp.From = c.broker.o.CSEID
+	}
+	payload := onem2m.Primitive{Response: resp, Wrapped: wrapped}.Append(nil)
+	if t.cbor {
+		var err error
+		if payload, err = onem2m.JSONToCBOR(payload); err != nil {
+			c.broker.o.Log.Error("encode a response as CBOR", "request", req.RequestID, "error", err)
+			return
+		}
+	}
+	owner := c.session.owner
+	c.broker.deliver(rt.String(), payload, func(s *session) bool {
+		return (s.owner == owner || s.anyone) && s.entitled(&rt)
+	})
+}
+
+// refusal is the response to what is no request.
+func refusal(err error) *onem2m.Response {
+	status, why := onem2m.StatusBadRequest, err.Error()
+	var e *onem2m.Error
+	if errors.As(err, &e) {
+		status, why = e.Status, e.Message
+	}
+	return &onem2m.Response{Status: status, Content: append(onem2m.AppendQuote([]byte(`{"m2m:dbg":`), why), '}')}
+}
+
+// mayPublish says whether the session's client may publish on a topic (TS-0010 clause 7.4): requests to this CSE as
+// itself, and responses to this CSE's requests to it.
+func (s *session) mayPublish(t *oneM2MTopic) packets.Code {
+	o := &s.broker.o
+	here := func(id string) bool { return id == topicID(o.CSEID) || id == o.CSEName }
+	own, cse := t.originator, t.receiver
+	if t.kind == kindResponse {
+		own, cse = cse, own
+	}
+	switch {
+	case t.kind == kindRegistrationResponse:
+		return codeNotAuthorized
+	case !here(cse):
+		return packets.ErrTopicNameInvalid
+	case s.anyone || s.is(own) || t.kind == kindRegistrationRequest && own == topicID(s.client):
+		return refusalNone
+	default:
+		return codeNotAuthorized
+	}
+}
+
+// agree checks that the originator in the topic is the one in the primitive: whoever the topic lets send must not speak
+// for another. A registration names a credential in the topic instead.
+func (s *session) agree(t *oneM2MTopic, req *onem2m.Request) error {
+	if t.kind == kindRegistrationRequest || req.From == "" {
+		return nil
+	}
+	prefix := topicID(s.broker.o.CSEID) + ":"
+	from := topicID(req.From)
+	if from == t.originator || prefix+from == t.originator || from == prefix+t.originator {
+		return nil
+	}
+	return &onem2m.Error{
+		Status:  onem2m.StatusOriginatorHasNoPrivilege,
+		Message: fmt.Sprintf("the originator %q is not the one of the topic, %q", req.From, t.originator),
+	}
 }

@@ -48,7 +48,7 @@ type inbound struct {
 func (c *conn) reserve(n int) error {
 	for {
 		c.mu.Lock()
-		full := len(c.pending) >= maxInFlight || c.pendingBytes+n > maxInFlightBytes && len(c.pending) > 0
+		full := len(c.pending) >= maxInFlight || c.asking >= maxAsking || c.pendingBytes+n > maxInFlightBytes && len(c.pending) > 0
 		closed := c.closed || c.ending
 		c.mu.Unlock()
 		if closed {
@@ -258,11 +258,16 @@ func (c *conn) settle(p *publication, r result) {
 			c.acknowledge(head)
 		}
 	}
+	c.mu.Unlock()
+	c.signalRoom()
+}
+
+// signalRoom wakes the reader that waits in reserve.
+func (c *conn) signalRoom() {
 	select {
 	case c.room <- struct{}{}:
 	default:
 	}
-	c.mu.Unlock()
 }
 
 // acknowledge answers a publish of QoS 1 or 2. c.mu is held.
