@@ -15,6 +15,7 @@ type networkInitCmd struct {
 	Name   string `help:"Name of the member that runs the node." default:"node1"`
 	Origin string `help:"Name of the log in checkpoints, like a URL without its scheme; drawn at random when not given."`
 	HTTP   string `help:"Address to serve HTTP on." default:"127.0.0.1:7380"`
+	MQTT   string `help:"Address to serve MQTT on, such as 127.0.0.1:7383; none when not given." placeholder:"ADDRESS"`
 	cseFlags
 	Lab         bool     `help:"Make a lab network, in which originators need no credential: for trying clients and for tests, on this machine only."`
 	MayRegister []string `help:"CSEs that may register in a lab network." placeholder:"/CSE-ID,..."`
@@ -35,7 +36,7 @@ func (c *cseFlags) identity() node.Identity {
 
 func (c *networkInitCmd) Run(s *streams) error {
 	err := node.Init(node.InitOptions{
-		Dir: c.Data, Name: c.Name, Origin: c.Origin, HTTP: c.HTTP,
+		Dir: c.Data, Name: c.Name, Origin: c.Origin, HTTP: c.HTTP, MQTT: c.MQTT,
 		CSE: c.identity(), Lab: c.Lab, MayRegister: c.MayRegister,
 	})
 	if err != nil {

@@ -85,12 +85,12 @@ var layers = map[string]layer{
 	// The only place that wires parts together.
 	"internal/node": {
 		own: []string{
-			"internal/binding", "internal/binding/http", "internal/binding/ws", "internal/cse", "internal/identity", "internal/ingest", "internal/ingress", "internal/ledger",
-			"internal/notify", "internal/polling", "internal/translog", "internal/tree", "onem2m", "proof",
+			"internal/binding", "internal/binding/http", "internal/binding/mqtt", "internal/binding/ws", "internal/cse", "internal/identity", "internal/ingest", "internal/ingress", "internal/ledger",
+			"internal/live", "internal/notify", "internal/polling", "internal/translog", "internal/tree", "onem2m", "proof",
 		},
 		modules: []string{pebble, comet, "golang.org/x/sys"},
 		std:     []string{"crypto/rand", "net", "net/http", "net/url"},
-		tests:   []string{"client", "internal/nab", "github.com/coder/websocket", "golang.org/x/mod"},
+		tests:   []string{"client", "internal/nab", "github.com/coder/websocket", "github.com/eclipse/paho.golang", "golang.org/x/mod"},
 	},
 	"cmd/tally": {
 		own:     []string{"bench", "client", "internal/ledger", "internal/nab", "internal/node", "onem2m", "proof"},

@@ -21,6 +21,10 @@ type Config struct {
 	// TLS is the certificate of every address that is served over TLS: {"cert": FILE, "key": FILE}, both PEM, relative
 	// to the data folder, the chain after the certificate. A changed file is read again within seconds. Default none.
 	TLS TLSFiles `json:"tls,omitzero"`
+	// MQTT is the address of the embedded MQTT broker. Default none: tally network init --mqtt 127.0.0.1:7383 writes one.
+	MQTT string `json:"mqtt,omitempty"`
+	// MQTTS is the address of the same broker over TLS; it needs tls. Default none.
+	MQTTS string `json:"mqtts,omitempty"`
 	// PointsOfAccess is the list of URLs by which other CSEs reach this node; its registrar is told. Default what the
 	// node listens on.
 	PointsOfAccess []string `json:"pointsOfAccess,omitempty"`
@@ -106,6 +110,9 @@ func LoadConfig(dir string) (Config, error) {
 	}
 	if c.HTTPS != "" && c.TLS.Cert == "" {
 		return c, fmt.Errorf("read the configuration %s: https needs a certificate; name its files in tls", path)
+	}
+	if c.MQTTS != "" && c.TLS.Cert == "" {
+		return c, fmt.Errorf("read the configuration %s: mqtts needs a certificate; name its files in tls", path)
 	}
 	if r := c.Registrar; (r.CSEID == "") != (r.URL == "") || r.CSEID != "" && r.CSEID[0] != '/' {
 		return c, fmt.Errorf("read the configuration %s: registrar needs a cseID that begins with a slash, and a url", path)

@@ -24,6 +24,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/binding"
 	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
+	mqttbinding "github.com/tallystick/tallystick/internal/binding/mqtt"
 	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
 	"github.com/tallystick/tallystick/internal/ingest"
 	"github.com/tallystick/tallystick/internal/ingress"
@@ -43,6 +44,10 @@ type Node struct {
 	validator *ledger.Validator
 	ingress   *ingress.Ingress
 	plain     *ingest.Ingest
+	mqtt      *mqttbinding.Client
+	broker    *mqttbinding.Broker // nil when the configuration has no address for it
+	mqttPlain net.Listener
+	mqttTLS   net.Listener
 	deliverer *notify.Deliverer
 	web       *httpbinding.Client
 	sockets   *wsbinding.Binding
@@ -107,6 +112,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := n.listenMQTT(); err != nil {
+		return err
+	}
 	if n.disk, err = watchDisk(n.dir, n.cfg.MinFreeBytes); err != nil {
 		return err
 	}
@@ -121,6 +129,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 		n.running.Go(func() { n.keepRegistered(running) })
 	}
 	n.serve()
+	n.serveMQTT()
 	return nil
 }
 
@@ -155,7 +164,9 @@ func (n *Node) openLedger(ctx context.Context) error {
 	if n.peers, err = n.cfg.readPeerTokens(n.dir); err != nil {
 		return err
 	}
-	n.senders = n.clients()
+	if n.senders, err = n.clients(); err != nil {
+		return err
+	}
 	n.deliverer = notify.New(notify.Options{
 		Outbox: n.app.Outbox(), Resolve: n.resolve, Subscribed: n.subscribed, Clients: n.senders,
 		Count: n.app.CountSent, Log: n.log,
@@ -284,7 +295,7 @@ func (n *Node) Listens() []string {
 	if n.secure != nil {
 		all = append(all, "https "+n.secure.Addr().String())
 	}
-	return all
+	return append(all, n.mqttListens()...)
 }
 
 // Dir returns the node's data folder.
@@ -317,6 +328,7 @@ func (n *Node) shutdown(ctx context.Context) error {
 	if n.sockets != nil {
 		n.sockets.Close(ending)
 	}
+	errs = append(errs, n.closeMQTT())
 	if n.ingress != nil {
 		n.ingress.Close()
 	}

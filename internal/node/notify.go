@@ -9,13 +9,16 @@ import (
 )
 
 // clients gives what sends requests to other machines, by scheme of the address.
-func (n *Node) clients() map[string]binding.Client {
+func (n *Node) clients() (map[string]binding.Client, error) {
 	n.web, n.sockets = httpbinding.NewClient(nil), n.newWebSockets()
+	if err := n.openMQTT(); err != nil {
+		return nil, err
+	}
 	n.polling = polling.New(polling.Options{Arrived: func(owner string) { n.deliverer.Wake(owner) }})
 	return map[string]binding.Client{
 		"http": n.web, "https": n.web, "ws": n.sockets, "wss": n.sockets, wsbinding.SchemeConn: n.sockets,
-		polling.Scheme: n.polling,
-	}
+		polling.Scheme: n.polling, "mqtt": n.mqtt, "mqtts": n.mqtt,
+	}, nil
 }
 
 // resolve gives the way to a notification target: an open connection of the entity itself, then its points of access,

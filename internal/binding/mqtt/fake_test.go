@@ -67,6 +67,9 @@ func (w *world) Do(_ context.Context, req *onem2m.Request, token string) *onem2m
 		}
 		return resp
 	}
+	if req.RequestID == "mqtt-clear" {
+		w.commit(strings.TrimPrefix(req.To, "-/"), o, nil, "")
+	}
 	if w.answer != nil {
 		return w.answer(req, token)
 	}

@@ -92,6 +92,11 @@ func (c *conn) ask(pk *packets.Packet, p *publication, t *oneM2MTopic, req *onem
 		c.mu.Unlock()
 		c.signalRoom()
 	}
+	c.start(req, done)
+}
+
+// start hands a request to the handler. Readings keep their order if the handler can keep it.
+func (c *conn) start(req *onem2m.Request, done func(*onem2m.Response)) {
 	b := c.broker
 	if s, ok := b.o.Handler.(binding.Starter); ok {
 		s.Start(b.ctx, req, c.token, done)

@@ -136,17 +136,17 @@ func (c *conn) route(pk *packets.Packet, p *publication, topic string) {
 		c.settle(p, result{code: packets.ErrTopicNameInvalid})
 		return
 	}
+	if pk.FixedHeader.Retain && len(pk.Payload) == 0 {
+		c.clearRetained(p, path)
+		return
+	}
 	m := &binding.Message{
 		Path: path, MediaType: pk.Properties.ContentType, Body: pk.Payload, From: c.session.owner, SourceIP: c.ip,
 		Delivery: c.delivery(pk, p),
 	}
-	retain, empty := pk.FixedHeader.Retain, len(pk.Payload) == 0
+	retain := pk.FixedHeader.Retain
 	c.ingest(m, func(resp *onem2m.Response) {
-		switch {
-		case !retain || !resp.Status.Success():
-		case empty:
-			c.broker.retain.clear(path) // [MQTT-3.3.1-6]
-		default:
+		if retain && resp.Status.Success() {
 			c.broker.retain.note(path, resp)
 		}
 		c.settle(p, outcome(resp))

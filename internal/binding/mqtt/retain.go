@@ -51,6 +51,26 @@ func instanceOf(resp *onem2m.Response) (index uint64, ok bool) {
 	return instanceIndex(path.Base(resp.Location))
 }
 
+// clearRetained handles an empty message with the RETAIN flag: the topic has no retained message any more
+// [MQTT-3.3.1-6]. It is a reading like others, an empty one, so that only those who may write to the container can do
+// it, and the log tells that they did.
+func (c *conn) clearRetained(p *publication, container string) {
+	req := &onem2m.Request{
+		Operation: onem2m.Create, To: "-/" + container, From: c.session.owner, RequestID: "mqtt-clear", ReleaseVersion: "4",
+		Type: onem2m.TypeContentInstance, ResultContent: onem2m.ResultContentNothing, SourceIP: c.ip,
+		Content: []byte(`{"m2m:cin":{"con":"","cnf":"text/plain:0"}}`),
+	}
+	c.start(req, func(resp *onem2m.Response) {
+		if resp.Status == onem2m.StatusNotFound { // there is no container, and so no message
+			resp = &onem2m.Response{Status: onem2m.StatusOK}
+		}
+		if resp.Status.Success() {
+			c.broker.retain.clear(container)
+		}
+		c.settle(p, outcome(resp))
+	})
+}
+
 // clear removes the retained message of a topic.
 func (t *retained) clear(container string) {
 	t.mu.Lock()

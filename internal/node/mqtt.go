@@ -1,0 +1,102 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"path/filepath"
+
+	"github.com/tallystick/tallystick/internal/binding"
+	mqttbinding "github.com/tallystick/tallystick/internal/binding/mqtt"
+	"github.com/tallystick/tallystick/internal/live"
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// mqttDir is where the broker keeps sessions, in the data folder.
+const mqttDir = "mqtt"
+
+// listenMQTT opens the broker's listeners, if the configuration names any.
+func (n *Node) listenMQTT() (err error) {
+	if n.cfg.MQTT != "" {
+		if n.mqttPlain, err = listen("mqtt", n.cfg.MQTT); err != nil {
+			return err
+		}
+	}
+	if n.cfg.MQTTS != "" {
+		if n.mqttTLS, err = listen("mqtts", n.cfg.MQTTS); err != nil {
+			return err
+		}
+		n.mqttTLS = tls.NewListener(n.mqttTLS, n.tls.config())
+	}
+	return nil
+}
+
+// openMQTT makes the broker, if it has a listener, and the client that sends over MQTT.
+func (n *Node) openMQTT() (err error) {
+	cse := n.app.Genesis().CSE
+	if n.mqttPlain != nil || n.mqttTLS != nil {
+		n.broker, err = mqttbinding.New(mqttbinding.Options{
+			Handler: door{n}, Plain: plainDoor{n}, Live: live.New(n.app), CSEID: cse.CSEID, CSEName: cse.Name,
+			Dir: filepath.Join(n.dir, mqttDir), MaxPacket: int(n.cfg.MaxBody) + 64<<10, Log: n.log,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	n.mqtt = mqttbinding.NewClient(mqttbinding.ClientOptions{CSEID: cse.CSEID, Broker: n.broker})
+	return nil
+}
+
+func (n *Node) serveMQTT() {
+	for _, l := range []net.Listener{n.mqttPlain, n.mqttTLS} {
+		if l == nil {
+			continue
+		}
+		n.running.Go(func() {
+			if err := n.broker.Serve(l); err != nil {
+				n.fail(fmt.Errorf("serve MQTT: %w", err))
+			}
+		})
+	}
+}
+
+// mqttListens is what Listens says of the broker.
+func (n *Node) mqttListens() (all []string) {
+	if n.mqttPlain != nil {
+		all = append(all, "mqtt "+n.mqttPlain.Addr().String())
+	}
+	if n.mqttTLS != nil {
+		all = append(all, "mqtts "+n.mqttTLS.Addr().String())
+	}
+	return all
+}
+
+func (n *Node) closeMQTT() error {
+	if n.mqtt != nil {
+		n.mqtt.Close()
+	}
+	for _, l := range []net.Listener{n.mqttPlain, n.mqttTLS} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if n.broker != nil {
+		return n.broker.Close()
+	}
+	return nil
+}
+
+// Claim implements the broker's Handler.
+func (d door) Claim(token, claimed string) (string, bool) { return d.n.ingress.Claim(token, claimed) }
+
+// plainDoor is the way in for plain devices, for a broker that is made before it is and serves nobody until it is there.
+type plainDoor struct{ n *Node }
+
+func (d plainDoor) Ingest(ctx context.Context, m *binding.Message, token string) *onem2m.Response {
+	return d.n.plain.Ingest(ctx, m, token)
+}
+
+func (d plainDoor) Start(ctx context.Context, m *binding.Message, token string, done func(*onem2m.Response)) {
+	d.n.plain.Start(ctx, m, token, done)
+}
