@@ -43,6 +43,7 @@ type section struct {
 var all = []section{
 	{"apply", (*Bench).apply},
 	{"http", (*Bench).http},
+	{"ws", (*Bench).ws},
 	{"la", (*Bench).latest},
 	{"idle", (*Bench).idle},
 	{"disk", (*Bench).disk},
@@ -103,7 +104,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 }
 
 func (b *Bench) section(ctx context.Context, s section) error {
-	if s.name != "http" && s.name != "la" && s.name != "idle" {
+	if s.name != "http" && s.name != "ws" && s.name != "la" && s.name != "idle" {
 		if err := b.endPair(); err != nil { // the pair would compete for the machine
 			return err
 		}

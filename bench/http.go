@@ -16,10 +16,11 @@ var (
 
 const goalConns = 64 // connections that the goals are about
 
-// pair is a node and a bare server, both running.
+// pair is a node and the servers that it is compared with, all running.
 type pair struct {
-	node *node
-	bare *server
+	node    *node
+	bare    *server
+	instant *server // nil until it is needed
 }
 
 // startPair starts both. The bare server answers a GET with as many bytes as the node's latest instance has.
@@ -43,7 +44,13 @@ func (b *Bench) startPair(ctx context.Context) (*pair, error) {
 	return p, nil
 }
 
-func (p *pair) close() error { return errors.Join(p.node.close(), p.bare.stop()) }
+func (p *pair) close() error {
+	err := errors.Join(p.node.close(), p.bare.stop())
+	if p.instant != nil {
+		err = errors.Join(err, p.instant.stop())
+	}
+	return err
+}
 
 // side is what the rounds of one kind of load found at one server.
 type side struct{ rate, p50, p99, cpu []float64 }
@@ -59,31 +66,36 @@ func (s *side) add(r loadResult, cpu time.Duration) {
 
 // compare sends the same load to node and bare server, in rounds that begin with the one and the other in turn.
 func (b *Bench) compare(ctx context.Context, p *pair, job loadJob) (node, bare side, err error) {
+	return b.compareWith(ctx, p.node, p.bare, job)
+}
+
+// compareWith does what compare does, with any server.
+func (b *Bench) compareWith(ctx context.Context, n *node, reference *server, job loadJob) (node, bare side, err error) {
 	toNode := func() error {
-		cpu0, err := processCPU(p.node.pid())
+		cpu0, err := processCPU(n.pid())
 		if err != nil {
 			return err
 		}
-		r, err := p.node.load(ctx, &b.Program, job)
+		r, err := n.load(ctx, &b.Program, job)
 		if err != nil {
 			return fmt.Errorf("load the node over %d connections: %w", job.Conns, err)
 		}
-		cpu1, err := processCPU(p.node.pid())
+		cpu1, err := processCPU(n.pid())
 		node.add(r, cpu1-cpu0)
 		return err
 	}
 	toBare := func() error {
-		cpu0, err := processCPU(p.bare.pid())
+		cpu0, err := processCPU(reference.pid())
 		if err != nil {
 			return err
 		}
 		job := job
-		job.Addr, job.Tokens, job.Next = p.bare.addr, p.node.tokens, p.node.next
+		job.Addr, job.Tokens, job.Next = reference.addr, n.tokens, n.next
 		r, err := b.Program.load(ctx, job)
 		if err != nil {
-			return fmt.Errorf("load the bare server over %d connections: %w", job.Conns, err)
+			return fmt.Errorf("load the reference over %d connections: %w", job.Conns, err)
 		}
-		cpu1, err := processCPU(p.bare.pid())
+		cpu1, err := processCPU(reference.pid())
 		bare.add(r, cpu1-cpu0)
 		return err
 	}

@@ -24,9 +24,11 @@ type loadJob struct {
 	Warm    time.Duration   `json:"warm"`    // sent before anything is counted
 	Measure time.Duration   `json:"measure"` // then counted for so long
 	// Total ends the job after so many requests instead, all counted. 0 for none.
-	Total uint64          `json:"total"`
-	Pause time.Duration   `json:"pause"` // of a connection between an answer and the next request
-	Next  [sensors]uint64 `json:"next"`  // reading that each sensor begins with
+	Total uint64 `json:"total"`
+	// Window has the requests sent over WebSocket, so many under way on each connection. 0 for HTTP, one at a time.
+	Window int             `json:"window"`
+	Pause  time.Duration   `json:"pause"` // of a connection between an answer and the next request
+	Next   [sensors]uint64 `json:"next"`  // reading that each sensor begins with
 }
 
 // loadResult is what a load generator found.
@@ -84,7 +86,11 @@ func generate(ctx context.Context, job loadJob) (loadResult, error) {
 	var wg sync.WaitGroup
 	for i, c := range conns {
 		wg.Go(func() {
-			if err := g.drive(c, i%sensors); err != nil {
+			drive := g.drive
+			if g.Window > 0 {
+				drive = g.driveSocket
+			}
+			if err := drive(c, i%sensors); err != nil {
 				cancel(fmt.Errorf("connection %d: %w", i, err))
 			}
 		})

@@ -20,6 +20,8 @@ const (
 	RoleLoad = "load" // sends requests
 	RoleBare = "bare" // the bare server
 	RoleGrow = "grow" // the apply path alone, growing one ledger
+	// RoleInstant is a server with the node's bindings and no ledger.
+	RoleInstant = "instant"
 )
 
 // RunRole is what a process that the benchmarks started does, with its job on in and its result on out.
@@ -29,6 +31,8 @@ func RunRole(ctx context.Context, role string, in io.Reader, out io.Writer) erro
 		return runLoad(ctx, in, out)
 	case RoleGrow:
 		return runGrow(ctx, in, out)
+	case RoleInstant:
+		return runInstant(ctx, in, out)
 	}
 	size, err := strconv.Atoi(strings.TrimPrefix(role, RoleBare+":"))
 	if err != nil || !strings.HasPrefix(role, RoleBare) || size < 0 || size > maxResponse {
@@ -198,4 +202,8 @@ func (s *server) pid() int { return s.cmd.Process.Pid }
 
 func (p *Program) bare(ctx context.Context, size int) (*server, error) {
 	return p.serve(ctx, p.Role(fmt.Sprintf("%s:%d", RoleBare, size)), func(line string) (string, bool) { return line, true })
+}
+
+func (p *Program) instant(ctx context.Context) (*server, error) {
+	return p.serve(ctx, p.Role(RoleInstant), func(line string) (string, bool) { return line, true })
 }
