@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -44,6 +45,7 @@ var all = []section{
 	{"apply", (*Bench).apply},
 	{"http", (*Bench).http},
 	{"ws", (*Bench).ws},
+	{"ws-ledger", (*Bench).wsInstant},
 	{"la", (*Bench).latest},
 	{"idle", (*Bench).idle},
 	{"disk", (*Bench).disk},
@@ -104,7 +106,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 }
 
 func (b *Bench) section(ctx context.Context, s section) error {
-	if s.name != "http" && s.name != "ws" && s.name != "la" && s.name != "idle" {
+	if !slices.Contains([]string{"http", "ws", "ws-ledger", "la", "idle"}, s.name) {
 		if err := b.endPair(); err != nil { // the pair would compete for the machine
 			return err
 		}

@@ -18,9 +18,9 @@ const goalConns = 64 // connections that the goals are about
 
 // pair is a node and the servers that it is compared with, all running.
 type pair struct {
-	node    *node
-	bare    *server
-	instant *server // nil until it is needed
+	node   *node
+	bare   *server
+	others []*server
 }
 
 // startPair starts both. The bare server answers a GET with as many bytes as the node's latest instance has.
@@ -46,8 +46,8 @@ func (b *Bench) startPair(ctx context.Context) (*pair, error) {
 
 func (p *pair) close() error {
 	err := errors.Join(p.node.close(), p.bare.stop())
-	if p.instant != nil {
-		err = errors.Join(err, p.instant.stop())
+	for _, s := range p.others {
+		err = errors.Join(err, s.stop())
 	}
 	return err
 }

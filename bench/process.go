@@ -20,8 +20,9 @@ const (
 	RoleLoad = "load" // sends requests
 	RoleBare = "bare" // the bare server
 	RoleGrow = "grow" // the apply path alone, growing one ledger
-	// RoleInstant is a server with the node's bindings and no ledger.
+	// RoleInstant is a server with the node's bindings and no ledger, RoleBareWS the bare WebSocket server.
 	RoleInstant = "instant"
+	RoleBareWS  = "bare-ws"
 )
 
 // RunRole is what a process that the benchmarks started does, with its job on in and its result on out.
@@ -33,6 +34,8 @@ func RunRole(ctx context.Context, role string, in io.Reader, out io.Writer) erro
 		return runGrow(ctx, in, out)
 	case RoleInstant:
 		return runInstant(ctx, in, out)
+	case RoleBareWS:
+		return runBareWS(ctx, in, out)
 	}
 	size, err := strconv.Atoi(strings.TrimPrefix(role, RoleBare+":"))
 	if err != nil || !strings.HasPrefix(role, RoleBare) || size < 0 || size > maxResponse {
@@ -204,6 +207,7 @@ func (p *Program) bare(ctx context.Context, size int) (*server, error) {
 	return p.serve(ctx, p.Role(fmt.Sprintf("%s:%d", RoleBare, size)), func(line string) (string, bool) { return line, true })
 }
 
-func (p *Program) instant(ctx context.Context) (*server, error) {
-	return p.serve(ctx, p.Role(RoleInstant), func(line string) (string, bool) { return line, true })
+// reference starts a server that needs to be told nothing.
+func (p *Program) reference(ctx context.Context, role string) (*server, error) {
+	return p.serve(ctx, p.Role(role), func(line string) (string, bool) { return line, true })
 }

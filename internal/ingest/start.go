@@ -15,6 +15,7 @@ type waiting struct {
 	ctx  context.Context
 	d    *delivery
 	done func(*onem2m.Response)
+	slow bool // it takes a goroutine
 }
 
 // Start implements binding.PlainStarter. A message that is one instance for a container that exists is queued before it
@@ -26,7 +27,7 @@ func (g *Ingest) Start(ctx context.Context, m *binding.Message, token string, do
 		done(refusal(err))
 		return
 	}
-	w := waiting{ctx, d, done}
+	w := waiting{ctx: ctx, d: d, done: done}
 	if len(d.pack) > 1 || d.m.Query != "" {
 		g.lineUp(w)
 		return
@@ -34,12 +35,17 @@ func (g *Ingest) Start(ctx context.Context, m *binding.Message, token string, do
 	if g.behind(w) {
 		return
 	}
-	g.o.Door.Start(ctx, d.instance(g.byName(d), 0), token, func(rsp *onem2m.Response) {
+	g.begin(w)
+}
+
+// begin queues a message that is one instance.
+func (g *Ingest) begin(w waiting) {
+	g.o.Door.Start(w.ctx, w.d.instance(g.byName(w.d), 0), w.d.token, func(rsp *onem2m.Response) {
 		if missing(rsp) || rsp.Status == onem2m.StatusInvalidChildResourceType {
 			g.lineUp(w)
 			return
 		}
-		done(rsp)
+		w.done(rsp)
 	})
 }
 
@@ -61,6 +67,7 @@ func (g *Ingest) lineUp(w waiting) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := w.d.lane()
+	w.slow = true
 	queue, busy := g.lanes[l]
 	g.lanes[l] = append(queue, w)
 	if !busy {
@@ -68,7 +75,8 @@ func (g *Ingest) lineUp(w waiting) {
 	}
 }
 
-// run delivers the messages of a lane one after another until none waits.
+// run delivers the messages of a lane one after another until none waits. Those that only came behind one that took a
+// goroutine are queued as they would have been without it.
 func (g *Ingest) run(l lane) {
 	for {
 		g.mu.Lock()
@@ -81,6 +89,10 @@ func (g *Ingest) run(l lane) {
 		w := queue[0]
 		g.lanes[l] = queue[1:]
 		g.mu.Unlock()
-		w.done(g.deliver(w.ctx, w.d))
+		if w.slow {
+			w.done(g.deliver(w.ctx, w.d))
+		} else {
+			g.begin(w)
+		}
 	}
 }

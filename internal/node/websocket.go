@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -10,7 +11,8 @@ import (
 // newWebSockets makes the WebSocket binding, which has no listener of its own.
 func (n *Node) newWebSockets() *wsbinding.Binding {
 	return wsbinding.New(wsbinding.Options{
-		Handler: door{n}, Plain: n.plain, Originator: n.originator, Arrived: n.wake, From: n.app.Genesis().CSE.CSEID, MaxMessage: n.cfg.MaxBody, Log: n.log,
+		Handler: door{n}, Plain: plainDoor{n}, Originator: n.originator, Arrived: n.wake, From: n.app.Genesis().CSE.CSEID,
+		MaxMessage: n.cfg.MaxBody, Log: n.log,
 	})
 }
 
@@ -45,4 +47,15 @@ func (d door) Labelled(to, label string) (bool, *onem2m.Response) {
 
 func (d door) Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response)) {
 	d.n.ingress.Start(ctx, req, token, done)
+}
+
+// plainDoor is the same for plain devices.
+type plainDoor struct{ n *Node }
+
+func (d plainDoor) Ingest(ctx context.Context, m *binding.Message, token string) *onem2m.Response {
+	return d.n.plain.Ingest(ctx, m, token)
+}
+
+func (d plainDoor) Start(ctx context.Context, m *binding.Message, token string, done func(*onem2m.Response)) {
+	d.n.plain.Start(ctx, m, token, done)
 }

@@ -127,3 +127,42 @@ func TestWebSocketDevice(t *testing.T) {
 		t.Errorf("after the revocation: %v", err)
 	}
 }
+
+// TestWebSocketPlainDevice: a device that knows no oneM2M sends one message after another without waiting; each is
+// answered when it is committed, in their order, and they are stored in it.
+func TestWebSocketPlainDevice(t *testing.T) {
+	dir := initNode(t)
+	n := startNode(t, dir)
+	defer stopNode(t, n)
+	_, e := enrol(t, n, "Cpump")
+	app := dialSocket(t, n, e.Token)
+	app.do(onem2m.StatusCreated, `{"op":1,"to":"tally","fr":"Cpump","rqi":"1","rvi":"4","ty":2,"pc":{"m2m:ae":{"rn":"pump","api":"Nx","rr":false,"srv":["4"]}}}`)
+	ws, _, err := websocket.Dial(t.Context(), "ws://"+n.Addr()+"/ingest/pump/flow?access_token="+e.Token, nil)
+	must(t, err)
+	defer ws.CloseNow()
+	const count = 100
+	for i := range count {
+		must(t, ws.Write(t.Context(), websocket.MessageText, fmt.Appendf(nil, `{"flow":%d}`, i)))
+	}
+	must(t, ws.Write(t.Context(), websocket.MessageText, []byte(`{"flow":`)))
+	for i := range count + 1 {
+		want := `{"rsc":2001}`
+		if i == count {
+			want = `{"rsc":4000,"dbg":`
+		}
+		_, text, err := ws.Read(t.Context())
+		must(t, err)
+		if !strings.HasPrefix(string(text), want) {
+			t.Fatalf("message %d: %s, want %s", i, text, want)
+		}
+	}
+	rsp := app.do(onem2m.StatusOK, `{"op":2,"to":"tally/pump/flow","fr":"Cpump","rqi":"2","rvi":"4","rcn":4}`)
+	at := 0
+	for i := range count {
+		next := strings.Index(string(rsp.Content)[at:], fmt.Sprintf(`{\"flow\":%d}`, i))
+		if next < 0 {
+			t.Fatalf("message %d is not after the one before it", i)
+		}
+		at += next
+	}
+}

@@ -54,6 +54,7 @@ const (
 	strangerTime   = 10 * time.Second // to show a valid credential
 	pingInterval   = 30 * time.Second // of a connection on which nothing comes in
 	silence        = 3 * pingInterval // after which a connection counts as dead
+	farewellTime   = time.Second      // for a client to say goodbye when the node stops
 	tickInterval   = time.Second      // how often connections are looked after; a revoked credential is found so fast
 )
 
@@ -62,7 +63,8 @@ type Options struct {
 	// Handler executes requests. If it is a binding.Starter too, readings are started without a goroutine each and keep
 	// their order.
 	Handler binding.Handler
-	// Plain takes the messages of plain devices; nil when there is no such door.
+	// Plain takes the messages of plain devices; nil when there is no such door. If it is a binding.PlainStarter too,
+	// messages keep their order.
 	Plain binding.Plain
 	// Originator says whom a valid credential is for. Requests are sent to clients only as originators that it named, or
 	// in a lab network as what they claimed when a request of theirs was executed.

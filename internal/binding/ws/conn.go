@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/coder/websocket"
 	"golang.org/x/sync/semaphore"
@@ -118,9 +119,9 @@ func (c *conn) leave(ctx context.Context) {
 	ws := c.ws
 	c.mu.Unlock()
 	if ws != nil && c.window.Acquire(ctx, maxWindow) == nil {
-		stop := context.AfterFunc(ctx, c.end)
-		_ = ws.Close(websocket.StatusGoingAway, "the node is stopping")
-		stop()
+		farewell := time.AfterFunc(farewellTime, c.end)
+		_ = ws.Close(websocket.StatusGoingAway, "the node is stopping") // it ends either way
+		farewell.Stop()
 	}
 	c.end()
 }

@@ -30,11 +30,15 @@ func (c *conn) takePlain(m message) bool {
 	c.ordered = append(c.ordered, p)
 	c.mu.Unlock()
 	msg := &binding.Message{Path: c.path, MediaType: c.media, Body: m.text, SourceIP: c.remote}
-	c.b.running.Go(func() {
-		rsp := c.b.o.Plain.Ingest(c.ctx, msg, c.token)
+	done := func(rsp *onem2m.Response) {
 		c.giveBack(m)
 		c.finish(p, rsp)
-	})
+	}
+	if s, ok := c.b.o.Plain.(binding.PlainStarter); ok {
+		s.Start(c.ctx, msg, c.token, done)
+		return true
+	}
+	c.b.running.Go(func() { done(c.b.o.Plain.Ingest(c.ctx, msg, c.token)) })
 	return true
 }
 
