@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 
-	"github.com/tallystick/tallystick/internal/binding"
 	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -47,15 +46,4 @@ func (d door) Labelled(to, label string) (bool, *onem2m.Response) {
 
 func (d door) Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response)) {
 	d.n.ingress.Start(ctx, req, token, done)
-}
-
-// plainDoor is the same for plain devices.
-type plainDoor struct{ n *Node }
-
-func (d plainDoor) Ingest(ctx context.Context, m *binding.Message, token string) *onem2m.Response {
-	return d.n.plain.Ingest(ctx, m, token)
-}
-
-func (d plainDoor) Start(ctx context.Context, m *binding.Message, token string, done func(*onem2m.Response)) {
-	d.n.plain.Start(ctx, m, token, done)
 }
