@@ -68,6 +68,9 @@ func checkEventCriteria(enc []byte, subject *onem2m.TypeDef) ([]int64, error) {
 				if event == eventMissingData && subject.Name != "timeSeries" {
 					return nil, refuse(onem2m.StatusBadRequest, "notificationEventType (net) %d, missing data points, goes with a timeSeries only, not a %s", event, subject.Name)
 				}
+				if event == eventRetrieveNoChild && subject.Name != "container" {
+					return nil, refuse(onem2m.StatusBadRequest, "notificationEventType (net) %d, retrieval without instances, goes with a container only, not a %s", event, subject.Name)
+				}
 				if contentTypes[event] == nil {
 					return nil, refuse(onem2m.StatusNotImplemented, "notificationEventType (net) %d is not supported", event)
 				}
@@ -108,13 +111,11 @@ func checkEventCriteria(enc []byte, subject *onem2m.TypeDef) ([]int64, error) {
 	return events, nil
 }
 
-// checkMonitors refuses an operationMonitor of operations that this CSE does not see: those that change nothing.
+// checkMonitors refuses an operationMonitor that names neither operations nor an originator.
 func checkMonitors(om []byte) error {
-	const seen = accessCreate | accessUpdate | accessDelete
 	for x := range onem2m.Elements(om) {
-		ops, ok := onem2m.Int(onem2m.Field(x, "ops"))
-		if !ok || access(ops)&^seen != 0 {
-			return refuse(onem2m.StatusNotImplemented, "eventNotificationCriteria (enc): an operationMonitor (om) of other operations (ops) than CREATE, UPDATE and DELETE is not supported")
+		if onem2m.Field(x, "ops") == nil && onem2m.Field(x, "or") == nil {
+			return refuse(onem2m.StatusBadRequest, "eventNotificationCriteria (enc): an operationMonitor (om) needs operations (ops) or an originator (or)")
 		}
 	}
 	return nil

@@ -15,9 +15,13 @@ func (c *Core) notify(r Reader, req *onem2m.Request, env Env, t target) Result {
 	if err := c.checkNotify(r, req, env, &t); err != nil {
 		return c.failed(req, err)
 	}
+	events, err := c.observed(r, req, env, &t, nil)
+	if err != nil {
+		return c.failed(req, err)
+	}
 	return Result{
 		Response: c.response(req, onem2m.StatusOK),
-		Events:   []Event{{Targets: []string{t.resource.RI}, Content: req.Content, Originator: req.From}},
+		Events:   append(events, Event{Targets: []string{t.resource.RI}, Content: req.Content, Originator: req.From}),
 	}
 }
 
@@ -28,13 +32,45 @@ func (c *Core) checkNotify(r Reader, req *onem2m.Request, env Env, t *target) er
 	if t.virtual != 0 || t.typ() != onem2m.TypeAE {
 		return refuse(onem2m.StatusOperationNotAllowed, "%s is no AE and cannot be notified", req.To)
 	}
-	if err := c.requireAccess(r, req, env, t, accessNotify); err != nil {
+	if err := c.authorizeNotify(r, req, env, t); err != nil {
 		return err
 	}
 	if err := checkNotification(req.Content); err != nil {
 		return err
 	}
 	return nil
+}
+
+// authorizeNotify requires NOTIFY on the AE. A request that asks whether the AE wants a subscription says whose privilege
+// is missing: that of the subscription's creator or that of its host (TS-0004 clause 7.5.1.2.3).
+func (c *Core) authorizeNotify(r Reader, req *onem2m.Request, env Env, t *target) error {
+	var verifies bool
+	var creator string
+	if _, members, err := onem2m.ParseContent(req.Content); err == nil {
+		for i := range members {
+			switch members[i].Name {
+			case "vrq":
+				verifies = trueValue(members[i].Value)
+			case "cr":
+				creator = c.localID(text(members[i].Value))
+			}
+		}
+	}
+	err := c.requireAccess(r, req, env, t, accessNotify)
+	if !verifies {
+		return err
+	}
+	if refused := asRefusal(err); refused != nil {
+		return refuse(onem2m.StatusSubscriptionHostHasNoPrivilege, "%s", refused.Message)
+	}
+	if err != nil || creator == "" {
+		return err
+	}
+	ok, err := c.authorize(r, t.resource, creator, accessNotify, newAccessContext(req, env, t))
+	if err == nil && !ok {
+		err = refuse(onem2m.StatusSubscriptionCreatorHasNoPrivilege, "creator %q has no privilege to notify %s", creator, t.resource.RI)
+	}
+	return err
 }
 
 // checkNotification requires {"m2m:sgn":{...}} with an event, a verification or a deletion in it

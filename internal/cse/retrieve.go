@@ -17,10 +17,16 @@ func (c *Core) retrieve(r Reader, req *onem2m.Request, env Env, t target) Result
 		return c.failed(req, notPolled(req)) // as the member of a group
 	}
 	rsp, err := c.read(r, req, env, &t)
-	if err != nil {
-		return c.failed(req, err)
+	events, failure := c.observed(r, req, env, &t, err)
+	if failure != nil {
+		return c.failed(req, failure)
 	}
-	return Result{Response: rsp}
+	result := Result{Response: rsp}
+	if err != nil {
+		result = c.failed(req, err)
+	}
+	result.Events = events
+	return result
 }
 
 func (c *Core) read(r Reader, req *onem2m.Request, env Env, t *target) (onem2m.Response, error) {

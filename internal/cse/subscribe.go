@@ -137,43 +137,30 @@ func (c *Core) countDown(st State, out *notices, subject, sub *Resource, w *watc
 // notification builds the m2m:sgn of a notification event (TS-0004 clause 7.5.1.1), missing being what it reports on
 // missing data points.
 func (c *Core) notification(r Reader, sub *Resource, w *watch, event int, ch *change, missing *report) (Event, error) {
-	reference, err := c.reference(r, sub)
-	if err != nil {
-		return Event{}, err
-	}
 	it, err := itemOfChange(r, ch)
 	if err != nil {
 		return Event{}, err
 	}
 	dst := make([]byte, 0, 512)
 	dst = append(dst, `{"m2m:sgn":{"nev":{"net":`...)
-	dst = strconv.AppendInt(dst, int64(event), 10)
+	dst = append(strconv.AppendInt(dst, int64(event), 10), ',')
 	if len(w.monitors) > 0 {
-		dst = append(dst, `,"om":{"op":`...)
-		dst = strconv.AppendInt(dst, int64(ch.operation()), 10)
-		dst = append(dst, `,"or":`...)
-		dst = append(onem2m.AppendQuote(dst, ch.originator), '}')
+		dst = appendMonitored(dst, ch.operation(), ch.originator)
 	}
-	dst = append(dst, `,"rep":`...)
+	dst = append(dst, `"rep":`...)
 	switch {
 	case missing != nil:
 		dst = append(dst, missing.notice()...)
 	case w.content == contentResourceID:
-		dst = append(dst, `{"m2m:uri":`...)
-		dst = onem2m.AppendQuote(dst, c.cfg.CSEID+"/"+it.ri())
-		dst = append(dst, '}')
+		dst = appendURI(dst, c.cfg.CSEID, &it)
 	case w.content == contentModifiedAttributes && event == eventUpdate:
 		dst = appendModified(dst, &it, ch)
 	default:
 		dst = appendRepresentation(dst, &it, nil)
 	}
-	dst = append(dst, `},"sur":`...)
-	dst = onem2m.AppendQuote(dst, reference)
-	if w.creator != "" {
-		dst = append(dst, `,"cr":`...)
-		dst = onem2m.AppendQuote(dst, w.creator)
+	if dst, err = c.closeNotification(r, append(dst, '}'), sub, w); err != nil {
+		return Event{}, err
 	}
-	dst = append(dst, '}', '}')
 	e := Event{
 		Subscription: sub.RI, Targets: w.targets, Content: dst, Originator: c.cfg.CSEID,
 		Category: w.category, Batch: w.batch, Latest: w.latest,

@@ -247,6 +247,56 @@ func TestNotify(t *testing.T) {
 	}
 }
 
+// TS-0001 clause 9.6.8, operationMonitor and notificationEventType 5: operations that change nothing.
+func TestObserved(t *testing.T) {
+	n, cnt := watched(t, `"nct":3,"enc":{"om":[{"ops":34,"or":"Ca"},{"ops":2,"or":"Coperator"}]}`)
+	n.MustCreate("Ca", cnt, onem2m.TypeSubscription, `{"rn":"sub2","nu":["http://empty"],"enc":{"net":[5]}}`)
+	read := func(from, to string, usage onem2m.FilterUsage) cse.Result {
+		req := onem2m.Request{Operation: onem2m.Retrieve, From: from, To: to}
+		if usage != 0 {
+			req.Filter = &onem2m.FilterCriteria{Usage: usage}
+		}
+		return n.Read(n.State, n.Complete(req), n.Env())
+	}
+	seen := `http://h {"m2m:sgn":{"nev":{"om":{"op":2,"or":"Ca"},"rep":{"m2m:uri":"/tally/` + cnt + `"}},"sur":"/tally/sub5","cr":"Ca"}}`
+	wantEvents(t, "retrieve", read("Ca", cnt, 0), seen)
+	wantEvents(t, "discovery", read("Ca", cnt, onem2m.FilterUsageDiscovery), seen)
+	if got := read("Cother", cnt, 0); len(got.Events) != 0 || got.Response.Status != onem2m.StatusOriginatorHasNoPrivilege {
+		t.Errorf("a refused request: %d, %v", got.Response.Status, sgn(got))
+	}
+	for _, virtual := range []string{"/la", "/ol"} {
+		got := read("Ca", cnt+virtual, 0)
+		if list := sgn(got); got.Response.Status != onem2m.StatusNotFound || len(list) != 1 || !strings.HasPrefix(list[0], `http://empty {"m2m:sgn":{"nev":{"net":5,"rep":{"m2m:cnt":{`) {
+			t.Errorf("%s of a container without instances: %d, %v", virtual, got.Response.Status, list)
+		}
+	}
+	n.MustCreate("Ca", cnt, onem2m.TypeContentInstance, `{"con":"1"}`)
+	wantEvents(t, "there is one", read("Ca", cnt+"/la", 0))
+	wantEvents(t, "of a subscription", read("Ca", cnt+"/sub1", 0))
+}
+
+// TS-0004 clause 7.5.1.2.3: whose privilege is missing when an AE is asked whether it wants a subscription.
+func TestVerificationPrivileges(t *testing.T) {
+	n := csetest.NewNetwork(t)
+	n.Register("Ca", "ae1")
+	acp := n.MustCreate("Ca", "Ca", onem2m.TypeACP, `{"pv":{"acr":[{"acor":["Ca","Chost","Cmaker"],"acop":63}]},"pvs":{"acr":[{"acor":["Ca"],"acop":63}]}}`)
+	wantStatus(t, "policy", n.Update("Ca", "Ca", onem2m.TypeAE, `{"acpi":["`+acp+`"]}`), onem2m.StatusUpdated)
+	for _, test := range []struct {
+		from, content string
+		want          onem2m.StatusCode
+	}{
+		{"Chost", `{"m2m:sgn":{"vrq":true,"sur":"/x/s","cr":"Cmaker"}}`, onem2m.StatusOK},
+		{"Chost", `{"m2m:sgn":{"vrq":true,"sur":"/x/s"}}`, onem2m.StatusOK},
+		{"Chost", `{"m2m:sgn":{"vrq":true,"sur":"/x/s","cr":"Cnobody"}}`, onem2m.StatusSubscriptionCreatorHasNoPrivilege},
+		{"Cnobody", `{"m2m:sgn":{"vrq":true,"sur":"/x/s","cr":"Cmaker"}}`, onem2m.StatusSubscriptionHostHasNoPrivilege},
+		{"Cnobody", `{"m2m:sgn":{"sur":"/x/s"}}`, onem2m.StatusOriginatorHasNoPrivilege},
+		{"Cnobody", `{"m2m:sgn":{"vrq":true,`, onem2m.StatusOriginatorHasNoPrivilege},
+	} {
+		req := onem2m.Request{Operation: onem2m.Notify, From: test.from, To: "Ca", Content: []byte(test.content)}
+		wantStatus(t, test.from+" "+test.content, n.Read(n.State, n.Complete(req), n.Env()), test.want)
+	}
+}
+
 // A subscription whose creator has lost the RETRIEVE privilege, which creating it took (TS-0004 clause 7.4.8.2.1),
 // does not notify.
 func TestNotificationRevoked(t *testing.T) {

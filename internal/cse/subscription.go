@@ -99,12 +99,13 @@ func (c *Core) completeContentType(after *Resource, events []int64) error {
 
 // contentTypes are the notificationContentTypes that go with a notificationEventType, the default first.
 var contentTypes = map[int64][]int64{
-	eventUpdate:         {contentAllAttributes, contentModifiedAttributes, contentResourceID},
-	eventDelete:         {contentAllAttributes, contentResourceID},
-	eventChildCreate:    {contentAllAttributes, contentResourceID},
-	eventChildDelete:    {contentAllAttributes, contentResourceID},
-	eventBlockingUpdate: {contentModifiedAttributes},
-	eventMissingData:    {contentTimeSeries},
+	eventRetrieveNoChild: {contentAllAttributes, contentResourceID},
+	eventUpdate:          {contentAllAttributes, contentModifiedAttributes, contentResourceID},
+	eventDelete:          {contentAllAttributes, contentResourceID},
+	eventChildCreate:     {contentAllAttributes, contentResourceID},
+	eventChildDelete:     {contentAllAttributes, contentResourceID},
+	eventBlockingUpdate:  {contentModifiedAttributes},
+	eventMissingData:     {contentTimeSeries},
 }
 
 // appendMember gives a JSON object with one more member.

@@ -13,6 +13,8 @@ const (
 	eventChildCreate = 3
 	eventChildDelete = 4
 
+	eventRetrieveNoChild = 5 // of la or ol of a container without instances
+
 	eventBlockingUpdate = 7 // asked before the change, and so no event of its own
 	eventMissingData    = 8 // of a timeSeries
 )
@@ -30,7 +32,7 @@ type watch struct {
 	events     uint32 // bit n is set for notificationEventType n
 	attributes []string
 	childTypes []onem2m.ResourceType
-	monitors   []monitor
+	monitors   monitors
 	// conditions apply to the subscribed-to resource, sizes to the contentInstance that came or went.
 	conditions *filter
 	sizes      *filter
@@ -50,11 +52,20 @@ type watch struct {
 	counted  bool // nse
 }
 
-// monitor is one operationMonitor: the operations and the originator that count. Operations that change nothing are
-// not seen.
-type monitor struct {
+// monitors are the operationMonitors of a subscription: the operations and the originator that each counts.
+type monitors []struct {
 	operations access // 0 for any
 	originator string // "" for any
+}
+
+// cover says whether one of the monitors counts an operation of an originator.
+func (m monitors) cover(op access, originator string) bool {
+	for i := range m {
+		if (m[i].operations == 0 || m[i].operations&op != 0) && (m[i].originator == "" || m[i].originator == originator) {
+			return true
+		}
+	}
+	return false
 }
 
 func parseWatch(c *Core, sub *Resource) *watch {
@@ -93,11 +104,10 @@ func parseWatch(c *Core, sub *Resource) *watch {
 			// Without event types, every operation on the subscribed-to resource counts: CREATE is that of a child.
 			w.events = 1<<eventUpdate | 1<<eventDelete | 1<<eventChildCreate
 			for e := range onem2m.Elements(value) {
-				m := monitor{originator: c.localID(text(onem2m.Field(e, "or")))}
+				w.monitors = append(w.monitors, monitors{{originator: c.localID(text(onem2m.Field(e, "or")))}}...)
 				if n, ok := onem2m.Int(onem2m.Field(e, "ops")); ok {
-					m.operations = access(n)
+					w.monitors[len(w.monitors)-1].operations = access(n)
 				}
-				w.monitors = append(w.monitors, m)
 			}
 		case "md":
 			w.missing, _ = onem2m.Int(onem2m.Field(value, "num"))
@@ -171,7 +181,7 @@ func integerPointer(value []byte) *int64 {
 // wants says whether a change is one that the subscription waits for, event being the kind of change seen from the
 // subscribed-to resource.
 func (w *watch) wants(v *visit, event int, ch *change, subject *Resource) (bool, error) {
-	if w.events&(1<<event) == 0 || !w.monitored(ch) {
+	if w.events&(1<<event) == 0 || len(w.monitors) > 0 && !w.monitors.cover(accessOf(ch.operation()), ch.originator) {
 		return false, nil
 	}
 	changed := ch.typ()
@@ -201,17 +211,6 @@ func (w *watch) wants(v *visit, event int, ch *change, subject *Resource) (bool,
 		return false, err
 	}
 	return w.conditions.matches(v, &it)
-}
-
-// monitored says whether an operationMonitor covers the operation and originator of a change.
-func (w *watch) monitored(ch *change) bool {
-	if len(w.monitors) == 0 {
-		return true
-	}
-	op := accessOf(ch.operation())
-	return slices.ContainsFunc(w.monitors, func(m monitor) bool {
-		return (m.operations == 0 || m.operations&op != 0) && (m.originator == "" || m.originator == ch.originator)
-	})
 }
 
 // typ is the type of the resource that changed.

@@ -105,3 +105,21 @@ func TestBlockingUpdate(t *testing.T) {
 		t.Error("a turn has not ended")
 	}
 }
+
+// TestTold: a read that somebody monitors is answered without waiting for who is told of it (TS-0001 clause 9.6.8,
+// operationMonitor).
+func TestTold(t *testing.T) {
+	n := ready(t, 0)
+	n.want(onem2m.StatusCreated, n.do("Cdev", onem2m.Request{
+		Operation: onem2m.Create, To: "tally/dev/c", Type: onem2m.TypeSubscription,
+		Content: []byte(`{"m2m:sub":{"nu":["http://127.0.0.1:9/"],"nct":3,"nec":3,"enc":{"om":[{"ops":2}]}}}`),
+	}))
+	var told []string
+	n.outside.tell = func(targets []string, req *onem2m.Request) {
+		told = append(told, targets[0]+" "+req.EventCategory+" "+string(req.Content))
+	}
+	n.want(onem2m.StatusOK, n.do("Cdev", onem2m.Request{Operation: onem2m.Retrieve, To: "tally/dev/c"}))
+	if len(told) != 1 || !strings.HasPrefix(told[0], `http://127.0.0.1:9/ 3 {"m2m:sgn":{"nev":{"om":{"op":2,"or":"Cdev"},"rep":{"m2m:uri":`) {
+		t.Errorf("told %v", told)
+	}
+}

@@ -28,6 +28,8 @@ type Outside interface {
 	// Request sends a request to the first of the targets that answers, and gives the response, whatever its status is.
 	// An error means that none of them can be reached. A NOTIFY request that names no target gets that of its address.
 	Request(ctx context.Context, targets []string, req *onem2m.Request) (*onem2m.Response, error)
+	// Tell sends a NOTIFY request to each of the targets, once, and waits for nothing.
+	Tell(targets []string, req *onem2m.Request)
 }
 
 // Options of an ingress.
@@ -218,11 +220,18 @@ func (g *Ingress) read(ctx context.Context, core *cse.Core, req *onem2m.Request)
 		return g.poll(ctx, req, res.Poll, &res.Response)
 	}
 	for i := range res.Events {
-		rsp, err := g.o.Outside.Request(ctx, res.Events[i].Targets, notification(&res.Events[i]))
+		e := &res.Events[i]
+		if e.Subscription != "" {
+			g.o.Outside.Tell(e.Targets, notification(e))
+			continue
+		}
+		rsp, err := g.o.Outside.Request(ctx, e.Targets, notification(e))
 		if err != nil {
 			return failure(onem2m.StatusTargetNotReachable, "deliver the notification: "+err.Error())
 		}
-		res.Response.Status, res.Response.Content = rsp.Status, rsp.Content
+		if res.Response.Content == nil { // else it has what the members of a group answered
+			res.Response.Status, res.Response.Content = rsp.Status, rsp.Content
+		}
 	}
 	return &res.Response
 }
@@ -230,7 +239,8 @@ func (g *Ingress) read(ctx context.Context, core *cse.Core, req *onem2m.Request)
 // notification is the NOTIFY request of an event.
 func notification(e *cse.Event) *onem2m.Request {
 	return &onem2m.Request{
-		Operation: onem2m.Notify, From: e.Originator, Content: e.Content, ResultContent: onem2m.ResultContentDefault,
+		Operation: onem2m.Notify, From: e.Originator, Content: e.Content, EventCategory: e.Category,
+		ResultContent: onem2m.ResultContentDefault,
 	}
 }
 

@@ -69,6 +69,7 @@ type network struct {
 type outside struct {
 	verify  func(req *onem2m.Request) error
 	request func(targets []string, req *onem2m.Request) (*onem2m.Response, error)
+	tell    func(targets []string, req *onem2m.Request)
 }
 
 func (o *outside) Verify(_ context.Context, _ []string, req *onem2m.Request) error {
@@ -83,6 +84,12 @@ func (o *outside) Request(_ context.Context, targets []string, req *onem2m.Reque
 		return o.request(targets, req)
 	}
 	return &onem2m.Response{Status: onem2m.StatusOK}, nil
+}
+
+func (o *outside) Tell(targets []string, req *onem2m.Request) {
+	if o.tell != nil {
+		o.tell(targets, req)
+	}
 }
 
 func newNetwork(t *testing.T, timeout time.Duration) *network {

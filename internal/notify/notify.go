@@ -145,6 +145,7 @@ type Deliverer struct {
 	queues   map[place]*queue
 	ready    [2]fifo // queues that can be tried: healthy ones, and slow or failing ones
 	active   [2]int  // requests under way for each of the two
+	telling  int     // requests of Tell under way
 	stopped  bool
 	delivery sync.WaitGroup
 }

@@ -21,6 +21,8 @@ const (
 	maxVerify = 16
 	// verifyTimeout bounds the whole verification of a subscription, whose originator waits for it.
 	verifyTimeout = 15 * time.Second
+	// maxTelling bounds the notifications under way that nothing repeats.
+	maxTelling = 64
 )
 
 // sendError is why one request was not taken.
@@ -102,6 +104,40 @@ func (d *Deliverer) Verify(ctx context.Context, targets []string, req *onem2m.Re
 		}
 	}
 	return nil
+}
+
+// Tell sends a NOTIFY request to each of the targets, once, in the background. What comes while maxTelling requests are
+// under way is dropped: it is for notifications of what left no trace in the log.
+func (d *Deliverer) Tell(targets []string, req *onem2m.Request) {
+	for _, t := range targets {
+		d.mu.Lock()
+		if d.stopped || d.telling == maxTelling {
+			d.mu.Unlock()
+			d.stats.dropped.Add(1)
+			continue
+		}
+		d.telling++
+		d.delivery.Go(func() { d.tell(t, req) })
+		d.mu.Unlock()
+	}
+}
+
+func (d *Deliverer) tell(target string, req *onem2m.Request) {
+	ctx, cancel := context.WithTimeout(context.Background(), d.o.Timeout)
+	defer cancel()
+	rsp, failure := d.exchange(ctx, target, d.o.Resolve(target), req)
+	if failure == nil {
+		failure = refusal(rsp, target)
+	}
+	if failure == nil {
+		d.stats.delivered.Add(1)
+	} else {
+		d.stats.dropped.Add(1)
+		d.o.Log.Debug("a notification of a read was not delivered", "target", redacted(target), "err", failure)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.telling--
 }
 
 // exchange tries the addresses of a target in turn until one answers, or takes it when it is a notification. It fails

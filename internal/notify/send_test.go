@@ -194,3 +194,31 @@ func TestFailureTells(t *testing.T) {
 		}
 	}
 }
+
+// What left no trace in the log is sent once, and never takes more than its share of the node.
+func TestTell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		n.hosts["slow"] = func(int) (onem2m.StatusCode, error) { time.Sleep(time.Second); return onem2m.StatusOK, nil }
+		n.hosts["bad"] = func(int) (onem2m.StatusCode, error) { return onem2m.StatusBadRequest, nil }
+		d, stop := run(options(newOutbox(), n))
+		d.Tell([]string{"http://ok", "http://bad", "Cnowhere"}, verification())
+		synctest.Wait()
+		if s := d.Stats(); s.Delivered != 1 || s.Dropped != 2 {
+			t.Errorf("stats are %+v", s)
+		}
+		d.Tell(slices.Repeat([]string{"http://slow"}, 100), verification())
+		time.Sleep(2 * time.Second)
+		d.Tell([]string{"http://ok"}, verification())
+		synctest.Wait()
+		if s := d.Stats(); s.Delivered != 1+64+1 || s.Dropped != 2+36 {
+			t.Errorf("stats are %+v", s)
+		}
+		stop()
+		d.Tell([]string{"http://ok"}, verification())
+		synctest.Wait()
+		if got := len(n.bodies("ok")); got != 2 {
+			t.Errorf("%d requests after the end", got)
+		}
+	})
+}
