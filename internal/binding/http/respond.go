@@ -60,6 +60,11 @@ func (b *server) refuse(w http.ResponseWriter, x *exchange, err error) {
 
 // respond answers with a response primitive.
 func (b *server) respond(w http.ResponseWriter, x *exchange, rsp *onem2m.Response) {
+	if x.req.ResponseType == onem2m.ResponseTypeNone && rsp.Status.Success() {
+		// The client wants no response, and HTTP cannot do without one. A request that was not met is still told so.
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	httpStatus := rsp.Status.HTTPStatus()
 	if rsp.Status == onem2m.StatusSecurityAssociationRequired {
 		httpStatus = http.StatusUnauthorized

@@ -64,7 +64,7 @@ func (c *conn) ask(pk *packets.Packet, p *publication, t *oneM2MTopic, req *onem
 	if req.Operation == onem2m.Create {
 		req.Delivery = c.delivery(pk, p)
 	}
-	silent := req.ResponseType == responseNone
+	silent := req.ResponseType == onem2m.ResponseTypeNone
 	held := 0
 	if !write {
 		held, p.size = p.size, 0
@@ -104,9 +104,6 @@ func (c *conn) start(req *onem2m.Request, done func(*onem2m.Response)) {
 	}
 	go func() { done(b.o.Handler.Do(b.ctx, req, c.token)) }()
 }
-
-// responseNone is the response type of a request that wants no response (TS-0004 clause 6.3.4.2.6).
-const responseNone = 5
 
 // respond publishes a response in the format of the request (TS-0010 clause 6.4.3).
 func (c *conn) respond(t *oneM2MTopic, req *onem2m.Request, wrapped bool, resp *onem2m.Response) {
