@@ -102,14 +102,15 @@ func FreePort(tb testing.TB) string {
 // Network is a data folder of one node.
 type Network struct {
 	Dir  string
-	Addr string
+	Addr string // of HTTP
+	MQTT string // of the MQTT broker
 }
 
 // Init makes a network in dir.
 func Init(tb testing.TB, dir string) *Network {
 	tb.Helper()
-	n := &Network{Dir: dir, Addr: FreePort(tb)}
-	if r := Run(tb, "network", "init", "--data", dir, "--http", n.Addr); r.Code != 0 {
+	n := &Network{Dir: dir, Addr: FreePort(tb), MQTT: FreePort(tb)}
+	if r := Run(tb, "network", "init", "--data", dir, "--http", n.Addr, "--mqtt", n.MQTT); r.Code != 0 {
 		tb.Fatalf("network init: %s", r)
 	}
 	return n
