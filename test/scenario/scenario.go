@@ -295,3 +295,21 @@ func (n *Network) Fsck(tb testing.TB) {
 		tb.Fatalf("fsck: %s", r)
 	}
 }
+
+// Listener returns the address that the configuration names for a binding, as a config field: mqtt, coap, ....
+func (n *Network) Listener(tb testing.TB, field string) string {
+	tb.Helper()
+	b, err := os.ReadFile(filepath.Join(n.Dir, "config.json"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c := make(map[string]any)
+	if err := json.Unmarshal(b, &c); err != nil {
+		tb.Fatal(err)
+	}
+	addr, _ := c[field].(string)
+	if addr == "" {
+		tb.Fatalf("config.json names no %s", field)
+	}
+	return addr
+}
