@@ -2,6 +2,7 @@ package cse
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -73,15 +74,15 @@ func (s *search) branches(top *item, path string) (*branch, error) {
 	// open holds the branches last shown, each below the one before it; taken says whether one is in the result yet.
 	type opened struct {
 		branch *branch
-		level  int
+		path   string
 		taken  bool
 	}
-	open := []opened{{root, 0, true}}
-	err := s.walk(top, path, func(it *item, _ string, level int) (step, error) {
-		for open[len(open)-1].level >= level {
+	open := []opened{{root, path + "/", true}}
+	err := s.walk(top, path, func(it *item, path string, _ int) (step, error) {
+		for len(open) > 1 && !strings.HasPrefix(path, open[len(open)-1].path) {
 			open = open[:len(open)-1]
 		}
-		open = append(open, opened{branch: &branch{item: *it}, level: level})
+		open = append(open, opened{branch: &branch{item: *it}, path: path + "/"})
 		in, full := s.collect.take(it.weight())
 		if full {
 			return stepStop, nil

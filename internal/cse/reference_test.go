@@ -437,13 +437,19 @@ func (m *reference) represent(n *refNode, from string, nested bool) map[string]a
 	if !nested {
 		return r
 	}
-	for _, k := range append(slices.Clone(n.kids), n.cins...) {
-		if m.can(k, from, 2) && !m.overdue(k) {
+	var below func(n *refNode)
+	below = func(n *refNode) {
+		for _, k := range append(slices.Clone(n.kids), n.cins...) {
+			if !m.can(k, from, 2) || m.overdue(k) {
+				below(k) // what shows below it shows here
+				continue
+			}
 			tag := onem2m.Lookup(k.ty).Tag
 			list, _ := r[tag].([]any)
 			r[tag] = append(list, m.represent(k, from, true))
 		}
 	}
+	below(n)
 	return r
 }
 
