@@ -11,7 +11,7 @@ import (
 func (n *Node) newWebSockets() *wsbinding.Binding {
 	return wsbinding.New(wsbinding.Options{
 		Handler: door{n}, Plain: plainDoor{n}, Originator: n.originator, Arrived: n.wake, From: n.app.Genesis().CSE.CSEID,
-		MaxMessage: n.cfg.MaxBody, Log: n.log,
+		MaxMessage: n.cfg.MaxBody, Mobius: n.app.Genesis().CSE.Mobius, Log: n.log,
 	})
 }
 

@@ -49,6 +49,7 @@ const (
 	maxStrangers   = 256              // connections that have not shown a valid credential
 	writeChunk     = 64 << 10         // bytes that a client must take within writeTimeout
 	writeTimeout   = 10 * time.Second //
+	answerMemory   = 16 << 20         // bytes of long messages of all servers that this node connected to
 	memoryWait     = 10 * time.Second // for a share of the message memory
 	messageTimeout = time.Minute      // from the first byte of a message to its last
 	strangerTime   = 10 * time.Second // to show a valid credential
@@ -88,8 +89,9 @@ type Options struct {
 // Binding serves WebSocket clients and is one. It is safe for concurrent use.
 type Binding struct {
 	o       Options
-	starter binding.Starter // nil when the handler is none
-	memory  *semaphore.Weighted
+	starter binding.Starter     // nil when the handler is none
+	memory  *semaphore.Weighted // of long messages of clients, in bytes
+	answers *semaphore.Weighted // of long messages of other servers
 	dialer  *http.Client
 	clock   atomic.Int64 // ticks since the start, never 0
 
@@ -115,7 +117,8 @@ func New(o Options) *Binding {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	b := &Binding{
-		o: o, memory: semaphore.NewWeighted(o.MessageMemory), dialer: newDialer(),
+		o: o, memory: semaphore.NewWeighted(o.MessageMemory),
+		answers: semaphore.NewWeighted(max(answerMemory, o.MaxMessage)), dialer: newDialer(),
 		conns: make(map[*conn]struct{}), peers: make(map[string][]*conn), dialed: make(map[dialKey]*dialed),
 	}
 	b.starter, _ = o.Handler.(binding.Starter)

@@ -25,8 +25,9 @@ const (
 
 // dialKey names connections that may be shared.
 type dialKey struct {
-	url  string
-	cbor bool
+	url   string
+	cbor  bool
+	token string
 }
 
 // dialed is a connection to another server, or one that is being made.
@@ -66,7 +67,7 @@ func (b *Binding) sendTo(ctx context.Context, to binding.Address, req *onem2m.Re
 	if err != nil || u.Scheme != "ws" && u.Scheme != "wss" || u.Host == "" {
 		return nil, errors.New("send a request over WebSocket: the address is no URL of scheme ws or wss")
 	}
-	d, err := b.dial(ctx, dialKey{to.URL, to.CBOR})
+	d, err := b.dial(ctx, dialKey{to.URL, to.CBOR, to.Token})
 	if err == nil {
 		var rsp *onem2m.Response
 		rsp, err = d.conn.ask(ctx, req)
@@ -146,7 +147,7 @@ func (b *Binding) dropIdle(now int64) {
 
 // connect makes a connection and reads it until it ends.
 func (b *Binding) connect(k dialKey, d *dialed) {
-	c := newConn(b, formatJSON)
+	c := newConn(b, formatJSON, b.answers)
 	c.dialed = true
 	protocol := protocolJSON
 	if k.cbor {
@@ -156,6 +157,9 @@ func (b *Binding) connect(k dialKey, d *dialed) {
 	header := http.Header{}
 	if b.o.From != "" {
 		header["X-M2M-Origin"] = []string{b.o.From}
+	}
+	if k.token != "" {
+		header["Authorization"] = []string{"Bearer " + k.token}
 	}
 	ws, _, err := websocket.Dial(ctx, k.url, &websocket.DialOptions{
 		HTTPClient: b.dialer, HTTPHeader: header, Subprotocols: []string{protocol}, OnPongReceived: c.pong,

@@ -20,8 +20,9 @@ import (
 type conn struct {
 	b      *Binding
 	format format
-	dialed bool    // this node opened it
-	socket *socket // nil of a connection that was dialed
+	dialed bool                // this node opened it
+	memory *semaphore.Weighted // that its long messages share, in bytes
+	socket *socket             // nil of a connection that was dialed
 	token  string
 	path   string // of a plain device
 	media  string
@@ -39,7 +40,6 @@ type conn struct {
 	reading  atomic.Int64 // tick at which the message that is being read began, 0 when none is
 	waiting  atomic.Bool  // for room, not for the client
 	refused  int          // requests without a valid credential; of the reading goroutine
-	scratch  []byte       // of the reading goroutine
 
 	window    *semaphore.Weighted // bytes of requests that are not answered yet
 	retrieves *semaphore.Weighted
@@ -65,9 +65,9 @@ type mark struct {
 	retrieve bool
 }
 
-func newConn(b *Binding, f format) *conn {
+func newConn(b *Binding, f format, memory *semaphore.Weighted) *conn {
 	c := &conn{
-		b: b, format: f, since: b.clock.Load(),
+		b: b, format: f, memory: memory, since: b.clock.Load(),
 		window: semaphore.NewWeighted(maxWindow), retrieves: semaphore.NewWeighted(maxRetrieves),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -180,6 +180,9 @@ type message struct {
 	share int64 // of the message memory, in bytes
 }
 
+// scratches hold messages until their size is known.
+var scratches = sync.Pool{New: func() any { return new([smallMessage + 1]byte) }}
+
 var errStranger = errors.New("a long message without a valid credential")
 
 // read reads the next message. Its text belongs to the caller.
@@ -191,12 +194,11 @@ func (c *conn) read() (m message, err error) {
 	c.heard.Store(c.b.clock.Load())
 	c.reading.Store(c.b.clock.Load())
 	defer c.reading.Store(0)
-	if c.scratch == nil {
-		c.scratch = make([]byte, smallMessage+1)
-	}
-	n, err := io.ReadFull(r, c.scratch)
+	scratch := scratches.Get().(*[smallMessage + 1]byte)
+	defer scratches.Put(scratch)
+	n, err := io.ReadFull(r, scratch[:])
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		m.text = append(make([]byte, 0, n), c.scratch[:n]...)
+		m.text = append(make([]byte, 0, n), scratch[:n]...)
 		return m, nil
 	}
 	if err != nil {
@@ -206,19 +208,19 @@ func (c *conn) read() (m message, err error) {
 		c.hangUp(websocket.StatusPolicyViolation, errStranger.Error())
 		return m, errStranger
 	}
-	return c.readLong(r)
+	return c.readLong(scratch[:], r)
 }
 
-// readLong reads the rest of a message that is longer than scratch.
-func (c *conn) readLong(r io.Reader) (m message, err error) {
+// readLong reads the rest of a message that begins with start.
+func (c *conn) readLong(start []byte, r io.Reader) (m message, err error) {
 	full := c.b.o.MaxMessage
 	ctx, cancel := context.WithTimeout(c.ctx, memoryWait)
 	defer cancel()
-	if err := c.b.memory.Acquire(ctx, full); err != nil {
+	if err := c.memory.Acquire(ctx, full); err != nil {
 		c.hangUp(websocket.StatusTryAgainLater, "the messages of others fill the memory set aside for them")
 		return m, err
 	}
-	text := slices.Clone(c.scratch)
+	text := slices.Clone(start)
 	for {
 		if len(text) == cap(text) {
 			text = slices.Grow(text, min(len(text), int(full)-len(text)+1))
@@ -227,11 +229,11 @@ func (c *conn) readLong(r io.Reader) (m message, err error) {
 		text = text[:len(text)+n]
 		if errors.Is(err, io.EOF) {
 			m = message{text: slices.Clip(text), share: min(int64(len(text)), full)}
-			c.b.memory.Release(full - m.share)
+			c.memory.Release(full - m.share)
 			return m, nil
 		}
 		if err != nil {
-			c.b.memory.Release(full)
+			c.memory.Release(full)
 			return m, err
 		}
 	}
@@ -240,7 +242,7 @@ func (c *conn) readLong(r io.Reader) (m message, err error) {
 // giveBack ends a message's hold on the message memory.
 func (c *conn) giveBack(m message) {
 	if m.share > 0 {
-		c.b.memory.Release(m.share)
+		c.memory.Release(m.share)
 	}
 }
 

@@ -70,7 +70,7 @@ type handshake struct {
 	known   bool // the token is valid
 }
 
-// ServeHTTP serves one handshake and the connection that comes of it.
+// ServeHTTP serves one handshake. The connection that comes of it outlives the call.
 func (b *Binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	hs, status, why := b.judge(r)
 	if why != "" {
@@ -80,12 +80,11 @@ func (b *Binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, why, status)
 		return
 	}
-	c := newConn(b, hs.format)
+	c := newConn(b, hs.format, b.memory)
 	if status, why := b.admit(c, hs.known); why != "" {
 		http.Error(w, why, status)
 		return
 	}
-	defer b.drop(c)
 	hj := &hijacker{ResponseWriter: w}
 	ws, err := websocket.Accept(hj, r, &websocket.AcceptOptions{
 		Subprotocols: hs.offered,
@@ -96,6 +95,7 @@ func (b *Binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	if err != nil {
 		b.o.Log.Debug("a WebSocket handshake was refused", "remote", r.RemoteAddr, "err", err)
+		b.drop(c)
 		return
 	}
 	ws.SetReadLimit(b.o.MaxMessage)
@@ -105,10 +105,13 @@ func (b *Binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.wrapped.Store(hs.mobius)
 	if !c.open(ws) {
 		_ = ws.CloseNow() // the node stopped meanwhile
-		return
 	}
-	c.greet(r.Header.Get("X-M2M-Origin"))
-	c.serve()
+	claim := r.Header.Get("X-M2M-Origin")
+	go func() { // so that what net/http keeps for a request is let go
+		defer b.drop(c)
+		c.greet(claim)
+		c.serve()
+	}()
 }
 
 // judge reads a handshake. A why that is not empty refuses it.

@@ -125,9 +125,9 @@ func (c *conn) refuse(req *onem2m.Request, k mark, err error) {
 	})
 }
 
-// respond answers a request, unless it asked for no answer (TS-0001 clause 8.1.2, noResponse).
+// respond answers a request, unless it was met and asked for no answer (TS-0001 clause 8.1.2, noResponse).
 func (c *conn) respond(req *onem2m.Request, k mark, rsp *onem2m.Response) {
-	if req.ResponseType == noResponse {
+	if req.ResponseType == onem2m.ResponseTypeNone && rsp.Status.Success() {
 		c.written(k)
 		return
 	}
@@ -136,6 +136,3 @@ func (c *conn) respond(req *onem2m.Request, k mark, rsp *onem2m.Response) {
 	}
 	c.put(k, onem2m.Primitive{Response: rsp, Wrapped: c.wrapped.Load()})
 }
-
-// noResponse is the response type of a request that wants no answer (m2m:responseType).
-const noResponse = 5

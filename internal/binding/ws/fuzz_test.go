@@ -1,0 +1,140 @@
+package wsbinding
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// raw makes the handshake over a TCP connection of its own.
+func raw(t testing.TB, url, protocol string) net.Conn {
+	c, err := net.Dial("tcp", strings.TrimPrefix(url, "ws://"))
+	must(t, err)
+	fmt.Fprintf(c, "GET /ingest/a/b HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%sAuthorization: Bearer Cdev-token\r\n\r\n", protocol)
+	r := bufio.NewReader(c)
+	rsp, err := http.ReadResponse(r, nil)
+	if err != nil || rsp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", rsp, err)
+	}
+	return c
+}
+
+// Whatever comes after the handshake, the connection ends when the client has gone, nothing is left behind, and the next
+// client is served.
+func FuzzFrames(f *testing.F) {
+	text := fmt.Sprintf(reading, 1, 5)
+	frame := append([]byte{0x81, 0x80 | byte(len(text)), 0, 0, 0, 0}, text...)
+	f.Add(uint8(0), frame)
+	f.Add(uint8(1), append([]byte{0x82, 0x83, 0, 0, 0, 0}, 0xa1, 0x61, 0x01))
+	f.Add(uint8(2), []byte("\x81\x82\x00\x00\x00\x00{}\x89\x80\x00\x00\x00\x00\x88\x82\x00\x00\x00\x00\x03\xe8"))
+	f.Add(uint8(0), []byte("\x01\x81\x00\x00\x00\x00{\x00\x80\x00\x00\x00\x00\x80\x81\x00\x00\x00\x00}"))
+	f.Add(uint8(0), []byte{0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0})
+	f.Add(uint8(0), []byte{0xc1, 0x80, 0, 0, 0, 0})
+	protocols := []string{"Sec-WebSocket-Protocol: oneM2M.json\r\n", "Sec-WebSocket-Protocol: oneM2M.cbor\r\n", ""}
+	b, url := serve(f, &world{}, func(o *Options) { o.MaxMessage = 10_000 })
+	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
+		c := raw(t, url, protocols[int(which)%len(protocols)])
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = c.Write(data) // the server may have hung up
+		_ = c.(*net.TCPConn).CloseWrite()
+		if _, err := io.Copy(io.Discard, c); err != nil && strings.Contains(err.Error(), "timeout") {
+			t.Fatalf("the connection goes on: %v", err)
+		}
+		c.Close()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Microsecond) {
+			b.mu.Lock()
+			n := len(b.conns)
+			b.mu.Unlock()
+			if n == 0 {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d connections are left", n)
+			}
+		}
+	})
+}
+
+// Strangers take no more than their share of connections; who shows a credential gets in.
+func TestFloodOfStrangers(t *testing.T) {
+	b, url := serve(t, &world{}, nil)
+	refused := 0
+	for range maxStrangers + 20 {
+		ws, rsp, err := try(url, "oneM2M.json", "")
+		if err != nil {
+			if rsp.StatusCode != http.StatusServiceUnavailable {
+				t.Fatalf("%v, %v", rsp, err)
+			}
+			refused++
+			continue
+		}
+		defer ws.CloseNow()
+	}
+	if refused != 20 {
+		t.Errorf("%d handshakes were refused, want 20", refused)
+	}
+	c := dial(t, url, "oneM2M.json", "Cdev-token")
+	c.send(fmt.Sprintf(reading, 1, 5))
+	c.want(`{"rsc":2001,"rqi":"1","rvi":"4","to":"Cdev","pc":{"m2m:cin":{"con":"5"}}}`)
+	tick(b, ticks(strangerTime)+1)
+	for deadline := time.Now().Add(5 * time.Second); b.strangers.Load() != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d strangers are left", b.strangers.Load())
+		}
+	}
+}
+
+// TS-0001 clause 8.1.2: noResponse gets an answer only when it is refused.
+func TestNoResponse(t *testing.T) {
+	_, url := serve(t, &world{}, nil)
+	c := dial(t, url, "oneM2M.json", "Cdev-token")
+	c.send(`{"op":2,"to":"c","fr":"Cdev","rqi":"1","rt":{"rtv":5}}`)
+	c.send(`{"op":9,"to":"c","fr":"Cdev","rqi":"2","rt":{"rtv":5}}`)
+	c.want(`{"rsc":4000,"rqi":"2","rvi":"4","to":"Cdev","pc":{"m2m:dbg":"parameter op: \"9\" is not an integer from 1 to 5"}}`)
+}
+
+// A client that takes nothing of what is written to it loses the connection, and with it what was to be written.
+func TestStuckReader(t *testing.T) {
+	w := &world{}
+	big := []byte(`"` + strings.Repeat("x", 500_000) + `"`)
+	w.do = nil
+	b, url := serve(t, w, nil)
+	c := raw(t, url, "Sec-WebSocket-Protocol: oneM2M.json\r\n")
+	defer c.Close()
+	for i := 0; !b.Connected("Cdev"); i++ {
+		if time.Sleep(time.Millisecond); i == 5000 {
+			t.Fatal("not connected")
+		}
+	}
+	b.mu.Lock()
+	peer := b.peers["Cdev"][0]
+	b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	slow := 0
+	for i := range 40 {
+		n := notification(fmt.Sprint(i))
+		n.Content = big
+		short, stop := context.WithTimeout(ctx, 2*time.Millisecond)
+		if _, err := peer.ask(short, n); err == errSlow {
+			slow++
+		}
+		stop()
+	}
+	if slow == 0 {
+		t.Error("requests for a client that takes none were kept without a bound")
+	}
+	peer.mu.Lock()
+	kept := len(peer.out)
+	peer.mu.Unlock()
+	if kept > maxUnwritten+len(big)+1000 {
+		t.Errorf("%d bytes are kept for it", kept)
+	}
+}
