@@ -359,23 +359,24 @@ func (c *conn) write() {
 }
 
 func (c *conn) writeAll(out []byte, marks []mark) error {
-	ctx := context.Background()
-	if c.socket != nil {
-		c.socket.hold()
-	} else {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, writeTimeout)
+	if c.socket == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 		defer cancel()
+		return c.writeEach(ctx, out, marks)
 	}
+	c.socket.hold()
+	err := c.writeEach(context.Background(), out, marks)
+	// Even then: a close frame may be among what was gathered.
+	return errors.Join(err, c.socket.flush())
+}
+
+func (c *conn) writeEach(ctx context.Context, out []byte, marks []mark) error {
 	start := 0
 	for _, m := range marks {
 		if err := c.ws.Write(ctx, m.kind, out[start:m.end]); err != nil {
 			return err
 		}
 		start = m.end
-	}
-	if c.socket != nil {
-		return c.socket.flush()
 	}
 	return nil
 }

@@ -48,17 +48,7 @@ func FuzzFrames(f *testing.F) {
 			t.Fatalf("the connection goes on: %v", err)
 		}
 		c.Close()
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Microsecond) {
-			b.mu.Lock()
-			n := len(b.conns)
-			b.mu.Unlock()
-			if n == 0 {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%d connections are left", n)
-			}
-		}
+		until(t, "no connection is left", func() bool { return b.connections() == 0 })
 	})
 }
 
@@ -84,11 +74,7 @@ func TestFloodOfStrangers(t *testing.T) {
 	c.send(fmt.Sprintf(reading, 1, 5))
 	c.want(`{"rsc":2001,"rqi":"1","rvi":"4","to":"Cdev","pc":{"m2m:cin":{"con":"5"}}}`)
 	tick(b, ticks(strangerTime)+1)
-	for deadline := time.Now().Add(5 * time.Second); b.strangers.Load() != 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d strangers are left", b.strangers.Load())
-		}
-	}
+	until(t, "no stranger is left", func() bool { return b.strangers.Load() == 0 })
 }
 
 // TS-0001 clause 8.1.2: noResponse gets an answer only when it is refused.
@@ -104,15 +90,10 @@ func TestNoResponse(t *testing.T) {
 func TestStuckReader(t *testing.T) {
 	w := &world{}
 	big := []byte(`"` + strings.Repeat("x", 500_000) + `"`)
-	w.do = nil
 	b, url := serve(t, w, nil)
 	c := raw(t, url, "Sec-WebSocket-Protocol: oneM2M.json\r\n")
 	defer c.Close()
-	for i := 0; !b.Connected("Cdev"); i++ {
-		if time.Sleep(time.Millisecond); i == 5000 {
-			t.Fatal("not connected")
-		}
-	}
+	until(t, "it is connected", func() bool { return b.Connected("Cdev") })
 	b.mu.Lock()
 	peer := b.peers["Cdev"][0]
 	b.mu.Unlock()

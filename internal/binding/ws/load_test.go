@@ -107,11 +107,7 @@ func TestMessageMemory(t *testing.T) {
 			t.Errorf("%s, %v", text, err)
 		}
 	}
-	for deadline := time.Now().Add(5 * time.Second); !b.memory.TryAcquire(150_000); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("memory was not given back")
-		}
-	}
+	until(t, "the memory is given back", func() bool { return b.memory.TryAcquire(150_000) })
 	b.memory.Release(150_000)
 }
 
@@ -206,41 +202,50 @@ func TestRevoked(t *testing.T) {
 	if _, text, err := other.receive(); err != nil || !strings.Contains(text, "2000") {
 		t.Errorf("another's connection: %s, %v", text, err)
 	}
-	for deadline := time.Now().Add(5 * time.Second); b.Connected("Cdev"); time.Sleep(time.Millisecond) {
+	until(t, "the originator does not count as connected", func() bool { return !b.Connected("Cdev") })
+}
+
+// until waits for a condition.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the originator still counts as connected")
+			t.Fatalf("waited in vain until %s", what)
 		}
 	}
+}
+
+func (b *Binding) connections() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.conns)
 }
 
 // Silent connections end: those that answer no ping, that stop within a message, that show no credential.
 func TestSilentClients(t *testing.T) {
 	b, url := serve(t, &world{}, nil)
 	half, silent, stranger := dial(t, url, "oneM2M.json", "Cdev-token"), dial(t, url, "oneM2M.json", "Cdev-token"), dial(t, url, "oneM2M.json", "")
-	w, err := half.Writer(context.Background(), websocket.MessageText)
+	w, err := half.Writer(t.Context(), websocket.MessageText)
 	must(t, err)
 	_, err = w.Write([]byte(`{"op":`))
 	must(t, err)
-	alive := dial(t, url, "oneM2M.json", "Cdev-token")
+	alive := dial(t, url, "oneM2M.json", "Calive-token")
 	go func() { // answers pings
 		_, _, _ = alive.Read(context.Background())
 	}()
-	time.Sleep(50 * time.Millisecond)
+	until(t, "all are connected", func() bool { return b.Connected("Calive") && b.Connected("Cdev") && b.connections() == 4 })
+	b.mu.Lock()
+	answering := b.peers["Calive"][0]
+	b.mu.Unlock()
 	tick(b, ticks(strangerTime)+1)
 	stranger.closed()
-	tick(b, ticks(pingInterval))
-	time.Sleep(50 * time.Millisecond)
-	tick(b, ticks(pingInterval))
-	time.Sleep(50 * time.Millisecond)
-	tick(b, ticks(pingInterval))
+	for range 3 {
+		tick(b, ticks(pingInterval))
+		until(t, "the ping is answered", func() bool { return answering.heard.Load() >= b.clock.Load() })
+	}
 	silent.closed()
 	half.closed()
-	b.mu.Lock()
-	n := len(b.conns)
-	b.mu.Unlock()
-	if n != 1 {
-		t.Errorf("%d connections are left, want the one that answers", n)
-	}
+	until(t, "only the one that answers is left", func() bool { return b.connections() == 1 })
 }
 
 // A TCP connection that vanishes leaves nothing behind.
@@ -262,17 +267,7 @@ func TestVanished(t *testing.T) {
 	fmt.Fprintf(raw, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: oneM2M.json\r\nAuthorization: Bearer Cdev-token\r\n\r\n\x81\xfe")
 	raw.Close()
 	close(hold)
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		b.mu.Lock()
-		n := len(b.conns)
-		b.mu.Unlock()
-		if n == 0 && !b.Connected("Cdev") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are left", n)
-		}
-	}
+	until(t, "no connection is left", func() bool { return b.connections() == 0 && !b.Connected("Cdev") })
 }
 
 // What is under way when the node stops is answered first.

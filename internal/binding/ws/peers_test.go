@@ -34,11 +34,7 @@ func TestRequestsToClients(t *testing.T) {
 		t.Error("sent to one who is not connected")
 	}
 	c := dial(t, url, "oneM2M.json", "Cdev-token")
-	for i := 0; !b.Connected("Cdev"); i++ {
-		if time.Sleep(time.Millisecond); i == 5000 {
-			t.Fatal("not connected")
-		}
-	}
+	until(t, "it is connected", func() bool { return b.Connected("Cdev") })
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
@@ -135,15 +131,12 @@ func TestWhoIsConnected(t *testing.T) {
 		must(t, c.Write(ctx, websocket.MessageBinary, answer))
 		wg.Wait()
 		c.Close(websocket.StatusNormalClosure, "")
-		for i := 0; i < 1000; i++ {
+		until(t, "it is gone", func() bool {
 			b.mu.Lock()
+			defer b.mu.Unlock()
 			n := len(b.peers["Cdev"])
-			b.mu.Unlock()
-			if n < 2 && cborToo || n == 0 {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
+			return n < 2 && cborToo || n == 0
+		})
 	}
 	if b.Connected("Cdev") {
 		t.Error("connected after all connections ended")
@@ -234,12 +227,21 @@ func TestRequestsToServers(t *testing.T) {
 		}
 		for _, once := range []bool{false, true} {
 			url, accepted := target(t, protocol, once)
+			b.mu.Lock()
+			before := len(b.dialed)
+			b.mu.Unlock()
 			for i := range 3 {
 				rsp, err := b.Send(ctx, binding.Address{URL: url, CBOR: cbor}, notification(fmt.Sprint(i)))
 				if err != nil || rsp.Status != onem2m.StatusOK || rsp.RequestID != fmt.Sprint(i) {
 					t.Fatalf("cbor %v, once %v: %+v, %v", cbor, once, rsp, err)
 				}
-				time.Sleep(20 * time.Millisecond)
+				if once {
+					until(t, "the server has closed the connection", func() bool {
+						b.mu.Lock()
+						defer b.mu.Unlock()
+						return len(b.dialed) == before
+					})
+				}
 			}
 			want := 1
 			if once {
