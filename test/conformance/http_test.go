@@ -61,6 +61,10 @@ func (w *httpWire) do(t *testing.T, req primitive, token string) primitive {
 			r.Header.Set(header, req.text(name))
 		}
 	}
+	var rt struct{ NU []string }
+	if raw, ok := req["rt"]; ok && json.Unmarshal(raw, &rt) == nil && rt.NU != nil {
+		r.Header.Set("X-M2M-RTU", strings.Join(rt.NU, "&"))
+	}
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
