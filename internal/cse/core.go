@@ -79,8 +79,10 @@ type Event struct {
 	// Category is ec, "" for none. Batch is how the notification is gathered with others of its subscription, nil when it
 	// goes alone. Latest says that it replaces those of its subscription that were not delivered yet.
 	Category string
-	Batch    *Batch
-	Latest   bool
+	// Rate bounds how often it and others of its subscription are sent; nil when nothing does.
+	Batch  *Batch
+	Rate   *Rate
+	Latest bool
 	// Statistics is what the event means for notificationStatsInfo of its subscription.
 	Statistics Statistics
 }
@@ -90,6 +92,9 @@ type Batch struct {
 	Number   int64 // 0 for no limit
 	Duration int64 // since the first notification, microseconds
 }
+
+// Rate is rateLimit of a subscription: at most Number requests within Window, in microseconds. Both are above 0.
+type Rate struct{ Number, Window int64 }
 
 // Statistics is what an event means for notificationStatsInfo, which every node keeps of what it sends itself.
 type Statistics uint8

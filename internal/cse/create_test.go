@@ -280,7 +280,9 @@ func TestCreateSubscription(t *testing.T) {
 		`{"nu":["Ca"],"enc":{"net":[1,7]}}`:                           onem2m.StatusBadRequest,
 		`{"nu":["Ca"],"nct":4}`:                                       onem2m.StatusBadRequest,
 		`{"nu":["Ca"],"enc":{"net":[6]}}`:                             onem2m.StatusNotImplemented,
-		`{"nu":["Ca"],"rl":{"mnn":3,"tww":"PT3S"}}`:                   onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"rl":{"mnn":3,"tww":"PT3S"}}`:                   onem2m.StatusCreated,
+		`{"nu":["Ca"],"rl":{"mnn":0,"tww":"PT3S"}}`:                   onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"rl":{"mnn":3}}`:                                onem2m.StatusBadRequest,
 		`{"nu":["Ca"],"pn":1}`:                                        onem2m.StatusCreated,
 	} {
 		cases = append(cases, createCase{"Ca", "Ca", onem2m.TypeSubscription, body, want})

@@ -163,7 +163,7 @@ func (c *Core) notification(r Reader, sub *Resource, w *watch, event int, ch *ch
 	}
 	e := Event{
 		Subscription: sub.RI, Targets: w.targets, Content: dst, Originator: c.cfg.CSEID,
-		Category: w.category, Batch: w.batch, Latest: w.latest,
+		Category: w.category, Batch: w.batch, Rate: w.rate, Latest: w.latest,
 	}
 	if w.counted {
 		e.Statistics = Counted

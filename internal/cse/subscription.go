@@ -44,6 +44,9 @@ func (c *Core) completeSubscription(r Reader, req *onem2m.Request, env Env, befo
 	if err := c.completeContentType(after, events); err != nil {
 		return err
 	}
+	if err := checkRate(after.Get("rl")); err != nil {
+		return err
+	}
 	if bn := after.Get("bn"); bn != nil && onem2m.Field(bn, "dur") == nil {
 		after.set("bn", appendMember(bn, "dur", onem2m.AppendQuote(nil, defaultBatchDuration)))
 	}
@@ -106,6 +109,19 @@ var contentTypes = map[int64][]int64{
 	eventChildDelete:     {contentAllAttributes, contentResourceID},
 	eventBlockingUpdate:  {contentModifiedAttributes},
 	eventMissingData:     {contentTimeSeries},
+}
+
+// checkRate refuses a rateLimit under which nothing would ever be sent, or that bounds nothing.
+func checkRate(rl []byte) error {
+	if rl == nil {
+		return nil
+	}
+	number, _ := onem2m.Int(onem2m.Field(rl, "mnn"))
+	window, err := onem2m.ParseDuration(text(onem2m.Field(rl, "tww")))
+	if number == 0 || window == 0 || err != nil {
+		return refuse(onem2m.StatusBadRequest, "rateLimit (rl) needs maxNrOfNotify (mnn) and timeWindow (tww), both above zero")
+	}
+	return nil
 }
 
 // appendMember gives a JSON object with one more member.

@@ -48,6 +48,7 @@ type watch struct {
 
 	category string // ec of the notifications, "" for none
 	batch    *Batch
+	rate     *Rate
 	latest   bool
 	counted  bool // nse
 }
@@ -163,6 +164,13 @@ func (w *watch) parseDelivery(sub *Resource) {
 		b.Number, _ = onem2m.Int(onem2m.Field(bn, "num"))
 		b.Duration, _ = onem2m.ParseDuration(text(onem2m.Field(bn, "dur")))
 		w.batch = &b
+	}
+	if rl := sub.Get("rl"); rl != nil {
+		number, _ := onem2m.Int(onem2m.Field(rl, "mnn"))
+		window, _ := onem2m.ParseDuration(text(onem2m.Field(rl, "tww")))
+		if number > 0 && window > 0 {
+			w.rate = &Rate{number, window}
+		}
 	}
 }
 

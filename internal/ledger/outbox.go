@@ -25,11 +25,12 @@ type outboxRecord struct {
 	// What follows is left out when it has its zero value, as records from before it was there do.
 	Category string       `json:"ec,omitempty"`
 	Batch    *batchRecord `json:"bn,omitempty"`
+	Rate     *batchRecord `json:"rl,omitempty"`
 	Latest   bool         `json:"ln,omitempty"`
 	Counted  bool         `json:"nse,omitempty"`
 }
 
-// batchRecord is how a notification is gathered with others. Latest applies within the batch.
+// batchRecord is how a notification is gathered with others, within which latest applies, or how often one may be sent.
 type batchRecord struct {
 	Number   int64 `json:"num,omitempty"`
 	Duration int64 `json:"dur"` // microseconds
@@ -58,6 +59,9 @@ func (b *building) post() error {
 			}
 			if e.Batch != nil {
 				r.Batch = &batchRecord{e.Batch.Number, e.Batch.Duration}
+			}
+			if e.Rate != nil {
+				r.Rate = &batchRecord{e.Rate.Number, e.Rate.Window}
 			}
 			v, err := json.Marshal(r)
 			if err != nil {
@@ -103,11 +107,19 @@ func (r *outboxRecord) item(k notify.Key) notify.Item {
 		Time: r.Time, Category: r.Category, Latest: r.Latest, Counted: r.Counted,
 	}
 	if r.Batch != nil {
-		// A duration beyond any clock is as good as one of centuries.
-		micros := min(r.Batch.Duration, int64(math.MaxInt64/time.Microsecond))
-		it.Batch = &notify.Batch{Number: int(min(r.Batch.Number, math.MaxInt32)), Duration: time.Duration(micros) * time.Microsecond}
+		it.Batch = &notify.Batch{Number: r.Batch.number(), Duration: r.Batch.duration()}
+	}
+	if r.Rate != nil {
+		it.Rate = &notify.Rate{Number: r.Rate.number(), Window: r.Rate.duration()}
 	}
 	return it
+}
+
+func (r *batchRecord) number() int { return int(min(r.Number, math.MaxInt32)) }
+
+// duration is the duration, or else one of centuries, which is as good as any that is beyond all clocks.
+func (r *batchRecord) duration() time.Duration {
+	return time.Duration(min(r.Duration, int64(math.MaxInt64/time.Microsecond))) * time.Microsecond
 }
 
 func parseOutboxKey(k string) notify.Key {

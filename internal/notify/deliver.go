@@ -59,7 +59,29 @@ func (d *Deliverer) deliverNext(ctx context.Context, q *queue) (pause time.Durat
 			return pause, err
 		}
 	}
+	if pause := d.allow(q); pause > 0 {
+		return pause, nil
+	}
 	return d.try(ctx, q, p)
+}
+
+// allow says how long a queue has to wait before its target may get one more request, 0 when it may now, which counts.
+func (d *Deliverer) allow(q *queue) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if q.rate == nil {
+		q.windowEnd = time.Time{}
+		return 0
+	}
+	now := time.Now()
+	if !now.Before(q.windowEnd) {
+		q.windowEnd, q.sent = now.Add(q.rate.Window), 0
+	}
+	if q.sent >= q.rate.Number {
+		return q.windowEnd.Sub(now)
+	}
+	q.sent++
+	return 0
 }
 
 // item reads one item, nil when the outbox does not have it any more.

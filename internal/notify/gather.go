@@ -17,6 +17,9 @@ func (d *Deliverer) gather(q *queue, first *Item) (p *parcel, pause time.Duratio
 		return nil, d.o.MaxDelay, err
 	}
 	keys, batch, latest, left := d.gathered(q)
+	if batch == nil && !latest {
+		keys = keys[:1]
+	}
 	due := time.UnixMicro(first.Time)
 	if batch != nil {
 		due = due.Add(batch.Duration)

@@ -245,3 +245,36 @@ func TestWake(t *testing.T) {
 		}
 	})
 }
+
+// TS-0001 clause 9.6.8, rateLimit: so many requests in a time window, in their order; nobody else has to wait.
+func TestRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		d, stop := run(options(out, n))
+		defer stop()
+		limited := func(index uint64) notify.Item {
+			it := item(index, "http://a/")[0]
+			it.Rate = &notify.Rate{Number: 2, Window: time.Minute}
+			return it
+		}
+		start := time.Now()
+		out.add(limited(1))
+		time.Sleep(20 * time.Second)
+		for i := range 4 {
+			out.add(limited(uint64(i + 2)))
+		}
+		synctest.Wait()
+		out.add(item(6, "http://a/")...)
+		wantGot(t, n, out, 3, want(1, 2, 6)...)
+		time.Sleep(10 * time.Minute)
+		wantGot(t, n, out, 0, want(1, 2, 6, 3, 4, 5)...)
+		for i, after := range []time.Duration{0, 20 * time.Second, 20 * time.Second, time.Minute, time.Minute, 2 * time.Minute} {
+			if got := n.times["a"][i].Sub(start); got != after {
+				t.Errorf("request %d after %v, want %v", i, got, after)
+			}
+		}
+		if s := d.Stats(); s.Waiting != 0 {
+			t.Errorf("stats are %+v", s)
+		}
+	})
+}

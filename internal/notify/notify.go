@@ -62,6 +62,8 @@ type Item struct {
 	Category   string // ec, "" for none
 	// Batch says how the item is gathered with others of its subscription and target; nil when it goes alone.
 	Batch *Batch
+	// Rate bounds how often the target gets requests for its subscription; nil when nothing does.
+	Rate *Rate
 	// Latest says that the item replaces those of its subscription and target that were not delivered yet.
 	Latest bool
 	// Counted says that the requests and responses of the item are counted (notificationStatsEnable).
@@ -72,6 +74,13 @@ type Item struct {
 type Batch struct {
 	Number   int           // of notifications, 0 for no limit but the deliverer's own
 	Duration time.Duration // since the first of them
+}
+
+// Rate is how many requests may be sent within a time window (rateLimit, TS-0001 clause 9.6.8). What is more waits for
+// the next window. After a restart a window begins anew.
+type Rate struct {
+	Number int // at least 1
+	Window time.Duration
 }
 
 // Outbox is the durable queue of notifications. It is used by several goroutines at once.

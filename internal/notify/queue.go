@@ -15,12 +15,12 @@ const (
 	slowAnswer = time.Second
 )
 
-// place names a queue. Items that are gathered, or of which the newest counts, wait in queues of their own
-// subscription; all others of a target in one.
+// place names a queue. Items that are gathered, of which the newest counts, or that may go only so often, wait in queues
+// of their own subscription; all others of a target in one.
 type place struct{ target, subscription string }
 
 func placeOf(it *Item) place {
-	if it.Batch == nil && !it.Latest && it.Content != nil {
+	if it.Batch == nil && it.Rate == nil && !it.Latest && it.Content != nil {
 		return place{target: it.Target}
 	}
 	return place{it.Target, it.Subscription}
@@ -36,8 +36,12 @@ type queue struct {
 	leftAfter Key
 	// How the items are gathered, as the newest of them says, and the key up to which they are to go at once.
 	batch  *Batch
+	rate   *Rate
 	latest bool
 	end    Key
+	// windowEnd is when the time window of the rate ends, and sent are the requests in it.
+	windowEnd time.Time
+	sent      int
 
 	entity    string // of the target, when it was last resolved
 	failures  int    // in a row
@@ -45,6 +49,7 @@ type queue struct {
 	lane      int         // healthyLane or suspectLane while it is tried
 	timer     *time.Timer // until it is tried again, nil while it is tried or ready
 	gathering bool        // the pause is for more to come
+	idle      bool        // it is empty, and only kept until windowEnd
 }
 
 const (
@@ -100,7 +105,7 @@ func (d *Deliverer) add(ctx context.Context, it *Item) {
 	if it.Content == nil {
 		q.end = it.Key
 	} else {
-		q.batch, q.latest = it.Batch, it.Latest
+		q.batch, q.rate, q.latest = it.Batch, it.Rate, it.Latest
 	}
 	switch {
 	case q.left:
@@ -111,7 +116,7 @@ func (d *Deliverer) add(ctx context.Context, it *Item) {
 	}
 	if fresh {
 		d.enqueue(ctx, q)
-	} else if q.gathering && q.complete() {
+	} else if q.idle || q.gathering && q.complete() {
 		q.resume()
 	}
 }
@@ -125,7 +130,7 @@ func (q *queue) resume() {
 
 // enqueue makes a queue ready to be tried. d.mu is held.
 func (d *Deliverer) enqueue(ctx context.Context, q *queue) {
-	q.timer, q.gathering = nil, false
+	q.timer, q.gathering, q.idle = nil, false, false
 	q.lane = healthyLane
 	if q.failures > 0 || q.slow {
 		q.lane = suspectLane
@@ -162,19 +167,29 @@ func (d *Deliverer) serve(ctx context.Context, q *queue) {
 	case d.stopped || ctx.Err() != nil:
 		return
 	case len(q.keys) == 0 && !q.left:
-		delete(d.queues, q.place)
+		if rest := time.Until(q.windowEnd); rest > 0 {
+			q.idle = true
+			d.pause(ctx, q, rest)
+		} else {
+			delete(d.queues, q.place)
+		}
 	case pause > 0 && !(q.gathering && q.complete()):
-		q.timer = time.AfterFunc(pause, func() {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			if !d.stopped {
-				d.enqueue(ctx, q)
-			}
-		})
+		d.pause(ctx, q, pause)
 	default:
 		d.enqueue(ctx, q)
 	}
 	d.dispatch(ctx)
+}
+
+// pause makes a queue ready after some time. d.mu is held.
+func (d *Deliverer) pause(ctx context.Context, q *queue, pause time.Duration) {
+	q.timer = time.AfterFunc(pause, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if !d.stopped {
+			d.enqueue(ctx, q)
+		}
+	})
 }
 
 // Wake tries at once what an entity, an AE or a CSE by its ID, has outstanding: it can be reached again. It is no error
