@@ -98,6 +98,15 @@ type ComplexDef struct {
 	Members []AttributeDef // in ascending order of Short
 }
 
+// Member gives the description of a member by its short name, nil when the type has none such. The result is shared and
+// must not be changed.
+func (d *ComplexDef) Member(short string) *AttributeDef {
+	if i := search(d.Members, short); i >= 0 {
+		return &d.Members[i]
+	}
+	return nil
+}
+
 // AttributeDef describes one attribute of a resource type or one member of a complex data type.
 type AttributeDef struct {
 	Short, Long    string

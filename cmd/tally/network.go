@@ -28,6 +28,7 @@ type cseFlags struct {
 	BaseRI  string `help:"Resource ID of the CSEBase." name:"base-ri" default:"cb"`
 	SPID    string `help:"SP-ID; the log's name up to its first slash when not given." name:"sp-id" placeholder:"FQDN"`
 	Admin   string `help:"AE-ID of the administrator." default:"Coperator"`
+	Mobius  bool   `name:"compat.mobius" help:"Admit clients written for Mobius, such as nCube."`
 }
 
 func (c *cseFlags) identity() node.Identity {
@@ -37,7 +38,7 @@ func (c *cseFlags) identity() node.Identity {
 func (c *networkInitCmd) Run(s *streams) error {
 	err := node.Init(node.InitOptions{
 		Dir: c.Data, Name: c.Name, Origin: c.Origin, HTTP: c.HTTP, MQTT: c.MQTT,
-		CSE: c.identity(), Lab: c.Lab, MayRegister: c.MayRegister,
+		CSE: c.identity(), Mobius: c.Mobius, Lab: c.Lab, MayRegister: c.MayRegister,
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package cse
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -12,7 +13,7 @@ const maxContent = 1 << 20
 var errNoContent = refuse(onem2m.StatusBadRequest, "the request has no content (pc)")
 
 // parseContent parses and checks the representation in a CREATE or UPDATE against the resource type.
-func parseContent(req *onem2m.Request, def *onem2m.TypeDef) ([]onem2m.Member, error) {
+func (c *Core) parseContent(req *onem2m.Request, def *onem2m.TypeDef) ([]onem2m.Member, error) {
 	if len(req.Content) == 0 {
 		return nil, errNoContent
 	}
@@ -27,9 +28,24 @@ func parseContent(req *onem2m.Request, def *onem2m.TypeDef) ([]onem2m.Member, er
 		return nil, refuse(onem2m.StatusBadRequest, "the content is a %.64q, not a %s", tag, def.Tag)
 	}
 	if req.Operation == onem2m.Create {
-		return members, def.CheckCreate(members)
+		return members, def.CheckCreate(c.registeredApp(def, members))
 	}
 	return members, def.CheckUpdate(members)
+}
+
+// registeredApp gives the attributes of an AE as they are to be checked: clients written for Mobius have an App-ID without
+// the letter that says whether it is registered (TS-0001 clause 7.1.3).
+func (c *Core) registeredApp(def *onem2m.TypeDef, members []onem2m.Member) []onem2m.Member {
+	if !c.cfg.Mobius || def.Type != onem2m.TypeAE {
+		return members
+	}
+	members = slices.Clone(members)
+	for i := range members {
+		if id, ok := onem2m.Unquote(members[i].Value); ok && members[i].Name == "api" && id != "" {
+			members[i].Value = onem2m.AppendQuote(nil, "N"+id)
+		}
+	}
+	return members
 }
 
 // compact copies a value out of the request, without the blanks between its tokens and without escapes in the names

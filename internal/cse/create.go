@@ -106,7 +106,7 @@ func (c *Core) prepareCreate(r Reader, req *onem2m.Request, env Env, t *target, 
 	if t.isInstance || !onem2m.Lookup(t.resource.Type).AllowsChild(req.Type) {
 		return invalidChild(req.Type, t.typ())
 	}
-	members, err := parseContent(req, def)
+	members, err := c.parseContent(req, def)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 	if _, err := resultContent(req); err != nil {
 		return nil, err
 	}
-	members, parseErr := parseContent(req, def)
+	members, parseErr := c.parseContent(req, def)
 	if err := c.authorizeUpdate(r, req, env, t, members); err != nil {
 		return nil, err
 	}

@@ -10,9 +10,14 @@ import (
 // VerificationRequest returns the notification that must be delivered to every new target of a subscription before
 // its CREATE or UPDATE may be ordered, none when the request needs none: it is about no subscription, or adds no
 // target but the originator itself (TS-0004 clauses 7.4.8.2.1, 7.4.8.2.3 and 7.5.1.2.3). The request must have
-// passed Check, and env.Assigned be the ID that a new subscription will have. When a target does not accept, the request is to be refused with
-// SUBSCRIPTION_VERIFICATION_INITIATION_FAILED.
+// passed Check, and env.Assigned be the ID that a new subscription will have. When a target does not accept, the request is
+// to be refused with SUBSCRIPTION_VERIFICATION_INITIATION_FAILED.
+//
+// Clients written for Mobius are not asked: they answer no such notification, and some do not even listen yet.
 func (c *Core) VerificationRequest(r Reader, req *onem2m.Request, env Env) []Event {
+	if c.cfg.Mobius {
+		return nil
+	}
 	t, err := c.resolve(r, req.To, env.Time)
 	if err != nil {
 		return nil
@@ -43,13 +48,9 @@ func (c *Core) VerificationRequest(r Reader, req *onem2m.Request, env Env) []Eve
 	case req.Operation == onem2m.Update && t.resource.Type == onem2m.TypeSubscription:
 		known = c.compile(t.resource).watch.targets
 		event.Subscription = t.resource.RI
-		if !c.cfg.Mobius {
-			path = t.resource.RI
-		}
+		path = t.resource.RI
 	case req.Operation != onem2m.Create:
 		return nil
-	case c.cfg.Mobius:
-		path += "/" + nameOf(members, env.Assigned)
 	default:
 		path = env.Assigned
 	}
@@ -72,16 +73,6 @@ func (c *Core) VerificationRequest(r Reader, req *onem2m.Request, env Env) []Eve
 	dst = onem2m.AppendQuote(dst, req.From)
 	event.Content = append(dst, '}', '}')
 	return []Event{event}
-}
-
-// nameOf gives the resource name in a CREATE, or else the resource ID, which takes its place.
-func nameOf(members []onem2m.Member, ri string) string {
-	for i := range members {
-		if members[i].Name == "rn" {
-			return text(members[i].Value)
-		}
-	}
-	return ri
 }
 
 // isOriginator says whether a notification target is the AE that sends the request, in any form of address.

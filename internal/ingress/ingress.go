@@ -16,6 +16,7 @@ import (
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
+	"github.com/tallystick/tallystick/internal/mobius"
 	"github.com/tallystick/tallystick/onem2m"
 	"github.com/tallystick/tallystick/proof"
 )
@@ -100,12 +101,24 @@ var (
 // Do executes one request of the holder of token and returns when it is answered: a write not before it is
 // committed. It implements the bindings' Handler.
 func (g *Ingress) Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	g.adapt(req)
 	expiration := req.ResultExpiration // as the client wrote it
 	resp := g.do(ctx, req, token)
+	if g.o.App.Genesis().CSE.Mobius {
+		mobius.Response(resp)
+	}
 	resp.RequestID = req.RequestID
 	resp.ReleaseVersion = req.ReleaseVersion
 	resp.ResultExpiration, resp.EventCategory = expiration, req.EventCategory
 	return resp
+}
+
+// adapt makes of a request what the standard has, in a network that admits clients written for Mobius. Doing it again
+// changes nothing.
+func (g *Ingress) adapt(req *onem2m.Request) {
+	if cfg := &g.o.App.Genesis().CSE; cfg.Mobius {
+		mobius.Request(req, cfg.Name, cfg.CSEID)
+	}
 }
 
 func (g *Ingress) do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {

@@ -25,6 +25,7 @@ type started struct {
 // goroutine starts are ordered as they came. Everything else may have to ask other machines first and gets a goroutine.
 func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response)) {
 	core := g.o.App.Core()
+	g.adapt(req)
 	if core == nil || !g.plainReading(req) {
 		go func() { done(g.Do(ctx, req, token)) }()
 		return

@@ -59,8 +59,9 @@ var layers = map[string]layer{
 	},
 
 	// The door to the ledger, and the protocols before it.
+	"internal/mobius": {own: []string{"onem2m"}},
 	"internal/ingress": {
-		own:   []string{"internal/cse", "internal/identity", "internal/ledger", "onem2m", "proof"},
+		own:   []string{"internal/cse", "internal/identity", "internal/ledger", "internal/mobius", "onem2m", "proof"},
 		std:   []string{"crypto/rand"},
 		tests: []string{"internal/nab", pebble, comet},
 	},

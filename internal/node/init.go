@@ -32,6 +32,8 @@ type InitOptions struct {
 	// Lab makes a lab network: originators need no credential, and the administrator passes every access control. It
 	// can never be made an ordinary one.
 	Lab bool
+	// Mobius admits clients that were written for Mobius (cse.Config.Mobius).
+	Mobius bool
 	// MayRegister are the CSE-IDs of CSEs that may register in a lab network without a credential.
 	MayRegister []string
 }

@@ -1,0 +1,167 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// startMobius starts a lab network that is known as Mobius is, and admits what was written for it.
+func startMobius(t *testing.T) *Node {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	must(t, Init(InitOptions{
+		Dir: dir, HTTP: "127.0.0.1:0", Lab: true, Mobius: true,
+		CSE: Identity{SPID: "keti.example", CSEID: "/Mobius2", Name: "Mobius", BaseRI: "3-20240101", Admin: "Superman"},
+	}))
+	configure(t, dir, func(c *Config) { c.MinFreeBytes = 1 })
+	n, err := StartLab(context.Background(), dir, slog.New(slog.DiscardHandler))
+	must(t, err)
+	t.Cleanup(func() { stopNode(t, n) })
+	return n
+}
+
+// nCube sends a request over HTTP as nCube-Thyme does: no release version, the resource type after a blank, headers of
+// its own. It reads every answer as JSON and ends when there is none.
+func nCube(t *testing.T, n *Node, method, path, ty, body string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+n.Addr()+path, strings.NewReader(body))
+	must(t, err)
+	req.Header.Set("X-M2M-RI", "HJ8aT0rAG")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("X-M2M-Origin", "SKETI3_DEMO")
+	req.Header.Set("Locale", "en")
+	switch {
+	case ty != "":
+		req.Header.Set("Content-Type", "application/vnd.onem2m-res+json; ty="+ty)
+	case method == "PUT":
+		req.Header.Set("Content-Type", "application/vnd.onem2m-res+json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	must(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	must(t, err)
+	if !json.Valid(b) {
+		t.Errorf("%s %s: the answer %q is no JSON", method, path, b)
+	}
+	if got := resp.Header.Get("X-M2M-RI"); got != "HJ8aT0rAG" {
+		t.Errorf("%s %s: request identifier %q", method, path, got)
+	}
+	return resp.Header.Get("X-M2M-RSC") + " " + string(b)
+}
+
+// TestMobiusHTTP is the whole life of nCube-Thyme over HTTP: its start, its readings, a command to it, and its second
+// start, at which everything is there already.
+func TestMobiusHTTP(t *testing.T) {
+	n := startMobius(t)
+	notified := make(chan string, 8)
+	// It answers a notification it knows with 201 and a page, and no other at all.
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		if !strings.Contains(string(b), `"m2m:cin"`) {
+			<-r.Context().Done()
+			return
+		}
+		w.Header().Set("X-M2M-RSC", "2001")
+		w.Header().Set("X-M2M-RI", r.Header.Get("X-M2M-RI"))
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprint(w, "<h1>success to receive notification</h1>")
+		notified <- r.Header.Get("Content-Type") + " " + string(b)
+	}))
+	defer app.Close()
+
+	for _, restart := range []bool{false, true} {
+		if restart {
+			wants(t, "AE again", nCube(t, n, "POST", "/Mobius", "2", `{"m2m:ae":{"api":"measure_co2","rn":"KETI3_DEMO","rr":true}}`), "4105")
+			wants(t, "look the AE up", nCube(t, n, "GET", "/Mobius/KETI3_DEMO", "", ""), "2000", `"aei":"SKETI3_DEMO"`)
+			wants(t, "container again", nCube(t, n, "POST", "/Mobius/KETI3_DEMO", "3", `{"m2m:cnt":{"rn":"led","lbl":["led"]}}`), "4105")
+			wants(t, "delete the subscription", nCube(t, n, "DELETE", "/Mobius/KETI3_DEMO/led/sub1", "", ""), "2002", `"m2m:sub"`)
+		} else {
+			wants(t, "AE", nCube(t, n, "POST", "/Mobius", "2", `{"m2m:ae":{"api":"measure_co2","rn":"KETI3_DEMO","rr":true}}`), "2001", `"aei":"SKETI3_DEMO"`, `"api":"measure_co2"`)
+			wants(t, "update of the AE", nCube(t, n, "PUT", "/Mobius/KETI3_DEMO", "", `{"m2m:ae":{"lbl":"seahorse"}}`), "2004", `"lbl":["seahorse"]`)
+			for _, c := range []string{"tvoc", "co2", "temp", "led"} {
+				wants(t, "container", nCube(t, n, "POST", "/Mobius/KETI3_DEMO", "3", `{"m2m:cnt":{"rn":"`+c+`","lbl":["`+c+`"]}}`), "2001")
+			}
+			wants(t, "update of a container", nCube(t, n, "PUT", "/Mobius/KETI3_DEMO/led", "", `{"m2m:cnt":{"lbl":"led","mni":"100"}}`), "2004", `"mni":100`)
+			wants(t, "no subscription yet", nCube(t, n, "DELETE", "/Mobius/KETI3_DEMO/led/sub1", "", ""), "4004")
+		}
+		wants(t, "subscription", nCube(t, n, "POST", "/Mobius/KETI3_DEMO/led", "23",
+			`{"m2m:sub":{"rn":"sub1","enc":{"net":[3]},"nu":["`+app.URL+`/noti?ct=json"],"nct":2}}`), "2001")
+		wants(t, "reading", nCube(t, n, "POST", "/Mobius/KETI3_DEMO/co2", "4", `{"m2m:cin":{"con":"417"}}`), "2001", `"con":"417"`)
+		wants(t, "latest", nCube(t, n, "GET", "/Mobius/KETI3_DEMO/co2/la", "", ""), "2000", `"con":"417"`)
+		wants(t, "command", nCube(t, n, "POST", "/Mobius/KETI3_DEMO/led", "4", `{"m2m:cin":{"con":"5"}}`), "2001")
+		select {
+		case got := <-notified:
+			wants(t, "notification", got, "application/json {", `"sur":"/Mobius2/Mobius/KETI3_DEMO/led/sub1"`, `"con":"5"`)
+		case <-time.After(10 * time.Second):
+			t.Fatal("no notification")
+		}
+	}
+}
+
+// TestMobiusWebSocket is the start of nCube-Thyme over WebSocket: its subprotocol, primitives without a wrapper, numbers
+// and booleans as strings, targets with a slash.
+func TestMobiusWebSocket(t *testing.T) {
+	n := startMobius(t)
+	ws, _, err := websocket.Dial(t.Context(), "ws://"+n.Addr()+"/", &websocket.DialOptions{Subprotocols: []string{"onem2m.r2.0.json"}})
+	must(t, err)
+	defer ws.CloseNow()
+	if ws.Subprotocol() != "onem2m.r2.0.json" {
+		t.Errorf("subprotocol %q", ws.Subprotocol())
+	}
+	for i, c := range mobiusPrimitives {
+		must(t, ws.Write(t.Context(), websocket.MessageText, []byte(fmt.Sprintf(c.send, i))))
+		_, got, err := ws.Read(t.Context())
+		must(t, err)
+		checkPrimitive(t, c.what, got, fmt.Sprint("r", i), c.want, c.has)
+	}
+}
+
+// mobiusPrimitives are the requests with which nCube-Thyme starts over WebSocket and MQTT.
+var mobiusPrimitives = []struct {
+	what, send string
+	want       int
+	has        string
+}{
+	{"AE", `{"op":"1","to":"/Mobius","fr":"SKETI3_DEMO","rqi":"r%d","ty":"2","pc":{"m2m:ae":{"rn":"KETI3_DEMO","api":"measure_co2","rr":"true"}}}`, 2001, `"aei":"SKETI3_DEMO"`},
+	{"AE again", `{"op":"1","to":"/Mobius","fr":"SKETI3_DEMO","rqi":"r%d","ty":"2","pc":{"m2m:ae":{"rn":"KETI3_DEMO","api":"measure_co2","rr":"true"}}}`, 4105, ``},
+	{"retrieve the AE", `{"op":"2","to":"/Mobius/KETI3_DEMO","fr":"SKETI3_DEMO","rqi":"r%d","pc":{}}`, 2000, `"rr":true`},
+	{"container", `{"op":"1","to":"/Mobius/KETI3_DEMO","fr":"SKETI3_DEMO","rqi":"r%d","ty":"3","pc":{"m2m:cnt":{"rn":"led","lbl":["led"]}}}`, 2001, `"lbl":["led"]`},
+	{"no subscription yet", `{"op":"4","to":"/Mobius/KETI3_DEMO/led/sub1","fr":"SKETI3_DEMO","rqi":"r%d","pc":{}}`, 4004, ``},
+	{"subscription", `{"op":"1","to":"/Mobius/KETI3_DEMO/led","fr":"SKETI3_DEMO","rqi":"r%d","ty":"23","pc":{"m2m:sub":{"rn":"sub1","enc":{"net":["3"]},"nu":["mqtt://127.0.0.1:1/SKETI3_DEMO?ct=json"],"nct":"2"}}}`, 2001, `"net":[3]`},
+	{"delete the subscription", `{"op":"4","to":"/Mobius/KETI3_DEMO/led/sub1","fr":"SKETI3_DEMO","rqi":"r%d","pc":{}}`, 2002, `"nct":2`},
+	{"reading", `{"op":"1","to":"/Mobius/KETI3_DEMO/led","fr":"SKETI3_DEMO","rqi":"r%d","ty":"4","pc":{"m2m:cin":{"con":"5"}}}`, 2001, `"con":"5"`},
+	{"latest", `{"op":"2","to":"/Mobius/KETI3_DEMO/led/la","fr":"SKETI3_DEMO","rqi":"r%d","pc":{}}`, 2000, `"con":"5"`},
+}
+
+// checkPrimitive reads a response as nCube does, with or without the wrapper.
+func checkPrimitive(t *testing.T, what string, text []byte, rqi string, want int, has string) {
+	t.Helper()
+	type response struct {
+		RSC int             `json:"rsc"`
+		RQI string          `json:"rqi"`
+		PC  json.RawMessage `json:"pc"`
+	}
+	var r struct {
+		response
+		Inner *response `json:"m2m:rsp"`
+	}
+	must(t, json.Unmarshal(text, &r))
+	if r.Inner != nil {
+		r.response = *r.Inner
+	}
+	if r.RSC != want || r.RQI != rqi || !strings.Contains(string(r.PC), has) {
+		t.Errorf("%s: %s, want %d with %s", what, text, want, has)
+	}
+}
