@@ -75,7 +75,7 @@ func (c *conn) ask(pk *packets.Packet, p *publication, t *oneM2MTopic, req *onem
 		c.settle(p, result{})
 	}
 	done := func(resp *onem2m.Response) {
-		if !silent {
+		if !silent || !resp.Status.Success() {
 			answer := *resp
 			if answer.To == "" {
 				answer.To = from
