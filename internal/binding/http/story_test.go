@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -108,7 +109,13 @@ func exchangeText(t *testing.T, lines []string) (primitive, response string) {
 	h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, token string) *onem2m.Response {
 		primitive = primitiveText(t, req, token)
 		return answer(req)
-	}), Options{MaxBody: 200})
+	}), Options{MaxBody: 200, Plain: plainFunc(func(m *binding.Message, token string) *onem2m.Response {
+		primitive = messageText(m, token)
+		if strings.HasSuffix(m.Path, "/none") {
+			return &onem2m.Response{Status: onem2m.StatusNotFound, Content: []byte(`{"m2m:dbg":"there is none"}`)}
+		}
+		return &onem2m.Response{Status: onem2m.StatusCreated}
+	})})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return primitive, responseText(w)
@@ -147,6 +154,26 @@ func primitiveText(t *testing.T, req *onem2m.Request, token string) string {
 		t.Errorf("source address %q", req.SourceIP)
 	}
 	return strings.Join(out, "")
+}
+
+type plainFunc func(m *binding.Message, token string) *onem2m.Response
+
+func (f plainFunc) Ingest(_ context.Context, m *binding.Message, token string) *onem2m.Response {
+	return f(m, token)
+}
+
+// messageText lists the fields of a plain device's message that are set.
+func messageText(m *binding.Message, token string) string {
+	out := ""
+	for _, f := range [...]struct{ name, value string }{
+		{"Path", m.Path}, {"MediaType", m.MediaType}, {"Body", string(m.Body)}, {"Query", m.Query}, {"From", m.From},
+		{"SourceIP", m.SourceIP}, {"token", token},
+	} {
+		if f.value != "" {
+			out += "= " + f.name + ": " + f.value + "\n"
+		}
+	}
+	return out
 }
 
 func isSet(v any) bool { return v != nil && v != "" && fmt.Sprint(v) != "0" }
