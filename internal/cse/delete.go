@@ -136,6 +136,11 @@ func (c *Core) remove(st State, req *onem2m.Request, env Env, d *removal) (Resul
 		if still == nil {
 			continue
 		}
+		if still.Type == onem2m.TypeRequest {
+			if err := forgetRequest(st, still); err != nil {
+				return Result{}, err
+			}
+		}
 		if err := st.Remove(ri); err != nil {
 			return Result{}, err
 		}

@@ -87,6 +87,11 @@ func (c *Core) Reset(st State, env Env) (Result, error) {
 			return Result{}, err
 		}
 		for i := len(all) - 1; i >= 0; i-- {
+			if all[i].resource.Type == onem2m.TypeRequest {
+				if err := forgetRequest(st, all[i].resource); err != nil {
+					return Result{}, err
+				}
+			}
 			if err := st.Remove(all[i].resource.RI); err != nil {
 				return Result{}, err
 			}

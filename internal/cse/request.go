@@ -1,6 +1,7 @@
 package cse
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/tallystick/tallystick/onem2m"
@@ -21,6 +22,38 @@ const (
 	maxRequestBytes   = maxContent     // bytes of the <request>, the result included
 	maxLaterFanOut    = 8 << 10        // bytes of the content of a request that is fanned out later: each member gets it
 )
+
+// maxRequests bounds the <request> resources of one originator: who has no privilege at all could make them without end.
+const maxRequests = 1024
+
+// requestsKey is where the number of the <request> resources of an originator is kept, 8 bytes big-endian.
+const requestsKey = "requests/"
+
+// countRequests gives the number of <request> resources that an originator has.
+func countRequests(r Reader, originator string) (uint64, error) {
+	b, err := r.Aux(requestsKey + originator)
+	if err != nil || len(b) != 8 {
+		return 0, err
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
+// setRequests keeps that number.
+func setRequests(st State, originator string, n uint64) error {
+	if n == 0 {
+		return st.SetAux(requestsKey+originator, nil)
+	}
+	return st.SetAux(requestsKey+originator, binary.BigEndian.AppendUint64(nil, n))
+}
+
+// forgetRequest counts a <request> that is removed.
+func forgetRequest(st State, res *Resource) error {
+	n, err := countRequests(st, res.Owner)
+	if err != nil || n == 0 {
+		return err
+	}
+	return setRequests(st, res.Owner, n-1)
+}
 
 // How long a <request> is kept, in microseconds (TS-0004 table 7.3.2.2-1: within the constraints of the CSE's policy).
 const (
@@ -55,9 +88,14 @@ func (c *Core) prepareNonBlocking(r Reader, req *onem2m.Request, env Env) (pendi
 	if p.expires, err = times.persistence(env.Time); err != nil {
 		return p, err
 	}
-	switch originator := c.localID(req.From); originator {
-	case "", "C", "S":
+	originator := c.localID(req.From)
+	if originator == "" || originator == "C" || originator == "S" {
 		return p, refuse(onem2m.StatusBadRequest, "a request of an originator (fr) without an ID of its own cannot be non-blocking")
+	}
+	if n, err := countRequests(r, originator); err != nil {
+		return p, err
+	} else if n >= maxRequests {
+		return p, refuse(onem2m.StatusNotAcceptable, "originator %q has %d <request> resources; the limit is %d: delete some, or let them expire sooner (rp)", originator, n, maxRequests)
 	}
 	if len(req.Content) > maxRequestContent {
 		return p, refuse(onem2m.StatusNotAcceptable, "the content of a non-blocking request has %d bytes; the limit is %d", len(req.Content), maxRequestContent)
@@ -273,6 +311,13 @@ func (c *Core) keepRequest(st State, originator string, content []byte, env Env)
 		return Result{}, err
 	}
 	if err := st.Put(res); err != nil {
+		return Result{}, err
+	}
+	n, err := countRequests(st, originator)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := setRequests(st, originator, n+1); err != nil {
 		return Result{}, err
 	}
 	return Result{Effects: []Effect{{

@@ -347,3 +347,47 @@ func TestLargeResult(t *testing.T) {
 	expect(t, n.request("Coperator", ri), map[string]string{"rs": "1", "ors/rsc": "2002"})
 	n.replay()
 }
+
+// An originator has a bounded number of <request> resources, and each that goes makes room.
+func TestRequestsAreBounded(t *testing.T) {
+	n := newRecorder(t)
+	retrieve := onem2m.Request{Operation: onem2m.Retrieve, From: "Cnobody", To: "tally", ResponseType: 1, ResultPersistence: "PT4H"}
+	var last string
+	for range 1024 {
+		last = accepted(t, n.do(retrieve).Response, acceptedSync)
+	}
+	if rsp := n.do(retrieve).Response; rsp.Status != onem2m.StatusNotAcceptable {
+		t.Fatalf("one too many: %d", rsp.Status)
+	}
+	other := retrieve
+	other.From = "Cother"
+	accepted(t, n.do(other).Response, acceptedSync)
+	n.do(onem2m.Request{Operation: onem2m.Delete, From: "Cnobody", To: last})
+	accepted(t, n.do(retrieve).Response, acceptedSync)
+	if rsp := n.do(retrieve).Response; rsp.Status != onem2m.StatusNotAcceptable {
+		t.Fatalf("one too many again: %d", rsp.Status)
+	}
+	n.replay()
+}
+
+// What is due at the same time may build on one another: an instance can be read by what comes after it.
+func TestDueTogether(t *testing.T) {
+	n := newRecorder(t)
+	n.must("Coperator", "tally", onem2m.TypeContainer, `{"rn":"c"}`)
+	var all []string
+	for _, req := range []onem2m.Request{
+		{Operation: onem2m.Create, Type: onem2m.TypeContentInstance, To: "tally/c", Content: []byte(`{"m2m:cin":{"con":"1"}}`), OperationExecution: "20261123T080000"},
+		{Operation: onem2m.Retrieve, To: "tally/c/la", OperationExecution: "20261123T080001"},
+		{Operation: onem2m.Delete, To: "tally/c/la", OperationExecution: "20261123T080002"},
+	} {
+		req.From, req.ResponseType = "Coperator", onem2m.ResponseTypeNonBlockingSync
+		all = append(all, accepted(t, n.do(req).Response, acceptedSync))
+	}
+	for i := range 3 {
+		n.tick(csetest.Start + 3700_000_000 + int64(i))
+	}
+	for i, want := range []string{"2001", "2000", "2002"} {
+		expect(t, n.request("Coperator", all[i]), map[string]string{"ors/rsc": want})
+	}
+	n.replay()
+}

@@ -1,6 +1,8 @@
 package cse
 
 import (
+	"slices"
+
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -8,8 +10,9 @@ import (
 const maxTickBytes = 4 << 20
 
 // Tick does what time alone calls for at env.Time: it acts on at most limit resources whose Wake has come, soonest
-// first, and stops early when they make too much; the others are due the next time. What it does to each depends on the type, and must leave a Wake that lies ahead, or none. The response of the
-// result means nothing. When Result.Err is set, the writes must be rolled back.
+// first, and stops early when they make too much, or an instance; the others are due the next time. What it does to each
+// depends on the type, and must leave a Wake that lies ahead, or none. The response of the result means nothing. When
+// Result.Err is set, the writes must be rolled back.
 //
 // The log must give the same state when its entries are repeated one by one, without Tick: so every write is called
 // for by an effect whose payload, executed with Env.Agreed, makes it again.
@@ -47,9 +50,14 @@ func (c *Core) Tick(st State, env Env, limit int) Result {
 		all.Effects = append(all.Effects, result.Effects...)
 		all.Events = append(all.Events, result.Events...)
 		size += weight(&result)
+		if slices.ContainsFunc(result.Effects, makesInstance) {
+			break // the ledger has its content after this call only, and the next one might read it
+		}
 	}
 	return all
 }
+
+func makesInstance(e Effect) bool { return e.Operation == onem2m.Create && e.Type.IsInstance() }
 
 // wake acts on one resource whose Wake has come.
 func (c *Core) wake(st State, res *Resource, env Env) (Result, error) {

@@ -30,7 +30,11 @@ func (g *Ingress) nonBlocking(ctx context.Context, core *cse.Core, req *onem2m.R
 	release, outcome := g.beforehand(ctx, core, req, &it, cred)
 	defer release()
 	if outcome != nil && len(outcome.Content) > maxOutcome {
-		outcome = failure(onem2m.StatusNotAcceptable, "the result is too large for a <request>")
+		status := outcome.Status // what was written there is written
+		if req.Operation == onem2m.Retrieve {
+			status = onem2m.StatusNotAcceptable
+		}
+		outcome = failure(status, "the result is too large for a <request>")
 	}
 	it.Parameters = ledger.NewParameters(req, outcome)
 	return g.submit(ctx, req, it)
