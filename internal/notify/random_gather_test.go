@@ -37,7 +37,7 @@ func TestRandomGathering(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		failing := rapid.IntRange(0, 80).Draw(rt, "percent of failures")
-		steps := rapid.SliceOfN(rapid.IntRange(0, len(kinds)*3+2), 1, 400).Draw(rt, "steps")
+		steps := rapid.SliceOfN(rapid.IntRange(0, len(kinds)*3+2), 50, 400).Draw(rt, "steps")
 		seed := rapid.Uint64().Draw(rt, "seed")
 		synctest.Test(t, func(t *testing.T) {
 			out, n := newOutbox(), newNetwork()
