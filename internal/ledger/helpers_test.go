@@ -215,7 +215,11 @@ func (h *history) item() Item {
 		create(ae, onem2m.TypeACP, `{"m2m:acp":{"rn":%q,"pv":{"acr":[{"acor":["all"],"acop":63,"acco":[{"acip":{"ipv4":["10.0.0.1"]}}]},{"acor":["Coperator"],"acop":63}]},"pvs":{"acr":[{"acor":["all"],"acop":63}]}}}`,
 			h.pick("p0", "p1"))
 	case 12:
-		create(cnt, onem2m.TypeSubscription, `{"m2m:sub":{"rn":%q,"nu":["http://127.0.0.1:9/n"],"enc":{"net":[1,2,3,4]},"nct":%d}}`, h.pick("s0", "s1"), 1+h.rng.IntN(3))
+		create(cnt, onem2m.TypeSubscription, `{"m2m:sub":{"rn":%q,"nu":["http://127.0.0.1:9/n"],"enc":{"net":[1,2,3,4]},"nct":%d%s}}`, h.pick("s0", "s1"), 1+h.rng.IntN(3),
+			h.pick("", `,"bn":{"num":3},"nse":true`, `,"exc":2,"ln":true`, `,"rl":{"mnn":1,"tww":"PT1M"},"su":"Cae0"`))
+		if h.rng.IntN(2) == 0 {
+			it.Assigned = cse.AssignedRI([10]byte(binary.BigEndian.AppendUint64([]byte{1, 2}, h.rng.Uint64())))
+		}
 	case 13:
 		create("tally/"+h.pick("ae0", "ae1"), onem2m.TypeGroup, `{"m2m:grp":{"rn":"g0","mnm":10,"mt":3,"mid":["tally/ae0/c0","tally/ae0/c1","tally/ae1/c0"]}}`)
 	case 14:
