@@ -198,7 +198,8 @@ func (d *Deliverer) Wake(entity string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, q := range d.queues {
-		if q.failures > 0 && q.entity == entity {
+		// While it is tried, the rest of it belongs to who tries it.
+		if q.timer != nil && q.failures > 0 && q.entity == entity {
 			q.resume()
 		}
 	}
