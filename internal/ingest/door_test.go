@@ -35,7 +35,7 @@ func newDoor(resources ...string) *door {
 			ty = onem2m.TypeAE
 			d.aes["C"+strings.TrimPrefix(r, base+"/")] = r
 		case strings.HasSuffix(r, "series"):
-			ty = 29
+			ty = onem2m.TypeTimeSeries
 		}
 		d.resources[r] = ty
 	}
@@ -105,8 +105,8 @@ func (d *door) do(req *onem2m.Request) *onem2m.Response {
 		}
 	}
 	switch req.Type {
-	case onem2m.TypeContentInstance, timeSeriesInstance:
-		if (parent == 29) != (req.Type == timeSeriesInstance) {
+	case onem2m.TypeContentInstance, onem2m.TypeTimeSeriesInst:
+		if (parent == onem2m.TypeTimeSeries) != (req.Type == onem2m.TypeTimeSeriesInst) {
 			return &onem2m.Response{Status: onem2m.StatusInvalidChildResourceType}
 		}
 		d.stored = append(d.stored, to+" "+string(req.Content))

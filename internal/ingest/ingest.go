@@ -42,9 +42,6 @@ type Door interface {
 // by caches, crawlers and previews that never ask, so each container has to allow it.
 const GETLabel = "tally:ingest-get"
 
-// timeSeriesInstance is the resource type of a reading in a timeSeries (TS-0004 clause 6.3.4.2.1).
-const timeSeriesInstance onem2m.ResourceType = 30
-
 // attempts bounds how often a message is tried again because others made, or removed, what it needs.
 const attempts = 4
 
@@ -201,7 +198,7 @@ func (d *delivery) instance(to string, i int) *onem2m.Request {
 	req := d.request(to, onem2m.TypeContentInstance, nil)
 	c := &d.pack[i]
 	if d.series {
-		req.Type = timeSeriesInstance
+		req.Type = onem2m.TypeTimeSeriesInst
 		req.Content = c.timeSeriesInstance(d.now)
 	} else {
 		req.Content = c.contentInstance()

@@ -41,7 +41,12 @@ func (g *Ingest) Start(ctx context.Context, m *binding.Message, token string, do
 // begin queues a message that is one instance.
 func (g *Ingest) begin(w waiting) {
 	g.o.Door.Start(w.ctx, w.d.instance(g.byName(w.d), 0), w.d.token, func(rsp *onem2m.Response) {
-		if missing(rsp) || rsp.Status == onem2m.StatusInvalidChildResourceType {
+		switch {
+		case missing(rsp):
+			g.lineUp(w)
+			return
+		case rsp.Status == onem2m.StatusInvalidChildResourceType && !w.d.series:
+			w.d.series = true // as store does
 			g.lineUp(w)
 			return
 		}

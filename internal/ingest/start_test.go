@@ -48,3 +48,18 @@ func testStartKeepsOrder(t *testing.T) {
 		t.Errorf("%d lanes stay", len(g.lanes))
 	}
 }
+
+// TestStartSeries: what is started for a timeSeries is stored as its instances.
+func TestStartSeries(t *testing.T) {
+	d := newDoor("tally/dev", "tally/dev/series")
+	g := d.ingest()
+	for i := range 3 {
+		done := make(chan *onem2m.Response, 1)
+		m := &binding.Message{Path: "dev/series", Body: fmt.Append(nil, i)}
+		g.Start(context.Background(), m, "dev", func(rsp *onem2m.Response) { done <- rsp })
+		wantStatus(t, "series", <-done, onem2m.StatusCreated)
+	}
+	if len(d.stored) != 3 || !strings.Contains(d.stored[0], `{"m2m:tsi":{"dgt":`) {
+		t.Errorf("stored %v", d.stored)
+	}
+}

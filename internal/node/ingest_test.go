@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/tallystick/tallystick/onem2m"
 )
 
 // TestIngest: a device that speaks no oneM2M sends readings right after its enrolment; AE and containers are made on
@@ -66,6 +68,13 @@ func TestIngest(t *testing.T) {
 	must(t, err)
 	send("GET", "/ingest/dev/room/temperature?temperature=21.5&humidity=40", e.Token, "", "", 201)
 	latest("tally/dev/room/temperature/la", `"con":"{\"temperature\":21.5,\"humidity\":40}"`)
+
+	_, err = c.Create(t.Context(), "tally/dev", onem2m.TypeTimeSeries, json.RawMessage(`{"m2m:ts":{"rn":"series"}}`))
+	must(t, err)
+	send("POST", "/ingest/dev/series", e.Token, "application/senml+json", `[{"bn":"x","bt":1276020076,"v":1},{"t":5,"v":2}]`, 201)
+	latest("tally/dev/series/la", `"dgt":"20100608T180121`, `\"v\":2`)
+	send("POST", "/ingest/dev/series", e.Token, "text/plain", "7", 201)
+	latest("tally/dev/series", `"cni":3`)
 
 	size := n.App().Head().LogSize
 	send("POST", "/ingest/dev/room/temperature", stranger.Token, "text/plain", "1", 403)
