@@ -38,8 +38,9 @@ func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, token string, 
 
 // plainReading says whether a request creates an instance here, answered when it is done.
 func (g *Ingress) plainReading(req *onem2m.Request) bool {
-	if req.Operation != onem2m.Create || req.Type != onem2m.TypeContentInstance || req.ResponseType != 0 ||
-		req.RequestExpiration != "" || req.ResultExpiration != "" || req.OperationExecution != "" {
+	instance := req.Type == onem2m.TypeContentInstance || req.Type == onem2m.TypeTimeSeriesInst
+	if req.Operation != onem2m.Create || !instance || req.ResponseType != 0 || req.RequestExpiration != "" ||
+		req.ResultExpiration != "" || req.OperationExecution != "" {
 		return false
 	}
 	local := !strings.HasPrefix(req.To, "/") || strings.HasPrefix(req.To, g.o.App.Genesis().CSE.CSEID+"/")
