@@ -15,7 +15,7 @@ import (
 // request is answered.
 func (g *Ingress) agree(ctx context.Context, core *cse.Core, req *onem2m.Request, it *ledger.Item) (release func(), refused *onem2m.Response) {
 	release = func() {}
-	if len(req.Content) == 0 {
+	if req.Operation != onem2m.Update && (req.Operation != onem2m.Create || req.Type != onem2m.TypeSubscription) {
 		return release, nil
 	}
 	env := cse.Env{Time: g.now()}

@@ -191,5 +191,5 @@ func (d *Deliverer) finish(q *queue, p *parcel) error {
 func (d *Deliverer) settle(q *queue, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	q.keys = append(q.keys[:0], q.keys[n:]...)
+	q.keys, q.bytes = append(q.keys[:0], q.keys[n:]...), 0
 }

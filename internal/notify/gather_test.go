@@ -85,7 +85,7 @@ func TestBatchBounds(t *testing.T) {
 		if got := len(n.bodies("a")); got != 2 || out.len() != 3000-2*1024 {
 			t.Errorf("%d requests, outbox has %d items", got, out.len())
 		}
-		big := gathered(3001, 2, time.Hour)
+		big := gathered(3001, 9, time.Hour)
 		big.Subscription, big.Content = "sub2", []byte(`{"m2m:sgn":{"sur":"`+strings.Repeat("x", 400<<10)+`"}}`)
 		other := big
 		other.Key.Index++

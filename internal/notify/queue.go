@@ -34,6 +34,7 @@ type queue struct {
 	// left says that there may be more outstanding items, all after leftAfter, that did not fit into keys.
 	left      bool
 	leftAfter Key
+	bytes     int // of the contents that came since the last delivery
 	// How the items are gathered, as the newest of them says, and the key up to which they are to go at once.
 	batch  *Batch
 	rate   *Rate
@@ -67,7 +68,7 @@ func (q *queue) capacity() int {
 
 // complete says whether there is no need to wait for more of a batch.
 func (q *queue) complete() bool {
-	return q.batch == nil || q.left || len(q.keys) >= maxGathered || q.batch.Number > 0 && len(q.keys) >= q.batch.Number ||
+	return q.batch == nil || q.left || len(q.keys) >= maxGathered || q.bytes >= maxAggregated || q.batch.Number > 0 && len(q.keys) >= q.batch.Number ||
 		len(q.keys) > 0 && q.keys[0].Compare(q.end) <= 0
 }
 
@@ -106,6 +107,7 @@ func (d *Deliverer) add(ctx context.Context, it *Item) {
 		q.end = it.Key
 	} else {
 		q.batch, q.rate, q.latest = it.Batch, it.Rate, it.Latest
+		q.bytes += len(it.Content)
 	}
 	switch {
 	case q.left:
