@@ -29,6 +29,13 @@ func (c *Core) retrieve(r Reader, req *onem2m.Request, env Env, t target) Result
 	return result
 }
 
+// withTime gives the CSEBase with currentTime (ctm), which it has when it is retrieved only (TS-0001 clause 9.6.3).
+func withTime(base *Resource, now int64) *Resource {
+	base = base.clone()
+	base.set("ctm", onem2m.AppendQuote(nil, onem2m.FormatTime(now)))
+	return base
+}
+
 func (c *Core) read(r Reader, req *onem2m.Request, env Env, t *target) (onem2m.Response, error) {
 	rcn, err := resultContent(req)
 	if err != nil {
@@ -51,6 +58,9 @@ func (c *Core) read(r Reader, req *onem2m.Request, env Env, t *target) (onem2m.R
 		if it.resource, err = c.withoutGoneMembers(r, env, it.resource); err != nil {
 			return onem2m.Response{}, err
 		}
+	}
+	if it.instance == nil && it.resource.Type == onem2m.TypeCSEBase {
+		it.resource = withTime(it.resource, env.Time)
 	}
 	rsp := c.response(req, onem2m.StatusOK)
 	switch rcn {

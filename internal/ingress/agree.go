@@ -37,7 +37,7 @@ func (g *Ingress) agree(ctx context.Context, core *cse.Core, req *onem2m.Request
 	if ask == nil {
 		return release, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, g.o.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, g.Timeout())
 	defer cancel()
 	if !g.updates.take(ctx, ri) {
 		return nil, failure(onem2m.StatusRequestTimeout, "another update of "+ri+" waits for the answer of who has to agree to it")

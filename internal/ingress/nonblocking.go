@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/cse"
@@ -19,6 +20,9 @@ const maxOutcome = 256 << 10
 func (g *Ingress) nonBlocking(ctx context.Context, core *cse.Core, req *onem2m.Request, cred *identity.Credential) *onem2m.Response {
 	if err := g.o.Refuse(); err != nil {
 		return failure(onem2m.StatusInternalServerError, err.Error())
+	}
+	if d := time.Duration(g.persistence.Load()); d != 0 && req.ResultPersistence == "" && req.ResultExpiration == "" && req.RequestExpiration == "" {
+		req.ResultPersistence = strconv.FormatInt(d.Milliseconds(), 10)
 	}
 	view := g.o.App.View()
 	refused := core.Check(view, req, cse.Env{Time: g.now()})

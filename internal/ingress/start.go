@@ -68,7 +68,7 @@ func (g *Ingress) begin(core *cse.Core, s *started, token string) *onem2m.Respon
 		s.timer.Stop()
 		s.finish(&each[0])
 	}
-	s.timer = time.AfterFunc(g.o.Timeout, func() {
+	s.timer = time.AfterFunc(g.Timeout(), func() {
 		s.gone.Store(true)
 		s.finish(notInTime())
 	})

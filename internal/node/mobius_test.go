@@ -24,7 +24,7 @@ func startMobius(t *testing.T) *Node {
 		Dir: dir, HTTP: "127.0.0.1:0", Lab: true, Mobius: true,
 		CSE: Identity{SPID: "keti.example", CSEID: "/Mobius2", Name: "Mobius", BaseRI: "3-20240101", Admin: "Superman"},
 	}))
-	configure(t, dir, func(c *Config) { c.MinFreeBytes = 1 })
+	configure(t, dir, func(c *Config) { c.MinFreeBytes, c.MQTT = 1, "127.0.0.1:0" })
 	n, err := StartLab(context.Background(), dir, slog.New(slog.DiscardHandler))
 	must(t, err)
 	t.Cleanup(func() { stopNode(t, n) })
@@ -163,5 +163,56 @@ func checkPrimitive(t *testing.T, what string, text []byte, rqi string, want int
 	}
 	if r.RSC != want || r.RQI != rqi || !strings.Contains(string(r.PC), has) {
 		t.Errorf("%s: %s, want %d with %s", what, text, want, has)
+	}
+}
+
+// TestMobiusMQTT is the start of nCube-Thyme over MQTT 3.1.1, a reading, and a command that comes as a notification to
+// the topic that it listens to, from the embedded broker.
+func TestMobiusMQTT(t *testing.T) {
+	n := startMobius(t)
+	c := dialMQTT(t, n, "mqttjs_1a2b3c4d", "")
+	c.subscribe("/oneM2M/reg_resp/SKETI3_DEMO/+/#")
+	c.subscribe("/oneM2M/resp/SKETI3_DEMO/+/#")
+	c.subscribe("/oneM2M/req/+/SKETI3_DEMO/#")
+	receive := func() (topic string, payload []byte) {
+		t.Helper()
+		select {
+		case p := <-c.got:
+			return p.Topic, p.Payload
+		case <-time.After(10 * time.Second):
+			t.Fatal("no message")
+			return "", nil
+		}
+	}
+	for i, p := range mobiusPrimitives {
+		c.publish("/oneM2M/req/SKETI3_DEMO/Mobius2/json", fmt.Sprintf(p.send, i))
+		topic, got := receive()
+		if topic != "/oneM2M/resp/SKETI3_DEMO/Mobius2/json" {
+			t.Errorf("%s: answered at %s", p.what, topic)
+		}
+		checkPrimitive(t, p.what, got, fmt.Sprint("r", i), p.want, p.has)
+	}
+
+	c.publish("/oneM2M/req/SKETI3_DEMO/Mobius2/json", `{"op":"1","to":"/Mobius/KETI3_DEMO/led","fr":"SKETI3_DEMO","rqi":"sub","ty":"23","pc":{"m2m:sub":{"rn":"sub1","enc":{"net":["3"]},"nu":["mqtt://`+n.mqttAddr()+`/SKETI3_DEMO?ct=json"],"nct":"2"}}}`)
+	_, got := receive()
+	checkPrimitive(t, "subscription", got, "sub", 2001, `"nct":2`)
+	wants(t, "command", nCube(t, n, "POST", "/Mobius/KETI3_DEMO/led", "4", `{"m2m:cin":{"con":"on"}}`), "2001")
+	topic, got := receive()
+	if topic != "/oneM2M/req/Mobius2/SKETI3_DEMO/json" || !strings.Contains(string(got), `"sur":"/Mobius2/Mobius/KETI3_DEMO/led/sub1"`) || !strings.Contains(string(got), `"con":"on"`) {
+		t.Errorf("notification at %s: %s", topic, got)
+	}
+	var rqp struct {
+		OP  int    `json:"op"`
+		RQI string `json:"rqi"`
+	}
+	must(t, json.Unmarshal(got, &rqp))
+	if rqp.OP != 5 || rqp.RQI == "" {
+		t.Errorf("notification: %s", got)
+	}
+	c.publish("/oneM2M/resp/Mobius2/SKETI3_DEMO/json", `{"rsc":2001,"to":"","fr":"SKETI3_DEMO","rqi":"`+rqp.RQI+`","pc":""}`)
+	select {
+	case p := <-c.got:
+		t.Errorf("it came again, or something else did: %s %s", p.Topic, p.Payload)
+	case <-time.After(300 * time.Millisecond):
 	}
 }

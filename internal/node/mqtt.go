@@ -44,7 +44,7 @@ func (n *Node) openMQTT() (err error) {
 			return err
 		}
 	}
-	n.mqtt = mqttbinding.NewClient(mqttbinding.ClientOptions{CSEID: cse.CSEID, Broker: n.broker})
+	n.mqtt = mqttbinding.NewClient(mqttbinding.ClientOptions{CSEID: cse.CSEID, Broker: n.broker, Mobius: cse.Mobius})
 	return nil
 }
 

@@ -121,7 +121,7 @@ func TestTwoLabCSEs(t *testing.T) {
 	wants(t, "unknown", ask(t, in, "GET", "/~/id-none/x", "CAdmin", "", "", ""), "4004")
 	wants(t, "unknown by way of the registrar", ask(t, mn, "GET", "/~/id-none/x", "CAdmin", "", "", ""), "4004")
 	wants(t, "other service provider", ask(t, in, "GET", "/_/other.example/id-mn/x", "CAdmin", "", "", ""), "4000")
-	wants(t, "claims to be the CSE", ask(t, in, "GET", "/cse-id-in", "/id-in", "", "", ""), "4103")
+	wants(t, "says to be the CSE", ask(t, in, "GET", "/cse-id-in", "/id-in", "", "", ""), "2000")
 
 	stopped = true
 	stopNode(t, mn)

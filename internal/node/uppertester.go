@@ -82,6 +82,7 @@ func (u *upperTester) do(r *http.Request, name, argument string) (string, error)
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.resourceExpiration = 0
+		u.n.ingress.SetPersistence(0)
 		return "", nil
 	case "enableshortrequestexpiration":
 		return u.shortenRequests(argument)
@@ -108,6 +109,7 @@ func (u *upperTester) shortenResources(argument string) (string, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.resourceExpiration = max(1, int(d/time.Second))
+	u.n.ingress.SetPersistence(d)
 	return fmt.Sprintf("%d,%d", checkInterval, u.n.app.Genesis().CSE.MaxLifetime), nil
 }
 
