@@ -38,8 +38,7 @@ func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, token string, 
 
 // plainReading says whether a request creates an instance here, answered when it is done.
 func (g *Ingress) plainReading(req *onem2m.Request) bool {
-	instance := req.Type == onem2m.TypeContentInstance || req.Type == onem2m.TypeTimeSeriesInst
-	if req.Operation != onem2m.Create || !instance || req.ResponseType != 0 || req.RequestExpiration != "" ||
+	if req.Operation != onem2m.Create || !req.Type.IsInstance() || req.ResponseType != 0 || req.RequestExpiration != "" ||
 		req.ResultExpiration != "" || req.OperationExecution != "" {
 		return false
 	}

@@ -46,6 +46,7 @@ const (
 	maxUnwritten   = maxWindow        // bytes of requests to the client that it has not yet taken
 	smallMessage   = 4 << 10          // bytes of a message that is read without a share of the message memory
 	maxRefused     = 8                // requests without a valid credential, after which a stranger is hung up on
+	maxSame        = 256              // connections with the same credential
 	maxStrangers   = 256              // connections that have not shown a valid credential
 	writeChunk     = 64 << 10         // bytes that a client must take within writeTimeout
 	writeTimeout   = 10 * time.Second //
@@ -103,6 +104,7 @@ type Binding struct {
 	mu      sync.Mutex
 	closing bool
 	conns   map[*conn]struct{} // clients
+	same    map[string]int     // how many of them came with a credential, by its token
 	peers   map[string][]*conn // by originator, the newest connection last
 	dialed  map[dialKey]*dialed
 }
@@ -119,7 +121,7 @@ func New(o Options) *Binding {
 	b := &Binding{
 		o: o, memory: semaphore.NewWeighted(o.MessageMemory),
 		answers: semaphore.NewWeighted(max(answerMemory, o.MaxMessage)), dialer: newDialer(),
-		conns: make(map[*conn]struct{}), peers: make(map[string][]*conn), dialed: make(map[dialKey]*dialed),
+		conns: make(map[*conn]struct{}), same: make(map[string]int), peers: make(map[string][]*conn), dialed: make(map[dialKey]*dialed),
 	}
 	b.starter, _ = o.Handler.(binding.Starter)
 	b.ctx, b.stop = context.WithCancel(context.Background())

@@ -161,10 +161,14 @@ func (b *Binding) connect(k dialKey, d *dialed) {
 	if k.token != "" {
 		header["Authorization"] = []string{"Bearer " + k.token}
 	}
-	ws, _, err := websocket.Dial(ctx, k.url, &websocket.DialOptions{
+	ws, rsp, err := websocket.Dial(ctx, k.url, &websocket.DialOptions{
 		HTTPClient: b.dialer, HTTPHeader: header, Subprotocols: []string{protocol}, OnPongReceived: c.pong,
 	})
 	cancel()
+	if err != nil && rsp != nil && rsp.StatusCode != http.StatusSwitchingProtocols {
+		// It is this handshake that was refused, not the request, so a later one may do.
+		err = &binding.AnswerError{Code: rsp.StatusCode}
+	}
 	if err == nil && !strings.EqualFold(ws.Subprotocol(), protocol) {
 		_ = ws.Close(websocket.StatusProtocolError, "want the subprotocol "+protocol) // the error below says it
 		err = fmt.Errorf("the server does not speak the subprotocol %s", protocol)

@@ -73,6 +73,17 @@ func TestFloodOfStrangers(t *testing.T) {
 	c := dial(t, url, "oneM2M.json", "Cdev-token")
 	c.send(fmt.Sprintf(reading, 1, 5))
 	c.want(`{"rsc":2001,"rqi":"1","rvi":"4","to":"Cdev","pc":{"m2m:cin":{"con":"5"}}}`)
+	for n := 1; ; n++ {
+		ws, rsp, err := try(url, "oneM2M.json", "Cdev-token")
+		if err != nil {
+			if n != maxSame || rsp.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("connection %d with the same credential: %v, %v", n+1, rsp, err)
+			}
+			break
+		}
+		defer ws.CloseNow()
+	}
+	dial(t, url, "oneM2M.json", "Cother-token")
 	tick(b, ticks(strangerTime)+1)
 	until(t, "no stranger is left", func() bool { return b.strangers.Load() == 0 })
 }

@@ -81,7 +81,7 @@ func (b *Binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := newConn(b, hs.format, b.memory)
-	if status, why := b.admit(c, hs.known); why != "" {
+	if status, why := b.admit(c, &hs); why != "" {
 		http.Error(w, why, status)
 		return
 	}
@@ -99,7 +99,7 @@ func (b *Binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(b.o.MaxMessage)
-	c.socket, c.token, c.path, c.media = hj.socket, hs.token, hs.path, hs.media
+	c.socket, c.path, c.media = hj.socket, hs.path, hs.media
 	c.remote, _, _ = net.SplitHostPort(r.RemoteAddr)
 	c.remote, _, _ = strings.Cut(c.remote, "%")
 	c.wrapped.Store(hs.mobius)
@@ -180,7 +180,7 @@ func bearer(authorization string) string {
 }
 
 // admit makes room for a connection, or says why there is none.
-func (b *Binding) admit(c *conn, known bool) (status int, why string) {
+func (b *Binding) admit(c *conn, hs *handshake) (status int, why string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -189,7 +189,14 @@ func (b *Binding) admit(c *conn, known bool) (status int, why string) {
 	case len(b.conns) >= b.o.MaxConnections:
 		return http.StatusServiceUnavailable, "the node has as many WebSocket connections as it takes"
 	}
-	if !known {
+	if hs.token != "" {
+		if b.same[hs.token] >= maxSame {
+			return http.StatusServiceUnavailable, "as many connections as may be have shown the same credential"
+		}
+		b.same[hs.token]++
+		c.token = hs.token
+	}
+	if !hs.known {
 		if b.strangers.Load() >= maxStrangers {
 			return http.StatusServiceUnavailable, "too many connections have shown no credential; show one in the handshake"
 		}
@@ -206,6 +213,11 @@ func (b *Binding) drop(c *conn) {
 	c.end()
 	b.mu.Lock()
 	delete(b.conns, c)
+	if c.token != "" {
+		if b.same[c.token]--; b.same[c.token] == 0 {
+			delete(b.same, c.token)
+		}
+	}
 	b.forget(c)
 	b.mu.Unlock()
 	c.trusted()

@@ -258,6 +258,13 @@ func TestRequestsToServers(t *testing.T) {
 		t.Errorf("%d idle connections are left", len(b.dialed))
 	}
 	b.mu.Unlock()
+	closed := httptest.NewServer(http.NotFoundHandler())
+	defer closed.Close()
+	var answer *binding.AnswerError
+	_, err := b.Send(ctx, binding.Address{URL: "ws" + strings.TrimPrefix(closed.URL, "http"), Token: "t"}, notification("1"))
+	if !errors.As(err, &answer) || answer.Code != 404 || answer.Final {
+		t.Errorf("a server that speaks no WebSocket: %v", err)
+	}
 	other, _ := target(t, "chat", false)
 	for _, url := range []string{"ws://127.0.0.1:1/", other, "ws://", "http://127.0.0.1:1", "ws://u:secret@127.0.0.1:1/"} {
 		if _, err := b.Send(ctx, binding.Address{URL: url}, notification("1")); err == nil || strings.Contains(err.Error(), "secret") {
