@@ -48,6 +48,8 @@ var all = []section{
 	{"ws-ledger", (*Bench).wsInstant},
 	{"la", (*Bench).latest},
 	{"idle", (*Bench).idle},
+	{"mqtt", (*Bench).mqtt},
+	{"mqtt-crowd", (*Bench).mqttIdle},
 	{"disk", (*Bench).disk},
 	{"proof", (*Bench).proof},
 	{"scale", (*Bench).scale},

@@ -90,7 +90,7 @@ func (b *Bench) compareWith(ctx context.Context, n *node, reference *server, job
 			return err
 		}
 		job := job
-		job.Addr, job.Tokens, job.Next = reference.addr, n.tokens, n.next
+		job.Addr, job.Broker, job.Tokens, job.Next = reference.addr, "", n.tokens, n.next
 		r, err := b.Program.load(ctx, job)
 		if err != nil {
 			return fmt.Errorf("load the reference over %d connections: %w", job.Conns, err)

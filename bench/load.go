@@ -26,7 +26,10 @@ type loadJob struct {
 	// Total ends the job after so many requests instead, all counted. 0 for none.
 	Total uint64 `json:"total"`
 	// Window has the requests sent over WebSocket, so many under way on each connection. 0 for HTTP, one at a time.
-	Window int             `json:"window"`
+	Window int `json:"window"`
+	// MQTT has them published over MQTT instead. Broker is then where, unless that is Addr.
+	MQTT   bool            `json:"mqtt"`
+	Broker string          `json:"broker"`
 	Pause  time.Duration   `json:"pause"` // of a connection between an answer and the next request
 	Next   [sensors]uint64 `json:"next"`  // reading that each sensor begins with
 }
@@ -69,6 +72,9 @@ func generate(ctx context.Context, job loadJob) (loadResult, error) {
 	conns := make([]net.Conn, 0, job.Conns)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if job.Broker != "" {
+		job.Addr = job.Broker
+	}
 	for range job.Conns {
 		c, err := net.Dial("tcp", job.Addr)
 		if err != nil {
@@ -87,7 +93,9 @@ func generate(ctx context.Context, job loadJob) (loadResult, error) {
 	for i, c := range conns {
 		wg.Go(func() {
 			drive := g.drive
-			if g.Window > 0 {
+			if g.MQTT {
+				drive = g.driveMQTT
+			} else if g.Window > 0 {
 				drive = g.driveSocket
 			}
 			if err := drive(c, i%sensors); err != nil {

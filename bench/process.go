@@ -23,6 +23,9 @@ const (
 	// RoleInstant is a server with the node's bindings and no ledger, RoleBareWS the bare WebSocket server.
 	RoleInstant = "instant"
 	RoleBareWS  = "bare-ws"
+	// RoleInstantMQTT is the node's broker without a ledger, RoleCrowd many MQTT clients that do no good.
+	RoleInstantMQTT = "instant-mqtt"
+	RoleCrowd       = "crowd"
 )
 
 // RunRole is what a process that the benchmarks started does, with its job on in and its result on out.
@@ -36,6 +39,11 @@ func RunRole(ctx context.Context, role string, in io.Reader, out io.Writer) erro
 		return runInstant(ctx, in, out)
 	case RoleBareWS:
 		return runBareWS(ctx, in, out)
+	case RoleInstantMQTT:
+		return runInstantMQTT(ctx, in, out)
+	}
+	if job, ok := strings.CutPrefix(role, RoleCrowd+":"); ok {
+		return runCrowd(ctx, job, in, out)
 	}
 	size, err := strconv.Atoi(strings.TrimPrefix(role, RoleBare+":"))
 	if err != nil || !strings.HasPrefix(role, RoleBare) || size < 0 || size > maxResponse {
