@@ -10,7 +10,7 @@ import (
 )
 
 // mqttLoads are the loads over MQTT: clients, and publishes of QoS 1 that each keeps under way.
-var mqttLoads = []struct{ clients, window int }{{100, 64}, {100, 8}, {1, 256}}
+var mqttLoads = []struct{ clients, window int }{{100, 64}, {100, 8}, {100, 1}, {1, 256}}
 
 // Sizes of the crowd of clients that do nothing, and of the flood of those that are refused.
 const (
@@ -72,7 +72,7 @@ func (b *Bench) mqtt(ctx context.Context) (s *Section, err error) {
 		}
 		s.addSides(fmt.Sprintf("%d clients, %d under way on each", l.clients, l.window), &node, &other, goal, nil)
 	}
-	s.note("no ledger: the node's own broker before a handler that says at once that everything is stored, and keeps nothing.")
+	s.note("no ledger: the node's own broker and what makes instances of plain messages, before a handler that says at once that everything is stored, and keeps nothing.")
 	s.note("medians of %d rounds of %s, node and reference in turn; load generator and servers are processes on this machine.", b.Rounds, b.Round)
 	return s, nil
 }

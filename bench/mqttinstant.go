@@ -10,23 +10,23 @@ import (
 
 	"github.com/tallystick/tallystick/internal/binding"
 	mqttbinding "github.com/tallystick/tallystick/internal/binding/mqtt"
+	"github.com/tallystick/tallystick/internal/ingest"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// instantMQTT stands for all that the broker needs: everything is stored, at once, and nothing is ever to be read.
+// instantMQTT stands for the ledger: everything is stored, at once, and nothing is ever to be read.
 type instantMQTT struct{ instant }
 
-func (instantMQTT) Claim(token, claimed string) (string, bool) { return "Cbench", true }
+func (instantMQTT) Claim(string, string) (string, bool)              { return "Cbench", true }
+func (instantMQTT) Originator(string) (string, error)                { return "Cbench", nil }
+func (instantMQTT) Labelled(string, string) (bool, *onem2m.Response) { return false, nil }
 
-func (h instantMQTT) Ingest(context.Context, *binding.Message, string) *onem2m.Response {
-	return &onem2m.Response{Status: onem2m.StatusCreated}
-}
-
-// instantPlain is the part of it that takes messages.
-type instantPlain struct{ instantMQTT }
-
-func (h instantPlain) Start(ctx context.Context, m *binding.Message, token string, done func(*onem2m.Response)) {
-	done(h.Ingest(ctx, m, token))
+func (h instantMQTT) DoTogether(ctx context.Context, reqs []*onem2m.Request, token string) []onem2m.Response {
+	out := make([]onem2m.Response, len(reqs))
+	for i, req := range reqs {
+		out[i] = *h.Do(ctx, req, token)
+	}
+	return out
 }
 
 // emptyLog is a log that stays empty.
@@ -50,7 +50,7 @@ func runInstantMQTT(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	b, err := mqttbinding.New(mqttbinding.Options{
-		Handler: instantMQTT{}, Plain: instantPlain{}, Live: emptyLog{}, CSEID: "/tally", CSEName: "tally", Dir: dir,
+		Handler: instantMQTT{}, Plain: ingest.New(ingest.Options{Door: instantMQTT{}, Base: "tally"}), Live: emptyLog{}, CSEID: "/tally", CSEName: "tally", Dir: dir,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -67,18 +67,23 @@ func (c *conn) serve() {
 		readers.Put(c.reader)
 	}()
 	c.net.SetReadDeadline(time.Now().Add(c.broker.o.ConnectTimeout))
-	pk, err := readPacket(c.reader, 0, maxConnect, nil)
-	if err != nil {
-		c.refuseConnect(err)
-		return
-	}
-	c.version = pk.ProtocolVersion
-	if !c.connect(pk) {
+	if !c.begin() {
 		return
 	}
 	c.broker.noStranger()
 	stranger = false
 	c.leave(c.read())
+}
+
+// begin reads CONNECT and handles it.
+func (c *conn) begin() bool {
+	pk := new(packets.Packet)
+	if err := readPacket(c.reader, pk, 0, maxConnect, nil); err != nil {
+		c.refuseConnect(err)
+		return false
+	}
+	c.version = pk.ProtocolVersion
+	return c.connect(pk)
 }
 
 func (b *Broker) noStranger() {
@@ -89,10 +94,18 @@ func (b *Broker) noStranger() {
 
 // read handles packets until one ends the connection. It returns whether the client said goodbye.
 func (c *conn) read() (goodbye bool) {
+	var pk *packets.Packet // made with the first packet: many clients send none
 	for {
 		reserved := 0
 		c.awaitPacket()
-		pk, err := readPacket(c.reader, c.version, c.broker.o.MaxPacket, func(n int) error {
+		if _, err := c.reader.Peek(1); err != nil {
+			c.fault(err)
+			return false
+		}
+		if pk == nil {
+			pk = new(packets.Packet)
+		}
+		err := readPacket(c.reader, pk, c.version, c.broker.o.MaxPacket, func(n int) error {
 			if n > c.reader.Buffered() {
 				c.net.SetReadDeadline(time.Now().Add(packetDeadline))
 			}

@@ -3,6 +3,7 @@ package mqttbinding
 import (
 	"errors"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -83,7 +84,8 @@ func (c *conn) admit(pk *packets.Packet) (packets.Code, *client) {
 	case p.ClientIdentifier == "" && c.version < version5 && !p.Clean:
 		return packets.ErrClientIdentifierNotValid, nil // MQTT 3.1.1 [MQTT-3.1.3-8]
 	}
-	cl := &client{id: p.ClientIdentifier, token: string(p.Password), clean: p.Clean}
+	cl := &client{id: strings.Clone(p.ClientIdentifier), // the packet's strings share its memory
+		token: string(p.Password), clean: p.Clean}
 	if cl.id == "" {
 		cl.id, cl.assigned = newClientID(), true
 	}

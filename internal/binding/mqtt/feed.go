@@ -58,8 +58,9 @@ func (f *feed) run() {
 // advance gives out the next readings.
 func (f *feed) advance() error {
 	b := f.broker
+	head := b.o.Live.Head() // before the question: what is committed after a subscription is not passed over
 	if b.nobodyListens() {
-		f.position.Store(b.o.Live.Head())
+		f.position.Store(head)
 		b.epoch.Add(1) // what was passed over may have changed rights
 		return nil
 	}

@@ -26,8 +26,8 @@ func FuzzPacket(f *testing.F) {
 		}
 		r := bufio.NewReader(bytes.NewReader(b))
 		for {
-			pk, err := readPacket(r, version, 1<<16, func(int) error { return nil })
-			if err != nil {
+			pk := new(packets.Packet)
+			if err := readPacket(r, pk, version, 1<<16, func(int) error { return nil }); err != nil {
 				return
 			}
 			if pk.FixedHeader.Type == packets.Publish && pk.FixedHeader.Qos > 2 {

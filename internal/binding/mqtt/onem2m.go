@@ -62,7 +62,7 @@ func (c *conn) ask(pk *packets.Packet, p *publication, t *oneM2MTopic, req *onem
 	from := req.From
 	write := req.Operation == onem2m.Create || req.Operation == onem2m.Update || req.Operation == onem2m.Delete
 	if req.Operation == onem2m.Create {
-		req.Delivery = c.delivery(pk, p)
+		req.Delivery = c.delivery(pk, p, t.String())
 	}
 	silent := req.ResponseType == onem2m.ResponseTypeNone
 	held := 0

@@ -227,8 +227,8 @@ func serveOther(c net.Conn) {
 		c.Write(b)
 	}
 	for {
-		pk, err := readPacket(r, version, 1<<20, func(int) error { return nil })
-		if err != nil {
+		pk := new(packets.Packet)
+		if err := readPacket(r, pk, version, 1<<20, func(int) error { return nil }); err != nil {
 			return
 		}
 		version = version5

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"hash/fnv"
+	"hash/maphash"
 	"strings"
 	"time"
 
@@ -37,8 +38,8 @@ type result struct {
 // inbound is what a session knows of a publish of QoS 1 or 2 under one packet identifier. It outlives connections: a
 // client that comes back while its message is on its way to a block, and sends it again, waits for the same block.
 type inbound struct {
-	hash    [8]byte
-	conn    *conn // that it came by first
+	hash    uint64 // of topic and payload
+	conn    *conn  // that it came by first
 	result  result
 	done    chan struct{} // closed when result is set
 	settled bool          // QoS 2: PUBREC was sent, PUBREL is awaited
@@ -83,8 +84,7 @@ func (c *conn) publish(pk *packets.Packet, reserved int) error {
 		if c.session.crowded() {
 			return packets.ErrReceiveMaximum // [MQTT-3.3.4-9]
 		}
-		h := messageHash(c.session.client, p.id, topic, pk.Payload)
-		in, state := c.session.receive(p.id, h)
+		in, state := c.session.receive(p.id, sameness(topic, pk.Payload))
 		p.in = in
 		switch state {
 		case inUse:
@@ -142,7 +142,7 @@ func (c *conn) route(pk *packets.Packet, p *publication, topic string) {
 	}
 	m := &binding.Message{
 		Path: path, MediaType: pk.Properties.ContentType, Body: pk.Payload, From: c.session.owner, SourceIP: c.ip,
-		Delivery: c.delivery(pk, p),
+		Delivery: c.delivery(pk, p, topic),
 	}
 	retain := pk.FixedHeader.Retain
 	c.ingest(m, func(resp *onem2m.Response) {
@@ -165,12 +165,22 @@ func (c *conn) ingest(m *binding.Message, done func(*onem2m.Response)) {
 
 // delivery names the message for the ledger, when the client will send it again under the same packet identifier
 // should it not be acknowledged.
-func (c *conn) delivery(pk *packets.Packet, p *publication) *onem2m.Delivery {
+func (c *conn) delivery(pk *packets.Packet, p *publication, topic string) *onem2m.Delivery {
 	if p.qos == 0 || !c.session.lasts() {
 		return nil
 	}
-	return &onem2m.Delivery{Slot: slot(c.session.client, p.id), Message: p.in.hash, Again: pk.FixedHeader.Dup}
+	return &onem2m.Delivery{
+		Slot: slot(c.session.client, p.id), Again: pk.FixedHeader.Dup,
+		Message: messageHash(c.session.client, p.id, topic, pk.Payload),
+	}
 }
+
+// sameness tells messages under one packet identifier apart, in this process.
+func sameness(topic string, payload []byte) uint64 {
+	return maphash.String(samenessSeed, topic) ^ maphash.Bytes(samenessSeed, payload)<<1
+}
+
+var samenessSeed = maphash.MakeSeed()
 
 // slot spreads the clients of one originator over the deliveries that the ledger remembers for it; the packet
 // identifiers that one client has under way at a time do not collide.
@@ -212,7 +222,7 @@ const (
 )
 
 // receive notes a publish of QoS 1 or 2 under its packet identifier.
-func (s *session) receive(id uint16, hash [8]byte) (*inbound, inState) {
+func (s *session) receive(id uint16, hash uint64) (*inbound, inState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if in := s.in[id]; in != nil {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/tallystick/tallystick/onem2m"
@@ -35,7 +36,7 @@ func (t *retained) note(container string, resp *onem2m.Response) {
 	if known && old > index || !known && len(t.index) >= maxRetained {
 		return
 	}
-	t.index[container] = index
+	t.index[strings.Clone(container)] = index // it shares the memory of the message
 }
 
 // instanceOf returns the log index of the instance that a response tells of.

@@ -1,6 +1,8 @@
 package mqttbinding
 
 import (
+	"strings"
+
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -14,6 +16,7 @@ func (c *conn) subscribe(pk *packets.Packet) error {
 		if o.Qos > 2 || o.RetainHandling > 2 {
 			return packets.ErrProtocolViolation // [MQTT-3.8.3-4], [MQTT-3.8.3-5]
 		}
+		o.Filter = strings.Clone(o.Filter) // it shares the packet's memory
 		f, err := parseFilter(o.Filter)
 		switch {
 		case err != nil:

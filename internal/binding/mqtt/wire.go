@@ -22,43 +22,40 @@ const (
 // maxConnect is the largest CONNECT, in bytes: two strings of credentials and a small will.
 const maxConnect = 16 << 10
 
-// readPacket reads the next packet of at most max bytes. version is that of the connection, 0 before CONNECT, which is
+// readPacket reads the next packet of at most max bytes into pk. version is that of the connection, 0 before CONNECT, which is
 // then the only packet accepted. An error of type packets.Code is the client's fault.
 //
 // reserve is called with the size of a PUBLISH before its body is read.
-func readPacket(r *bufio.Reader, version byte, max int, reserve func(n int) error) (*packets.Packet, error) {
+func readPacket(r *bufio.Reader, pk *packets.Packet, version byte, max int, reserve func(n int) error) error {
 	first, err := r.ReadByte()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	pk := &packets.Packet{ProtocolVersion: version}
+	*pk = packets.Packet{ProtocolVersion: version}
 	if err := pk.FixedHeader.Decode(first); err != nil {
-		return nil, err
+		return err
 	}
 	if version == 0 && pk.FixedHeader.Type != packets.Connect {
-		return nil, packets.ErrProtocolViolationRequireFirstConnect // [MQTT-3.1.0-1]
+		return packets.ErrProtocolViolationRequireFirstConnect // [MQTT-3.1.0-1]
 	}
 	n, _, err := packets.DecodeLength(r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if n > max {
-		return nil, packets.ErrPacketTooLarge
+		return packets.ErrPacketTooLarge
 	}
 	pk.FixedHeader.Remaining = n
 	if pk.FixedHeader.Type == packets.Publish {
 		if err := reserve(n); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	body, err := readBody(r, n)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := decode(pk, body); err != nil {
-		return nil, err
-	}
-	return pk, nil
+	return decode(pk, body)
 }
 
 // readBody reads n bytes. Memory is taken as they come: a length alone costs nothing.
