@@ -72,6 +72,12 @@ func (c *Core) authorize(r Reader, res *Resource, originator string, op access, 
 		var remote *Resource
 		remote, err = c.remote(r, originator, ctx.time)
 		ok = remote != nil
+		if err == nil && !ok && c.cfg.Lab {
+			// Clients under test expect that for AEs, too.
+			var ae *Resource
+			ae, err = r.Resource(originator)
+			ok = ae != nil && ae.Type == onem2m.TypeAE && !expired(ae, ctx.time)
+		}
 	}
 	return ok, err
 }

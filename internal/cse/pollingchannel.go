@@ -40,7 +40,7 @@ func polledAnswer(content []byte) (*onem2m.Response, error) {
 	}
 	p, err := onem2m.ParsePrimitive(content)
 	switch {
-	case err != nil:
+	case p.Response != nil && err != nil:
 		return nil, err
 	case p.Response == nil || p.Response.RequestID == "" || p.Response.Status == 0:
 		return nil, refuse(onem2m.StatusBadRequest, "the content of a NOTIFY to a pollingChannelURI must be a m2m:rsp with rsc and rqi")

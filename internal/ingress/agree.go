@@ -26,6 +26,8 @@ func (g *Ingress) agree(ctx context.Context, core *cse.Core, req *onem2m.Request
 	verify := core.VerificationRequest(view, req, env)
 	ri, ask := core.BlockingUpdate(view, req, env)
 	view.Close()
+	ctx, cancel := context.WithTimeout(ctx, min(g.patience(req), g.o.Timeout))
+	defer cancel()
 	for i := range verify {
 		if err := g.o.Outside.Verify(ctx, verify[i].Targets, notification(&verify[i])); err != nil {
 			return nil, failure(onem2m.StatusSubscriptionVerificationInitiationFailed, "verify the subscription: "+err.Error())
@@ -37,8 +39,6 @@ func (g *Ingress) agree(ctx context.Context, core *cse.Core, req *onem2m.Request
 	if ask == nil {
 		return release, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, g.Timeout())
-	defer cancel()
 	if !g.updates.take(ctx, ri) {
 		return nil, failure(onem2m.StatusRequestTimeout, "another update of "+ri+" waits for the answer of who has to agree to it")
 	}

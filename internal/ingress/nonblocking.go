@@ -21,8 +21,8 @@ func (g *Ingress) nonBlocking(ctx context.Context, core *cse.Core, req *onem2m.R
 	if err := g.o.Refuse(); err != nil {
 		return failure(onem2m.StatusInternalServerError, err.Error())
 	}
-	if d := time.Duration(g.persistence.Load()); d != 0 && req.ResultPersistence == "" && req.ResultExpiration == "" && req.RequestExpiration == "" {
-		req.ResultPersistence = strconv.FormatInt(d.Milliseconds(), 10)
+	if d := g.persistence.Load(); d != 0 && req.ResultPersistence+req.ResultExpiration+req.RequestExpiration+req.OperationExecution == "" {
+		req.ResultPersistence = strconv.FormatInt(time.Duration(d).Milliseconds(), 10)
 	}
 	view := g.o.App.View()
 	refused := core.Check(view, req, cse.Env{Time: g.now()})

@@ -29,14 +29,7 @@ func (g *Ingress) poll(ctx context.Context, req *onem2m.Request, p *cse.Poll, re
 		}
 		return resp
 	}
-	wait := g.Timeout()
-	if req.RequestExpiration != "" {
-		// The core has read it before.
-		if until, err := onem2m.ParseAbsRel(req.RequestExpiration, time.Now().UnixMicro()); err == nil {
-			wait = time.Until(time.UnixMicro(until))
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, min(wait, maxPoll))
+	ctx, cancel := context.WithTimeout(ctx, min(g.patience(req), maxPoll))
 	defer cancel()
 	got, err := g.o.Polling.Poll(ctx, p.Owner, p.Aggregate)
 	if err != nil {
@@ -59,4 +52,15 @@ func polled(reqs []*onem2m.Request, aggregate bool) []byte {
 		dst = onem2m.AppendRequest(dst, r)
 	}
 	return append(dst, ']', '}')
+}
+
+// patience is how long the originator of a request that passed the core's checks waits for other machines: until the
+// request expires, else Timeout.
+func (g *Ingress) patience(req *onem2m.Request) time.Duration {
+	if req.RequestExpiration != "" {
+		if until, err := onem2m.ParseAbsRel(req.RequestExpiration, time.Now().UnixMicro()); err == nil {
+			return time.Until(time.UnixMicro(until))
+		}
+	}
+	return g.Timeout()
 }
