@@ -44,17 +44,13 @@ func (c *content) timeSeriesInstance(now int64) []byte {
 	return append(b, "}}"...)
 }
 
-// unixMicro is the record's own time, or now when it has none.
+// unixMicro is the record's own time, rounded down, or now when it has none.
 func (c *content) unixMicro(now int64) int64 {
 	if c.time == nil {
 		return now
 	}
 	micro := new(big.Rat).Mul(c.time.rat(), big.NewRat(1e6, 1))
-	whole := new(big.Int).Div(micro.Num(), micro.Denom())
-	if !whole.IsInt64() {
-		return now
-	}
-	return whole.Int64()
+	return new(big.Int).Div(micro.Num(), micro.Denom()).Int64()
 }
 
 // fromBody splits a body by its media type, which may have parameters or be empty.

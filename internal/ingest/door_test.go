@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ type door struct {
 	stored    []string // "<address> <content>" of instances
 	together  int      // calls of DoTogether
 	before    func(d *door)
+	lab       bool
 }
 
 const base = "tally"
@@ -42,12 +42,9 @@ func newDoor(resources ...string) *door {
 	return d
 }
 
-func (d *door) Known(string) bool { return true }
+func (d *door) Known(token string) bool { return token != "" || d.lab }
 
 func (d *door) Originator(token string) (string, error) {
-	if token == "" {
-		return "", errors.New("a valid bearer token is required")
-	}
 	return "C" + token, nil
 }
 

@@ -32,7 +32,7 @@ type Door interface {
 	// DoTogether executes requests of which either all are committed or none. It returns a response each, or a single
 	// one, the first refusal.
 	DoTogether(ctx context.Context, reqs []*onem2m.Request, token string) []onem2m.Response
-	// Originator gives the AE-ID that a token is for.
+	// Originator gives the AE-ID that a token is for. Errors are *onem2m.Error.
 	Originator(token string) (string, error)
 	// Labelled says whether the resource at an address has a label, whoever asks. The response is a refusal.
 	Labelled(to, label string) (bool, *onem2m.Response)
@@ -93,12 +93,16 @@ func (g *Ingest) Ingest(ctx context.Context, m *binding.Message, token string) *
 // read checks a message and splits it into instances.
 func (g *Ingest) read(m *binding.Message, token string) (*delivery, error) {
 	d := &delivery{m: m, token: token, from: m.From, now: g.o.Now()}
-	if d.from == "" && token != "" {
+	if token != "" {
 		id, err := g.o.Door.Originator(token)
 		if err != nil {
-			return nil, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "%v", err)
+			return nil, err
 		}
-		d.from = id
+		if d.from == "" {
+			d.from = id
+		}
+	} else if !g.o.Door.Known(token) {
+		return nil, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required")
 	}
 	var err error
 	if d.path, err = splitPath(m.Path); err != nil {

@@ -229,6 +229,10 @@ func TestGET(t *testing.T) {
 // TestOriginator: the originator is the token's, or what the client claims to be, which ingress judges.
 func TestOriginator(t *testing.T) {
 	d := newDoor()
+	for _, m := range []*binding.Message{{Path: "dev/c", From: "Cdev", Body: []byte("1")}, {Path: "dev/c", Query: "a=1"}} {
+		wantStatus(t, "a stranger", d.ingest().Ingest(context.Background(), m, ""), onem2m.StatusSecurityAssociationRequired)
+	}
+	d.lab = true
 	wantStatus(t, "no token", d.ingest().Ingest(context.Background(), &binding.Message{Path: "dev/c", From: "Cdev", Body: []byte("1")}, ""), onem2m.StatusCreated)
 	d = newDoor()
 	m := &binding.Message{Path: "dev/c", From: "/tally/Cdev", Body: []byte("1"), Delivery: &onem2m.Delivery{Slot: 3}}

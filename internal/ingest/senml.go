@@ -33,8 +33,11 @@ var labelNames = [labels]string{"bn", "bt", "bu", "bv", "bs", "bver", "n", "u", 
 const (
 	// senMLVersion is the newest version of SenML that is known (RFC 8428 clause 4.4).
 	senMLVersion = 10
-	// relativeTime is the time in seconds below which one counts from now (RFC 8428 clause 4.5.3).
+	// relativeTime is the time in seconds below which one counts from now (RFC 8428 clause 4.5.3). No absolute time is
+	// before it: 1978-07-04T21:24:16Z.
 	relativeTime = 1 << 28
+	// endOfTime is the first second that no oneM2M timestamp can say, 10000-01-01T00:00:00Z.
+	endOfTime = 253402300800
 	// maxName bounds a record's name in bytes; the RFC has no limit.
 	maxName = 1024
 )
@@ -254,7 +257,7 @@ type instant struct {
 }
 
 // time gives the absolute time in seconds: base time and time together count from now when they are less than 2^28
-// (RFC 8428 clause 4.5.3).
+// (RFC 8428 clause 4.5.3). Times that could not be told from relative ones, or that no oneM2M timestamp has, are refused.
 func (r *resolver) time(rec *record) (instant, *onem2m.Error) {
 	text, err := sum(r.base[labelBaseTime], rec.fields[labelTime])
 	if err != nil {
@@ -270,6 +273,9 @@ func (r *resolver) time(rec *record) (instant, *onem2m.Error) {
 	if d.less(relativeTime) {
 		d = r.now.plus(d)
 		text = []byte(d.String())
+	}
+	if d.less(relativeTime) || !d.less(endOfTime) {
+		return instant{}, onem2m.Errorf(onem2m.StatusBadRequest, "its time %.40s is none from 1978 to 9999; SenML counts in seconds", text)
 	}
 	return instant{string(text), d}, nil
 }

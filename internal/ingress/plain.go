@@ -1,15 +1,20 @@
 package ingress
 
 import (
+	"errors"
+
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// Originator gives the AE-ID that a token is for, ErrNoCredential when it is none's.
+// Originator gives the AE-ID that a token is for. Errors are *onem2m.Error.
 func (g *Ingress) Originator(token string) (string, error) {
 	cred, err := g.Authenticate(token)
-	if err != nil {
-		return "", err
+	switch {
+	case errors.Is(err, ErrNoCredential):
+		return "", onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "%v", err)
+	case err != nil:
+		return "", onem2m.Errorf(onem2m.StatusInternalServerError, "check the credential: %v", err)
 	}
 	return cred.Originator, nil
 }

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // writeCertificate makes a certificate for 127.0.0.1 with a serial number, and gives a pool that trusts it.
@@ -93,6 +95,13 @@ func TestHTTPS(t *testing.T) {
 	if _, err := get("HTTP/1.1", pool, tls.VersionTLS12); err == nil {
 		t.Error("TLS 1.2 is spoken")
 	}
+	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	defer tr.CloseIdleConnections()
+	ws, _, err := websocket.Dial(t.Context(), "wss://"+addr+"/", &websocket.DialOptions{
+		Subprotocols: []string{"oneM2M.json"}, HTTPHeader: http.Header{"Authorization": {"Bearer " + token(t, dir)}}, HTTPClient: &http.Client{Transport: tr},
+	})
+	must(t, err) // a WebSocket goes over HTTP/1.1, also where HTTP/2 is offered
+	must(t, ws.CloseNow())
 	renewed := writeCertificate(t, dir, 2)
 	n.tls.checked = time.Time{}
 	if _, err := get("HTTP/1.1", renewed, 0); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -57,6 +58,9 @@ func (o *InitOptions) cseConfig() (cse.Config, error) {
 	}
 	if _, _, ok := onem2m.ParseInstanceRI(c.BaseRI); ok {
 		return c, fmt.Errorf("resource ID of the CSEBase %q is one that a contentInstance can get", c.BaseRI)
+	}
+	if plain := strings.Trim(httpbinding.PlainPrefix, "/"); c.Name == plain || c.BaseRI == plain {
+		return c, fmt.Errorf("the CSEBase cannot be called %s: below that path devices send readings without oneM2M", plain)
 	}
 	return c, nil
 }

@@ -90,3 +90,12 @@ func TestIngest(t *testing.T) {
 		t.Errorf("%d entries for what was refused", got-size)
 	}
 }
+
+// TestBaseBesideIngest: no CSEBase takes the path that plain devices send to.
+func TestBaseBesideIngest(t *testing.T) {
+	for _, id := range []Identity{{Name: "ingest"}, {BaseRI: "ingest"}} {
+		if err := Init(InitOptions{Dir: t.TempDir() + "/data", CSE: id}); err == nil || !strings.Contains(err.Error(), "cannot be called ingest") {
+			t.Errorf("%+v: %v", id, err)
+		}
+	}
+}
