@@ -29,7 +29,9 @@ func (n *Node) resolve(target string) notify.Route {
 	to := n.app.Core().Route(view, target)
 	route := notify.Route{Entity: to.Entity, To: to.To}
 	if to.Entity != "" && to.Reachable {
-		route.Addresses = append(route.Addresses, binding.Address{URL: wsbinding.SchemeConn + ":" + to.Entity, CBOR: to.CBOR})
+		route.Addresses = append(route.Addresses, binding.Address{
+			URL: wsbinding.SchemeConn + ":" + to.Entity, CBOR: to.CBOR, Token: n.peers[to.Entity],
+		})
 	}
 	for _, a := range to.URLs {
 		route.Addresses = append(route.Addresses, binding.Address{URL: a.URL, CBOR: a.CBOR, Token: n.peers[to.Entity]})

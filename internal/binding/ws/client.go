@@ -176,7 +176,9 @@ func (b *Binding) connect(k dialKey, d *dialed) {
 	if err == nil {
 		ws.SetReadLimit(b.o.MaxMessage)
 		if u, err := url.Parse(k.url); err == nil {
-			c.remote = u.Host
+			c.remote = u.Hostname()
+			ip := net.ParseIP(c.remote)
+			c.near = c.remote == "localhost" || ip != nil && ip.IsLoopback()
 		}
 		c.open(ws)
 	}
@@ -200,5 +202,6 @@ func (b *Binding) connect(k dialKey, d *dialed) {
 	if b.dialed[k] == d {
 		delete(b.dialed, k)
 	}
+	b.forget(c)
 	b.mu.Unlock()
 }

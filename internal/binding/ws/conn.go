@@ -21,6 +21,7 @@ type conn struct {
 	b      *Binding
 	format format
 	dialed bool                // this node opened it
+	near   bool                // and it leads to this machine
 	memory *semaphore.Weighted // that its long messages share, in bytes
 	socket *socket             // nil of a connection that was dialed
 	token  string

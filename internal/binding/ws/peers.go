@@ -200,6 +200,11 @@ func (b *Binding) Send(ctx context.Context, to binding.Address, req *onem2m.Requ
 	if len(peers) == 0 {
 		return nil, fmt.Errorf("send a request to %s: it has no connection open", originator)
 	}
+	if to.Token != "" {
+		with := *req
+		with.Tokens = []string{to.Token}
+		req = &with
+	}
 	rsp, err := peers[len(peers)-1].ask(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("send a request to %s over its connection: %w", originator, err)

@@ -272,3 +272,48 @@ func TestRequestsToServers(t *testing.T) {
 		}
 	}
 }
+
+// TS-0020 clause 5.2: a CSE that connected to another gets requests over that connection. They need a credential of
+// their own, except on one machine in a lab network.
+func TestRequestsBetweenCSEs(t *testing.T) {
+	lab := &world{lab: true}
+	in, url := serve(t, &world{lab: true}, nil)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, c := range []struct {
+		w             *world
+		token, answer string
+		want          onem2m.StatusCode
+	}{
+		{&world{}, "/mn1-token", "", onem2m.StatusOperationNotAllowed},
+		{&world{}, "/mn2-token", "wrong", onem2m.StatusSecurityAssociationRequired},
+		{&world{}, "/mn3-token", "/in-token", onem2m.StatusOK},
+		{lab, "", "", onem2m.StatusOK},
+	} {
+		who, _ := strings.CutSuffix(c.token, "-token")
+		if who == "" {
+			who = "/mn4"
+		}
+		mn, _ := serve(t, c.w, func(o *Options) { o.From = who })
+		req := &onem2m.Request{Operation: onem2m.Retrieve, To: "/in", From: who, RequestID: "1", ReleaseVersion: "4", ResultContent: onem2m.ResultContentDefault}
+		if rsp, err := mn.Send(ctx, binding.Address{URL: url, Token: c.token}, req); err != nil || rsp.Status != onem2m.StatusOK {
+			t.Fatalf("%s to /in: %+v, %v", who, rsp, err)
+		}
+		until(t, who+" is connected", func() bool { return in.Connected(who) })
+		back := &onem2m.Request{Operation: onem2m.Retrieve, To: who, From: "/in", RequestID: "2", ReleaseVersion: "4", ResultContent: onem2m.ResultContentDefault}
+		rsp, err := in.Send(ctx, binding.Address{URL: "conn:" + who, Token: c.answer}, back)
+		if err != nil || rsp.Status != c.want {
+			t.Errorf("/in to %s: %+v, %v, want %d", who, rsp, err, c.want)
+		}
+		if back.Tokens != nil {
+			t.Error("the caller's request was changed")
+		}
+		if mn.Connected("/in") != (c.want == onem2m.StatusOK) {
+			t.Errorf("%s: /in is connected: %v", who, mn.Connected("/in"))
+		}
+		mn.Close(ctx)
+		if mn.Connected("/in") {
+			t.Errorf("%s: /in is connected after the end", who)
+		}
+	}
+}

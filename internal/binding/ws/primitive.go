@@ -53,10 +53,10 @@ func (c *conn) take(m message) bool {
 // execute hands a request to the handler.
 func (c *conn) execute(m message, req *onem2m.Request, cost int64) bool {
 	k := mark{cost: cost}
-	if c.dialed {
-		// Whoever answers a request of ours has not proven who he is by that.
+	if c.dialed && len(req.Tokens) == 0 && !(c.near && c.b.o.Handler.Known("")) {
+		// Whoever answers a request of ours has not proven who he is by that, and a lab network is for this machine only.
 		c.giveBack(m)
-		c.refuse(req, k, onem2m.Errorf(onem2m.StatusOperationNotAllowed, "requests are not taken on a connection that this node opened"))
+		c.refuse(req, k, onem2m.Errorf(onem2m.StatusOperationNotAllowed, "on a connection that this node opened a request needs a credential of its own (tkns)"))
 		return true
 	}
 	token, ok := c.credential(req)
