@@ -17,7 +17,7 @@ type deviceCmd struct {
 
 type deviceEnrolCmd struct {
 	remote
-	ID   string `arg:"" name:"ae-id" help:"AE-ID of the device or application, beginning with C or S."`
+	ID   string `arg:"" name:"ae-id" help:"AE-ID of the device or application, beginning with C or S, or CSE-ID of another CSE, beginning with a slash."`
 	Role string `help:"What the token may do: device (what policies grant) or operator." default:"device" enum:"device,operator"`
 }
 

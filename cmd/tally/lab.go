@@ -27,7 +27,7 @@ func (c *labCmd) Run(ctx context.Context, s *streams) (err error) {
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	if !node.Exists(dir) {
-		err := node.Init(node.InitOptions{Dir: dir, HTTP: c.HTTP, MQTT: c.MQTT, CSE: c.identity(), Mobius: c.Mobius, Lab: true, MayRegister: c.MayRegister})
+		err := node.Init(node.InitOptions{Dir: dir, HTTP: c.HTTP, MQTT: c.MQTT, CSE: c.identity(), Mobius: c.Mobius, Registrar: node.Registrar(c.Registrar), Lab: true, MayRegister: c.MayRegister})
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/tallystick/tallystick/internal/node"
 )
@@ -23,12 +24,26 @@ type networkInitCmd struct {
 
 // cseFlags say how the CSE of a new network is known.
 type cseFlags struct {
-	CSEID   string `help:"CSE-ID." name:"cse-id" default:"/tally"`
-	CSEName string `help:"Resource name of the CSEBase." name:"cse-name" default:"tally"`
-	BaseRI  string `help:"Resource ID of the CSEBase." name:"base-ri" default:"cb"`
-	SPID    string `help:"SP-ID; the log's name up to its first slash when not given." name:"sp-id" placeholder:"FQDN"`
-	Admin   string `help:"AE-ID of the administrator." default:"Coperator"`
-	Mobius  bool   `name:"compat.mobius" help:"Admit clients written for Mobius, such as nCube."`
+	CSEID     string        `help:"CSE-ID." name:"cse-id" default:"/tally"`
+	CSEName   string        `help:"Resource name of the CSEBase." name:"cse-name" default:"tally"`
+	BaseRI    string        `help:"Resource ID of the CSEBase." name:"base-ri" default:"cb"`
+	SPID      string        `help:"SP-ID; the log's name up to its first slash when not given." name:"sp-id" placeholder:"FQDN"`
+	Admin     string        `help:"AE-ID of the administrator." default:"Coperator"`
+	Registrar registrarFlag `help:"CSE at which this one registers, and by which it reaches others." placeholder:"/CSE-ID=URL"`
+	Mobius    bool          `name:"compat.mobius" help:"Admit clients written for Mobius, such as nCube."`
+}
+
+// registrarFlag is a registrar in the form /CSE-ID=URL.
+type registrarFlag node.Registrar
+
+// UnmarshalText parses the flag.
+func (r *registrarFlag) UnmarshalText(text []byte) error {
+	id, url, ok := strings.Cut(string(text), "=")
+	if !ok || len(id) < 2 || id[0] != '/' || !strings.Contains(url, "://") {
+		return fmt.Errorf("want /CSE-ID=URL, such as /in=http://127.0.0.1:7380")
+	}
+	r.CSEID, r.URL = id, url
+	return nil
 }
 
 func (c *cseFlags) identity() node.Identity {
@@ -38,7 +53,7 @@ func (c *cseFlags) identity() node.Identity {
 func (c *networkInitCmd) Run(s *streams) error {
 	err := node.Init(node.InitOptions{
 		Dir: c.Data, Name: c.Name, Origin: c.Origin, HTTP: c.HTTP, MQTT: c.MQTT,
-		CSE: c.identity(), Mobius: c.Mobius, Lab: c.Lab, MayRegister: c.MayRegister,
+		CSE: c.identity(), Mobius: c.Mobius, Registrar: node.Registrar(c.Registrar), Lab: c.Lab, MayRegister: c.MayRegister,
 	})
 	if err != nil {
 		return err

@@ -34,6 +34,8 @@ type InitOptions struct {
 	Lab bool
 	// Mobius admits clients that were written for Mobius (cse.Config.Mobius).
 	Mobius bool
+	// Registrar is where the CSE registers, if it does.
+	Registrar Registrar
 	// MayRegister are the CSE-IDs of CSEs that may register in a lab network without a credential.
 	MayRegister []string
 }
@@ -104,7 +106,7 @@ func Init(o InitOptions) error {
 	if err := writeFile(PolicyPath(o.Dir), policy.Marshal(), 0o644); err != nil {
 		return err
 	}
-	c := Config{Name: o.Name, HTTP: o.HTTP, MQTT: o.MQTT}
+	c := Config{Name: o.Name, HTTP: o.HTTP, MQTT: o.MQTT, Registrar: o.Registrar}
 	c.defaults()
 	doc, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {

@@ -123,6 +123,17 @@ func TestTwoLabCSEs(t *testing.T) {
 	wants(t, "other service provider", ask(t, in, "GET", "/_/other.example/id-mn/x", "CAdmin", "", "", ""), "4000")
 	wants(t, "says to be the CSE", ask(t, in, "GET", "/cse-id-in", "/id-in", "", "", ""), "2000")
 
+	// A circle ends at once: each of the two takes the other for the way to a third.
+	wants(t, "behind the registree", ask(t, in, "PUT", "/cse-id-in/id-mn", "CAdmin", "", "", `{"m2m:csr":{"dcse":["/id-loop"]}}`), "2004")
+	wants(t, "behind the registrar", ask(t, mn, "PUT", "/cse-id-mn/id-in", "CAdmin", "", "", `{"m2m:csr":{"dcse":["/id-loop"]}}`), "2004")
+	begin := time.Now()
+	wants(t, "circle", ask(t, in, "GET", "/~/id-loop/x", "CAdmin", "", "", ""), "5103")
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("the circle took %s", took)
+	}
+	checkData(t, in)
+	checkData(t, mn)
+
 	stopped = true
 	stopNode(t, mn)
 	wants(t, "not reachable", ask(t, in, "GET", "/~/id-mn/-/ae", "CAdmin", "", "", ""), "5103")
@@ -167,6 +178,15 @@ func TestTwoCSEs(t *testing.T) {
 	wants(t, "another's", ask(t, in, "GET", "/cse-id-in", "/id-third/Ca", forIn, "", ""), "4103")
 	wants(t, "a device's for a CSE", ask(t, mn, "GET", "/cse-id-mn", "/id-in/Ca", device, "", ""), "4103")
 	wants(t, "back where it came from", ask(t, in, "GET", "/~/id-mn/-", "/id-mn/Ca", forIn, "", ""), "4004")
+}
+
+// checkData has a running node check its data: what it made for itself is repeated from the log like anything else.
+func checkData(t *testing.T, n *Node) {
+	t.Helper()
+	_, err := n.app.Check(t.Context(), n.consensus.History(), filepath.Join(n.dir, scratchDir), func(string, uint64, uint64) {})
+	if err != nil {
+		t.Errorf("check of the data: %v", err)
+	}
 }
 
 func enrolCSE(t *testing.T, n *Node, id string) string {
