@@ -278,3 +278,34 @@ func TestRate(t *testing.T) {
 		}
 	})
 }
+
+// Whoever comes while he is being looked for is found at once too.
+func TestWakeMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		var d *notify.Deliverer
+		n.hosts["Ca"] = func(attempt int) (onem2m.StatusCode, error) {
+			switch attempt {
+			case 1:
+				return 0, errors.New("not connected")
+			case 2:
+				d.Wake("Ca") // just too late for this attempt
+				return 0, errors.New("not connected")
+			}
+			return onem2m.StatusOK, nil
+		}
+		o := options(out, n)
+		o.Resolve = func(string) notify.Route {
+			return notify.Route{Entity: "Ca", To: "/tally/Ca", Addresses: []binding.Address{{URL: "conn:Ca"}}}
+		}
+		var stop func()
+		d, stop = run(o)
+		defer stop()
+		out.add(item(1, "Ca")...)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if at := n.times["Ca"]; len(at) != 3 || !at[1].Equal(at[2]) {
+			t.Errorf("tried at %v", at)
+		}
+	})
+}

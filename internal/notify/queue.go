@@ -51,6 +51,7 @@ type queue struct {
 	timer     *time.Timer // until it is tried again, nil while it is tried or ready
 	gathering bool        // the pause is for more to come
 	idle      bool        // it is empty, and only kept until windowEnd
+	woken     bool        // Wake came while it was tried
 }
 
 const (
@@ -132,7 +133,7 @@ func (q *queue) resume() {
 
 // enqueue makes a queue ready to be tried. d.mu is held.
 func (d *Deliverer) enqueue(ctx context.Context, q *queue) {
-	q.timer, q.gathering, q.idle = nil, false, false
+	q.timer, q.gathering, q.idle, q.woken = nil, false, false, false
 	q.lane = healthyLane
 	if q.failures > 0 || q.slow {
 		q.lane = suspectLane
@@ -175,7 +176,7 @@ func (d *Deliverer) serve(ctx context.Context, q *queue) {
 		} else {
 			delete(d.queues, q.place)
 		}
-	case pause > 0 && !(q.gathering && q.complete()):
+	case pause > 0 && !q.woken && !(q.gathering && q.complete()):
 		d.pause(ctx, q, pause)
 	default:
 		d.enqueue(ctx, q)
@@ -200,8 +201,11 @@ func (d *Deliverer) Wake(entity string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, q := range d.queues {
-		// While it is tried, the rest of it belongs to who tries it.
-		if q.timer != nil && q.failures > 0 && q.entity == entity {
+		switch {
+		case q.entity != entity:
+		case q.timer == nil: // it is being tried, and the rest of it belongs to who tries it
+			q.woken = true
+		case q.failures > 0:
 			q.resume()
 		}
 	}
