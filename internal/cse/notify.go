@@ -73,11 +73,12 @@ func (c *Core) authorizeNotify(r Reader, req *onem2m.Request, env Env, t *target
 	return err
 }
 
-// checkNotification requires {"m2m:sgn":{...}} with an event, a verification or a deletion in it
-// (TS-0004 table 7.5.1.1-1).
+// checkNotification requires {"m2m:sgn":{...}} with an event, a verification or a deletion in it, an aggregation of such,
+// {"m2m:agn":{"m2m:sgn":[...]}}, or the result of a request, {"m2m:rsp":{...}} (TS-0004 table 7.5.1.1-1 and clause
+// 7.5.1.2.5).
 func checkNotification(content []byte) error {
 	bad := func(what string) error {
-		return refuse(onem2m.StatusBadRequest, "the content of a NOTIFY must be a m2m:sgn object: %s", what)
+		return refuse(onem2m.StatusBadRequest, "the content of a NOTIFY must be a m2m:sgn, m2m:agn or m2m:rsp object: %s", what)
 	}
 	if len(content) == 0 {
 		return bad("there is none")
@@ -86,11 +87,18 @@ func checkNotification(content []byte) error {
 	if err != nil {
 		return bad(err.Error())
 	}
-	if tag != "m2m:sgn" {
-		return bad("found " + tag)
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(members, func(m onem2m.Member) bool { return slices.Contains(names, m.Name) })
 	}
-	if !slices.ContainsFunc(members, func(m onem2m.Member) bool { return m.Name == "sur" || m.Name == "vrq" || m.Name == "nev" }) {
+	switch {
+	case tag == "m2m:sgn" && !has("sur", "vrq", "nev"):
 		return bad("it has neither sur, vrq nor nev")
+	case tag == "m2m:agn" && !has("m2m:sgn", "sgn"):
+		return bad("it aggregates no m2m:sgn")
+	case tag == "m2m:rsp" && !has("rsc"):
+		return bad("it has no rsc")
+	case tag != "m2m:sgn" && tag != "m2m:agn" && tag != "m2m:rsp":
+		return bad("found " + tag)
 	}
 	return nil
 }

@@ -239,10 +239,13 @@ func TestNotify(t *testing.T) {
 	if diff := cmp.Diff([]cse.Event{{Targets: []string{"Cb"}, Content: []byte(good), Originator: "Cb"}}, got.Events); diff != "" {
 		t.Error(diff)
 	}
+	for _, other := range []string{`{"m2m:agn":{"m2m:sgn":[{"sur":"/x/s"}]}}`, `{"m2m:rsp":{"rsc":2000,"rqi":"1"}}`} {
+		wantStatus(t, other, notify("Cb", "tally/b", other), onem2m.StatusOK)
+	}
 	wantStatus(t, "no privilege", notify("Ca", "tally/b", good), onem2m.StatusOriginatorHasNoPrivilege)
 	wantStatus(t, "container", notify("Ca", cnt, good), onem2m.StatusOperationNotAllowed)
 	wantStatus(t, "CSE", notify("Coperator", "tally", good), onem2m.StatusOperationNotAllowed)
-	for _, bad := range []string{``, `{}`, `[]`, `{"m2m:cin":{}}`, `{"m2m:sgn":[]}`, `{"m2m:sgn":{}}`, `{"m2m:sgn":{"sur":1}`, `{"m2m:sgn":{"sur":"a"},"x":{}}`} {
+	for _, bad := range []string{``, `{}`, `[]`, `{"m2m:cin":{}}`, `{"m2m:sgn":[]}`, `{"m2m:sgn":{}}`, `{"m2m:sgn":{"sur":1}`, `{"m2m:sgn":{"sur":"a"},"x":{}}`, `{"m2m:agn":{}}`, `{"m2m:rsp":{"rqi":"1"}}`} {
 		wantStatus(t, bad, notify("Cb", "Cb", bad), onem2m.StatusBadRequest)
 	}
 }
