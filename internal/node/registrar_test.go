@@ -81,11 +81,17 @@ const aeBody = `{"m2m:ae":{"rn":"ae","api":"Na","rr":true,"srv":["4"]}}`
 // TestTwoLabCSEs registers one CSE at another, both in labs, and sends requests through each to the other (TS-0001 clauses
 // 10.1.1.2.1 and 10.1.1.2.2, TS-0004 clauses 7.3.2.6 and 7.4.4).
 func TestTwoLabCSEs(t *testing.T) {
+	for _, scheme := range []string{"http", "ws"} {
+		t.Run(scheme, func(t *testing.T) { twoLabCSEs(t, scheme) })
+	}
+}
+
+func twoLabCSEs(t *testing.T, scheme string) {
 	in, err := StartLab(context.Background(), initCSE(t, "id-in", true, "/id-mn"), slog.New(slog.DiscardHandler))
 	must(t, err)
 	defer stopNode(t, in)
 	dir := initCSE(t, "id-mn", true)
-	configure(t, dir, func(c *Config) { c.Registrar = Registrar{CSEID: "/id-in", URL: "http://" + in.Addr()} })
+	configure(t, dir, func(c *Config) { c.Registrar = Registrar{CSEID: "/id-in", URL: scheme + "://" + in.Addr()} })
 	mn, err := StartLab(context.Background(), dir, slog.New(slog.DiscardHandler))
 	must(t, err)
 	stopped := false
@@ -98,7 +104,7 @@ func TestTwoLabCSEs(t *testing.T) {
 	got := eventually(t, "2000 ", func() string { return ask(t, in, "GET", "/cse-id-in/id-mn", "CAdmin", "", "", "") })
 	wants(t, "registree", got, "2000", `"ri":"id-mn"`, `"csi":"/id-mn"`, `"cb":"/id-mn/cse-id-mn"`, `"poa":["http://`+mn.Addr()+`"]`)
 	got = eventually(t, "2000 ", func() string { return ask(t, mn, "GET", "/cse-id-mn/id-in", "CAdmin", "", "", "") })
-	wants(t, "registrar", got, "2000", `"ri":"id-in"`, `"csi":"/id-in"`, `"cb":"/id-in/cse-id-in"`, `"poa":["http://`+in.Addr()+`"]`)
+	wants(t, "registrar", got, "2000", `"ri":"id-in"`, `"csi":"/id-in"`, `"cb":"/id-in/cse-id-in"`, `"poa":["`+scheme+`://`+in.Addr()+`"]`)
 
 	// Down and up, as an AE that is registered here and acts there.
 	wants(t, "AE", ask(t, in, "POST", "/cse-id-in", "Clocal", "", "2", aeBody), "2001")
@@ -141,6 +147,12 @@ func TestTwoLabCSEs(t *testing.T) {
 
 // TestTwoCSEs does so with credentials: each CSE shows the other a token that is bound to its CSE-ID.
 func TestTwoCSEs(t *testing.T) {
+	for _, scheme := range []string{"http", "ws"} {
+		t.Run(scheme, func(t *testing.T) { twoCSEs(t, scheme) })
+	}
+}
+
+func twoCSEs(t *testing.T, scheme string) {
 	inDir, mnDir := initCSE(t, "id-in", false), initCSE(t, "id-mn", false)
 	in := startNode(t, inDir)
 	mn := startNode(t, mnDir)
@@ -154,7 +166,7 @@ func TestTwoCSEs(t *testing.T) {
 	in = startNode(t, inDir)
 	defer stopNode(t, in)
 	configure(t, mnDir, func(c *Config) {
-		c.Registrar, c.PeerTokens = Registrar{CSEID: "/id-in", URL: "http://" + in.Addr()}, map[string]string{"/id-in": "in.token"}
+		c.Registrar, c.PeerTokens = Registrar{CSEID: "/id-in", URL: scheme + "://" + in.Addr()}, map[string]string{"/id-in": "in.token"}
 	})
 	mn = startNode(t, mnDir)
 	defer stopNode(t, mn)
