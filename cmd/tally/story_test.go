@@ -135,8 +135,8 @@ func within(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s does not say %q:\n%s", args[1], args[2], b)
 }
 
-// requestMain is a small HTTP client for stories: request METHOD URL ORIGINATOR TOKENFILE [TYPE BODY]. "-" as token file
-// sends no token. It prints X-M2M-RSC and the body.
+// requestMain is a small HTTP client for stories: request METHOD URL ORIGINATOR TOKENFILE [TYPE BODY], where TYPE is a
+// resource type or a media type. "-" as token file sends no token. It prints X-M2M-RSC and the body.
 func requestMain() {
 	if err := request(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "request:", err)
@@ -167,7 +167,11 @@ func request(args []string) error {
 	req.Header.Set("X-M2M-RI", "story")
 	req.Header.Set("X-M2M-RVI", "4")
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json;ty="+args[4])
+		mediaType := args[4]
+		if !strings.Contains(mediaType, "/") {
+			mediaType = "application/json;ty=" + mediaType
+		}
+		req.Header.Set("Content-Type", mediaType)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
