@@ -153,12 +153,21 @@ func (c *Core) executeNonBlocking(st State, req *onem2m.Request, env Env) (Resul
 		result.Events = append(slices.Clip(result.Events), c.resultNotice(req, ri, outcome)...)
 	}
 	result.Effects = append(slices.Clip(result.Effects), created.Effects...)
-	result.Response = c.response(req, onem2m.StatusAcceptedNonBlockingRequestSync)
-	if req.ResponseType == onem2m.ResponseTypeNonBlockingAsync {
-		result.Response.Status = onem2m.StatusAcceptedNonBlockingRequestAsync
-	}
-	result.Response.Content = append(onem2m.AppendQuote([]byte(`{"m2m:uri":`), ri), '}')
+	ack := Accepted(req.ResponseType, ri)
+	result.Response = c.response(req, ack.Status)
+	result.Response.Content = ack.Content
 	return result, nil
+}
+
+// Accepted is the response to a non-blocking request of that response type: a reference to its <request> (TS-0004 clause
+// 7.3.2.3).
+func Accepted(responseType uint8, ri string) onem2m.Response {
+	rsp := onem2m.Response{Status: onem2m.StatusAcceptedNonBlockingRequestSync}
+	if responseType == onem2m.ResponseTypeNonBlockingAsync {
+		rsp.Status = onem2m.StatusAcceptedNonBlockingRequestAsync
+	}
+	rsp.Content = append(onem2m.AppendQuote([]byte(`{"m2m:uri":`), ri), '}')
+	return rsp
 }
 
 // operate does what a non-blocking request asks for, as if it was a blocking one. The error is a failure of the state,
@@ -349,7 +358,8 @@ func (c *Core) executeLater(st State, res *Resource, env Env) (Result, error) {
 	if err != nil {
 		return Result{}, &corruption{"the request that " + res.RI + " keeps cannot be read: " + err.Error()}
 	}
-	env.used = &usage{lossy: true} // nobody is there to be refused
+	// Nobody is there to be refused, and many may be due in one block.
+	env.used = &usage{lossy: true, events: maxEventBytes - maxTickBytes}
 	if env.Authentic != nil {
 		ok, err := env.Authentic(req.From)
 		if err != nil {

@@ -391,3 +391,83 @@ func TestDueTogether(t *testing.T) {
 	}
 	n.replay()
 }
+
+// A request to the members of a group is one non-blocking request, now or later, with the responses of all as its result
+// (TS-0004 clause 7.4.14.2).
+func TestNonBlockingFanOut(t *testing.T) {
+	n := newRecorder(t)
+	for _, name := range []string{"a", "b", "c"} {
+		n.must("Coperator", "tally", onem2m.TypeContainer, fmt.Sprintf(`{"rn":%q,"mni":1}`, name))
+	}
+	n.must("Coperator", "tally/b", onem2m.TypeSubscription, `{"nu":["http://x/"],"exc":2,"enc":{"net":[3]}}`)
+	n.must("Coperator", "tally", onem2m.TypeGroup, `{"rn":"g","mnm":5,"mid":["tally/a","tally/b","tally/c"]}`)
+	create := onem2m.Request{
+		Operation: onem2m.Create, From: "Coperator", To: "tally/g/fopt", Type: onem2m.TypeContentInstance, Content: []byte(`{"m2m:cin":{"con":"1"}}`),
+		ResponseType: onem2m.ResponseTypeNonBlockingAsync,
+	}
+	result := n.do(create)
+	ri := accepted(t, result.Response, acceptedAsync)
+	if len(result.Effects) != 4 || len(result.Events) != 2 {
+		t.Fatalf("%d effects, %d events", len(result.Effects), len(result.Events))
+	}
+	expect(t, n.request("Coperator", ri), map[string]string{"rs": "1", "ors/rsc": "2000"})
+	if rsp := n.Retrieve("Coperator", "tally/c/la").Response; rsp.Status != onem2m.StatusOK {
+		t.Errorf("a member: %d", rsp.Status)
+	}
+	create.OperationExecution = "PT1M"
+	later := accepted(t, n.do(create).Response, acceptedAsync)
+	if result = n.tick(n.Time + 60_000_000); len(result.Effects) != 4 || len(result.Events) != 2 {
+		t.Errorf("later: %d effects, %d events", len(result.Effects), len(result.Events))
+	}
+	expect(t, n.request("Coperator", later), map[string]string{"rs": "1", "ors/rsc": "2000"})
+	large := create
+	large.Content = []byte(`{"m2m:cin":{"con":"` + strings.Repeat("x", 10_000) + `"}}`)
+	if rsp := n.do(large).Response; rsp.Status != onem2m.StatusNotAcceptable {
+		t.Errorf("large, later: %d", rsp.Status)
+	}
+	n.replay()
+}
+
+// A non-blocking NOTIFY is done when its delivery is committed; it is delivered as long as its <request> is kept.
+func TestNonBlockingNotify(t *testing.T) {
+	n := newRecorder(t)
+	n.register("Ca", "ae", `"rr":true,"poa":["http://a/"]`)
+	notify := onem2m.Request{
+		Operation: onem2m.Notify, From: "Ca", To: "tally/ae", Content: []byte(`{"m2m:sgn":{"sur":"x"}}`), ResponseType: onem2m.ResponseTypeNonBlockingSync,
+	}
+	result := n.do(notify)
+	ri := accepted(t, result.Response, acceptedSync)
+	if len(result.Events) != 1 || result.Events[0].Subscription != ri || result.Events[0].Originator != "Ca" {
+		t.Errorf("events: %+v", result.Events)
+	}
+	expect(t, n.request("Ca", ri), map[string]string{"op": "5", "rs": "1", "ors/rsc": "2000", "pc/m2m:sgn/sur": `"x"`})
+	notify.From = "Cother"
+	if result = n.do(notify); len(result.Events) != 0 {
+		t.Errorf("without the privilege: %+v", result.Events)
+	}
+	n.replay()
+}
+
+// What others have to agree to cannot be executed later: nobody can be asked then (TS-0004 clauses 7.4.8.2.1 and
+// 7.3.2.9).
+func TestLaterNeedsNobody(t *testing.T) {
+	n := newRecorder(t)
+	n.must("Coperator", "tally", onem2m.TypeContainer, `{"rn":"c"}`)
+	later := func(req onem2m.Request) string {
+		req.From, req.ResponseType, req.OperationExecution = "Coperator", onem2m.ResponseTypeNonBlockingSync, "PT1M"
+		return accepted(t, n.do(req).Response, acceptedSync)
+	}
+	sub := func(nu string) string {
+		return later(onem2m.Request{Operation: onem2m.Create, To: "tally/c", Type: onem2m.TypeSubscription, Content: []byte(`{"m2m:sub":{"nu":["` + nu + `"]}}`)})
+	}
+	other, own := sub("http://x/"), sub("Coperator")
+	n.tick(n.Time + 120_000_000)
+	expect(t, n.request("Coperator", other), map[string]string{"rs": "2", "ors/rsc": "5204"})
+	expect(t, n.request("Coperator", own), map[string]string{"rs": "1", "ors/rsc": "2001"})
+	n.register("Cask", "ask", `"rr":false`)
+	n.must("Coperator", "tally/c", onem2m.TypeSubscription, `{"nu":["Cask"],"enc":{"net":[7]}}`)
+	update := later(onem2m.Request{Operation: onem2m.Update, To: "tally/c", Content: []byte(`{"m2m:cnt":{"lbl":["x"]}}`)})
+	n.tick(n.Time + 120_000_000)
+	expect(t, n.request("Coperator", update), map[string]string{"rs": "2", "ors/rsc": "4127"})
+	n.replay()
+}

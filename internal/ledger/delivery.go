@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/binary"
 
+	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -37,6 +38,10 @@ func (a *App) delivered(b *building, first *Item, responses []onem2m.Response) (
 	}
 	for i := range responses {
 		responses[i] = onem2m.Response{Status: onem2m.StatusCreated}
+	}
+	if first.Parameters != nil && len(responses) > 0 {
+		// The last entry of a non-blocking request is that of its <request>.
+		responses[0] = cse.Accepted(first.Parameters.ResponseType, onem2m.ResourceRI(onem2m.TypeRequest, binary.BigEndian.Uint64(v[8:])))
 	}
 	return true, nil
 }
