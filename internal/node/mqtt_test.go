@@ -1,10 +1,12 @@
 package node
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,23 +23,10 @@ import (
 func mqttNode(t *testing.T) *Node {
 	t.Helper()
 	dir := initNode(t)
-	setMQTT(t, dir, "127.0.0.1:0")
+	configure(t, dir, func(c *Config) { c.MQTT = "127.0.0.1:0" })
 	n := startNode(t, dir)
 	t.Cleanup(func() { stopNode(t, n) })
 	return n
-}
-
-func setMQTT(t *testing.T, dir, addr string) {
-	t.Helper()
-	path := filepath.Join(dir, configFile)
-	b, err := os.ReadFile(path)
-	must(t, err)
-	var c Config
-	must(t, json.Unmarshal(b, &c))
-	c.MQTT = addr
-	b, err = json.Marshal(c)
-	must(t, err)
-	must(t, os.WriteFile(path, b, 0o644))
 }
 
 func (n *Node) mqttAddr() string { return n.mqttPlain.Addr().String() }
@@ -53,15 +42,25 @@ func dialMQTT(t *testing.T, n *Node, id, token string) *mqttClient {
 	t.Helper()
 	nc, err := net.Dial("tcp", n.mqttAddr())
 	must(t, err)
+	return connectMQTT(t, nc, id, token, true)
+}
+
+func connectMQTT(t *testing.T, nc net.Conn, id, token string, clean bool) *mqttClient {
+	t.Helper()
 	c := &mqttClient{T: t, got: make(chan *paho.Publish, 1000)}
 	c.Client = paho.NewClient(paho.ClientConfig{
 		ClientID: id, Conn: nc, OnPublishReceived: []func(paho.PublishReceived) (bool, error){
 			func(p paho.PublishReceived) (bool, error) { c.got <- p.Packet; return true, nil },
 		},
 	})
-	ack, err := c.Connect(t.Context(), &paho.Connect{
-		KeepAlive: 30, ClientID: id, CleanStart: true, UsernameFlag: true, PasswordFlag: true, Password: []byte(token),
-	})
+	connect := &paho.Connect{
+		KeepAlive: 30, ClientID: id, CleanStart: clean, UsernameFlag: true, PasswordFlag: token != "", Password: []byte(token),
+	}
+	if !clean {
+		day := uint32(24 * 60 * 60)
+		connect.Properties = &paho.ConnectProperties{SessionExpiryInterval: &day}
+	}
+	ack, err := c.Connect(t.Context(), connect)
 	if err != nil {
 		t.Fatalf("CONNECT: %v, %+v", err, ack)
 	}
@@ -258,4 +257,85 @@ func TestMQTTOrder(t *testing.T) {
 	if !slices.ContainsFunc(n.Listens(), func(s string) bool { return s == "mqtt "+n.mqttAddr() }) {
 		t.Errorf("listens on %v", n.Listens())
 	}
+}
+
+// TestMQTTRights: who loses the right to read gets nothing more from then on, and who gains it gets what comes then.
+func TestMQTTRights(t *testing.T) {
+	n := mqttNode(t)
+	web, dev := enrol(t, n, "Cdev")
+	_, app := enrol(t, n, "Capp")
+	c := dialMQTT(t, n, "dev", dev.Token)
+	c.subscribe("/oneM2M/resp/Cdev/tally/json")
+	c.do(onem2m.StatusCreated, "Cdev", fmt.Sprintf(mqttAE, "Cdev", "dev", n.mqttAddr()))
+	policy := func(readers string) json.RawMessage {
+		return json.RawMessage(`{"m2m:acp":{"pv":{"acr":[{"acor":["Cdev"],"acop":63}` + readers + `]},"pvs":{"acr":[{"acor":["Cdev"],"acop":63}]}}}`)
+	}
+	create := json.RawMessage(strings.Replace(string(policy("")), `{"m2m:acp":{`, `{"m2m:acp":{"rn":"policy",`, 1))
+	_, err := web.Create(t.Context(), "tally/dev", onem2m.TypeACP, create)
+	must(t, err)
+	_, err = web.Create(t.Context(), "tally/dev", onem2m.TypeContainer, json.RawMessage(`{"m2m:cnt":{"rn":"c","acpi":["tally/dev/policy"]}}`))
+	must(t, err)
+	a := dialMQTT(t, n, "app", app.Token)
+	a.subscribe("tally/#")
+	if _, err := a.Subscribe(t.Context(), &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: "tally/dev/c", QoS: 1}}}); err == nil {
+		t.Error("a container that may not be read may be subscribed to")
+	}
+	for round := range 3 {
+		c.publish("tally/dev/c", fmt.Sprint("secret", round))
+		_, err = web.Update(t.Context(), "tally/dev/policy", policy(`,{"acor":["Capp"],"acop":2}`))
+		must(t, err)
+		c.publish("tally/dev/c", fmt.Sprint("open", round))
+		a.expect("tally/dev/c", fmt.Sprint("open", round))
+		_, err = web.Update(t.Context(), "tally/dev/policy", policy(""))
+		must(t, err)
+	}
+	c.publish("tally/dev/c", "secret again")
+	a.expectNothing()
+}
+
+// TestMQTTS: the broker over TLS, and a session that goes on after a restart of the node.
+func TestMQTTS(t *testing.T) {
+	dir := initNode(t)
+	pool := writeCertificate(t, dir, 1)
+	configure(t, dir, func(c *Config) { c.MQTTS, c.TLS = "127.0.0.1:0", TLSFiles{"cert.pem", "key.pem"} })
+	n := startNode(t, dir)
+	dial := func(id, token string) *mqttClient {
+		nc, err := tls.Dial("tcp", n.mqttTLS.Addr().String(), &tls.Config{RootCAs: pool})
+		must(t, err)
+		return connectMQTT(t, nc, id, token, false)
+	}
+	web, dev := enrol(t, n, "Cdev")
+	_, err := web.Create(t.Context(), "tally", onem2m.TypeAE, json.RawMessage(`{"m2m:ae":{"rn":"dev","api":"Nx","rr":false,"srv":["4"]}}`))
+	must(t, err)
+	c := dial("dev", dev.Token)
+	c.subscribe("tally/dev/#")
+	c.publish("tally/dev/temp", "1")
+	c.expect("tally/dev/temp", "1")
+	must(t, c.Disconnect(&paho.Disconnect{}))
+	_, err = web.Create(t.Context(), "tally/dev/temp", onem2m.TypeContentInstance, json.RawMessage(`{"m2m:cin":{"con":"2"}}`))
+	must(t, err)
+	stopNode(t, n)
+	n = startNode(t, dir)
+	defer stopNode(t, n)
+	c = dial("dev", dev.Token)
+	c.expect("tally/dev/temp", "2")
+	c.publish("tally/dev/temp", "3")
+	c.expect("tally/dev/temp", "3")
+}
+
+// TestMQTTLab: in a lab network one client without a password may speak for any originator.
+func TestMQTTLab(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	must(t, Init(InitOptions{Dir: dir, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0", Lab: true}))
+	configure(t, dir, func(c *Config) { c.MinFreeBytes = 1 })
+	n, err := StartLab(context.Background(), dir, slog.New(slog.DiscardHandler))
+	must(t, err)
+	defer stopNode(t, n)
+	c := dialMQTT(t, n, "suite", "")
+	c.subscribe("/oneM2M/resp/+/tally/json")
+	for _, id := range []string{"Cone", "Ctwo"} {
+		c.do(onem2m.StatusCreated, id, fmt.Sprintf(mqttAE, id, id[1:], n.mqttAddr()))
+	}
+	c.do(onem2m.StatusOriginatorHasNoPrivilege, "Cone", `{"op":4,"to":"tally/two","fr":"Cone","rqi":"3","rvi":"4"}`)
+	c.do(onem2m.StatusDeleted, "Ctwo", `{"op":4,"to":"tally/two","fr":"Ctwo","rqi":"4","rvi":"4"}`)
 }

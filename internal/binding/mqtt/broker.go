@@ -58,6 +58,7 @@ const (
 	maxMemory        = 64 << 20 // bytes of all publishes under way
 	maxTopicAlias    = 16
 	maxStrangers     = 2048 // connections that have not sent CONNECT
+	maxStrangersOf   = 512  // of them from one IP address
 	maxQueue         = 1024 // messages that wait for one session
 	maxQueueBytes    = 2 << 20
 	maxOut           = 1 << 20 // bytes that wait to be written to one connection, live data not counted
@@ -82,8 +83,10 @@ type Broker struct {
 	away      map[string]int // sessions that wait for their client, by originator
 	conns     map[*conn]struct{}
 	strangers int
-	listeners []net.Listener
-	closed    bool
+	// strangersOf are the strangers by IP address: one machine cannot keep all others out.
+	strangersOf map[string]int
+	listeners   []net.Listener
+	closed      bool
 
 	subs   sync.RWMutex // guards the trie
 	trie   trie
@@ -93,6 +96,7 @@ type Broker struct {
 	calls  calls
 
 	epoch   atomic.Uint64 // changes whenever rights may have changed
+	moved   atomic.Uint64 // changes whenever what saveMoving saves may have
 	running sync.WaitGroup
 }
 
@@ -112,7 +116,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		o: o, memory: semaphore.NewWeighted(maxMemory), sessions: make(map[sessionKey]*session), away: make(map[string]int),
-		conns: make(map[*conn]struct{}),
+		conns: make(map[*conn]struct{}), strangersOf: make(map[string]int),
 	}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.feed.broker, b.feed.replay = b, make(chan struct{}, replayersMax)
@@ -156,11 +160,13 @@ func (b *Broker) Serve(l net.Listener) error {
 
 // accept serves a connection in the background, unless there are too many.
 func (b *Broker) accept(nc net.Conn) {
+	ip := remoteIP(nc)
 	b.mu.Lock()
-	full := b.closed || b.strangers >= maxStrangers || len(b.conns) >= b.o.MaxConnections+maxStrangers
-	c := &conn{broker: b, net: nc}
+	full := b.closed || b.strangers >= maxStrangers || b.strangersOf[ip] >= maxStrangersOf || len(b.conns) >= b.o.MaxConnections+maxStrangers
+	c := &conn{broker: b, net: nc, ip: ip}
 	if !full {
 		b.strangers++
+		b.strangersOf[ip]++
 		b.conns[c] = struct{}{}
 		b.running.Add(1)
 	}

@@ -30,6 +30,7 @@ type conn struct {
 	session   *session
 	keepalive time.Duration
 	maxPacket int // the largest packet that the client takes; 0: any
+	noReasons bool
 	window    int // messages of QoS 1 that the client takes at a time
 	aliases   [maxTopicAlias + 1]string
 	ended     chan struct{} // closed when the connection has left its session
@@ -53,14 +54,13 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 1024) 
 
 // serve reads packets until the connection ends.
 func (c *conn) serve() {
-	c.ip = remoteIP(c.net)
 	c.reader = readers.Get().(*bufio.Reader)
 	c.reader.Reset(c.net)
 	c.room = make(chan struct{}, 1)
 	stranger := true
 	defer func() {
 		if stranger {
-			c.broker.noStranger()
+			c.broker.noStranger(c.ip)
 		}
 		c.closeNow()
 		c.reader.Reset(nil)
@@ -70,7 +70,7 @@ func (c *conn) serve() {
 	if !c.begin() {
 		return
 	}
-	c.broker.noStranger()
+	c.broker.noStranger(c.ip)
 	stranger = false
 	c.leave(c.read())
 }
@@ -86,10 +86,14 @@ func (c *conn) begin() bool {
 	return c.connect(pk)
 }
 
-func (b *Broker) noStranger() {
+// noStranger counts a connection out of those that have not sent CONNECT.
+func (b *Broker) noStranger(ip string) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.strangers--
-	b.mu.Unlock()
+	if b.strangersOf[ip]--; b.strangersOf[ip] <= 0 {
+		delete(b.strangersOf, ip)
+	}
 }
 
 // read handles packets until one ends the connection. It returns whether the client said goodbye.

@@ -106,6 +106,7 @@ func (c *conn) admit(pk *packets.Packet) (packets.Code, *client) {
 	}
 	c.keepalive = time.Duration(p.Keepalive) * time.Second
 	c.maxPacket = int(pk.Properties.MaximumPacketSize)
+	c.noReasons = pk.Properties.RequestProblemInfoFlag && pk.Properties.RequestProblemInfo == 0 // [MQTT-3.1.2-29]
 	c.window = maxWindow
 	if c.version == version5 {
 		if rm := int(pk.Properties.ReceiveMaximum); rm > 0 {
@@ -158,7 +159,7 @@ func refusal3(code packets.Code) packets.Code {
 		return packets.Err3ClientIdentifierNotValid
 	case packets.ErrBadUsernameOrPassword:
 		return packets.ErrMalformedUsernameOrPassword
-	case codeNotAuthorized:
+	case codeNotAuthorized, packets.ErrTopicNameInvalid: // the topic is the will's
 		return packets.Err3NotAuthorized
 	default:
 		return packets.Err3ServerUnavailable

@@ -61,6 +61,7 @@ func (f *feed) advance() error {
 	head := b.o.Live.Head() // before the question: what is committed after a subscription is not passed over
 	if b.nobodyListens() {
 		f.position.Store(head)
+		b.moved.Add(1)
 		b.epoch.Add(1) // what was passed over may have changed rights
 		return nil
 	}
@@ -77,6 +78,7 @@ func (f *feed) advance() error {
 		f.give(&rs[i])
 	}
 	f.position.Store(next)
+	b.moved.Add(1)
 	return nil
 }
 

@@ -240,6 +240,7 @@ func (s *session) forget(id uint16) bool {
 		s.again--
 	}
 	s.sent = slices.Delete(s.sent, i, i+1)
+	s.broker.moved.Add(1)
 	return true
 }
 

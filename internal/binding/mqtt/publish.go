@@ -148,6 +148,7 @@ func (c *conn) route(pk *packets.Packet, p *publication, topic string) {
 	c.ingest(m, func(resp *onem2m.Response) {
 		if retain && resp.Status.Success() {
 			c.broker.retain.note(path, resp)
+			c.broker.moved.Add(1)
 		}
 		c.settle(p, outcome(resp))
 	})
@@ -306,7 +307,11 @@ func (c *conn) acknowledge(p *publication) {
 	if p.qos == 2 {
 		typ = packets.Pubrec
 	}
-	c.append(encodeAck(typ, p.id, r.code.Code, r.code.Reason, c.version))
+	why := r.code.Reason
+	if c.noReasons {
+		why = ""
+	}
+	c.append(encodeAck(typ, p.id, r.code.Code, why, c.version))
 	c.kick()
 }
 

@@ -67,6 +67,7 @@ func (c *conn) clearRetained(p *publication, container string) {
 		}
 		if resp.Status.Success() {
 			c.broker.retain.clear(container)
+			c.broker.moved.Add(1)
 		}
 		c.settle(p, outcome(resp))
 	})

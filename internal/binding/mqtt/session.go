@@ -99,6 +99,7 @@ func (b *Broker) attach(c *conn, cl *client) (s *session, present bool, err erro
 	s.token, s.anyone, s.expiry = cl.token, cl.anyone, cl.expiry
 	s.rights.forget()
 	s.stopWill()
+	b.moved.Add(1)
 	s.mu.Unlock()
 	c.session = s
 	if err := b.store.save(s); err != nil {
@@ -123,6 +124,7 @@ func (c *conn) leave(goodbye bool) {
 	b.mu.Lock()
 	s.mu.Lock()
 	s.conn, s.since = nil, time.Now()
+	b.moved.Add(1)
 	lasts := s.expiry > 0 && !b.blame.condemned(s.key())
 	if lasts {
 		b.away[s.owner]++

@@ -25,6 +25,7 @@ type store struct {
 	dir  string
 	mu   sync.Mutex // one writer at a time
 	last []byte     // moving file as written
+	seen uint64     // the broker's moved when it was
 }
 
 const (
@@ -120,6 +121,10 @@ func (t *store) write(name string, b []byte) error {
 
 // saveMoving writes the positions of all sessions and the retained messages, if they have changed.
 func (t *store) saveMoving(b *Broker) error {
+	moved := b.moved.Load()
+	if moved == t.seen {
+		return nil
+	}
 	r := movingRecord{Version: storeVersion, Sessions: make(map[string]moving)}
 	b.mu.RLock()
 	all := make([]*session, 0, len(b.sessions))
@@ -142,19 +147,19 @@ func (t *store) saveMoving(b *Broker) error {
 	r.Retained = maps.Clone(b.retain.index)
 	b.retain.mu.Unlock()
 	if len(r.Sessions) == 0 && len(r.Retained) == 0 && t.last == nil {
+		t.seen = moved
 		return nil
 	}
 	text, err := json.Marshal(&r)
 	if err != nil {
 		return err
 	}
-	if slices.Equal(text, t.last) {
-		return nil
+	if !slices.Equal(text, t.last) {
+		if err := t.write(movingFile, text); err != nil {
+			return err
+		}
 	}
-	if err := t.write(movingFile, text); err != nil {
-		return err
-	}
-	t.last = text
+	t.last, t.seen = text, moved
 	return nil
 }
 

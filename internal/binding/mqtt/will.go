@@ -87,5 +87,6 @@ func (s *session) publishWill(w *will, ip string) {
 	}
 	if w.retain {
 		b.retain.note(w.path, resp)
+		b.moved.Add(1)
 	}
 }
