@@ -18,7 +18,7 @@ import (
 
 const (
 	// registrarCheck is the pause between two looks whether this CSE is still registered.
-	registrarCheck = 30 * time.Second
+	registrarCheck = 10 * time.Second
 	// registrarRetry is the pause after the first failure; it doubles with each, up to registrarCheck.
 	registrarRetry = 250 * time.Millisecond
 	// registrarTimeout bounds one request to the registrar.
