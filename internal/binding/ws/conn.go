@@ -102,9 +102,13 @@ func (c *conn) end() {
 	for _, w := range waiting {
 		close(w)
 	}
-	if ws != nil {
-		_ = ws.CloseNow() // nobody is left to tell
+	if ws == nil {
+		return
 	}
+	if c.socket != nil {
+		_ = c.socket.Close() // nobody has to wait for the end of a close handshake
+	}
+	_ = ws.CloseNow() // nobody is left to tell
 }
 
 // hangUp closes the connection with a reason, and waits a little until the peer has got it.
@@ -139,13 +143,11 @@ func (c *conn) lookAfter(now int64) {
 	known := c.b.o.Handler.Known
 	switch began := c.reading.Load(); {
 	case began != 0 && now-began > ticks(messageTimeout),
-		!c.waiting.Load() && now-c.heard.Load() > ticks(silence):
-		c.end()
+		!c.waiting.Load() && now-c.heard.Load() > ticks(silence),
+		!c.dialed && c.stranger.Load() && now-c.since > ticks(strangerTime):
+		c.b.running.Go(c.end)
 		return
 	case c.dialed:
-	case c.stranger.Load() && now-c.since > ticks(strangerTime):
-		c.end()
-		return
 	case !c.stranger.Load() && (c.token != "" || len(tokens) == 0) && !known(c.token),
 		slices.ContainsFunc(tokens, func(t string) bool { return !known(t) }):
 		c.b.running.Go(func() { c.hangUp(websocket.StatusPolicyViolation, "the credential is not valid any more") })
@@ -167,11 +169,22 @@ func (c *conn) serve() {
 		m, err := c.read()
 		if err != nil {
 			c.b.o.Log.Debug("a WebSocket connection ended", "remote", c.remote, "err", err)
+			if errors.Is(err, websocket.ErrMessageTooBig) && c.socket != nil {
+				c.linger()
+			}
 			return
 		}
 		if !c.take(m) {
 			return
 		}
+	}
+}
+
+// linger reads what the client goes on sending for a moment: closing at once would reset the connection, and the client
+// might lose the close frame that says why.
+func (c *conn) linger() {
+	if c.socket.SetReadDeadline(time.Now().Add(farewellTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.socket.Conn, 4*c.b.o.MaxMessage) // it ends either way
 	}
 }
 
