@@ -109,6 +109,7 @@ func (d *door) do(req *onem2m.Request) *onem2m.Response {
 		d.stored = append(d.stored, to+" "+string(req.Content))
 		return &onem2m.Response{Status: onem2m.StatusCreated}
 	case onem2m.TypeAE:
+		req.From = strings.TrimPrefix(req.From, "/tally/")
 		if _, ok := d.aes[req.From]; ok {
 			return &onem2m.Response{Status: onem2m.StatusOriginatorHasAlreadyRegistered}
 		}

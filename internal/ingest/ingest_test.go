@@ -102,7 +102,7 @@ func TestMissing(t *testing.T) {
 		{"dev/a/b/c", []string{"tally/dev"}, 2001, "tally/dev/a/b/c"},
 		{"dev/a/b", []string{"tally/dev", "tally/dev/a"}, 2001, "tally/dev/a/b"},
 		{"Cdev/a/b", []string{"tally/dev", "tally/dev/a"}, 2001, "tally/dev/a/b"},
-		{"Cdev/a", nil, 2001, "tally/Cdev/a"},
+		{"Cdev/a", nil, 2001, "tally/dev/a"},
 		{"dev/a", nil, 2001, "tally/dev/a"},
 		{"thing/a", nil, 4004, ""},
 		{"Cthing/a", nil, 4004, ""},

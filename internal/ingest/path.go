@@ -81,11 +81,11 @@ func (g *Ingest) makeMissing(ctx context.Context, d *delivery) (made []*onem2m.R
 		}
 	}
 	if there == 0 {
-		own, refused := g.ownAE(ctx, d)
+		own, id, refused := g.ownAE(ctx, d)
 		if refused != nil {
 			return nil, "", refused
 		}
-		made, ae, there = append(made, own), g.o.Base+"/"+d.path[0], 1
+		made, ae, there = append(made, own), id, 1
 	}
 	for n := there; n < len(d.path); n++ {
 		content := append(onem2m.AppendQuote([]byte(`{"m2m:cnt":{"rn":`), d.path[n]), "}}"...)
@@ -103,18 +103,22 @@ func (g *Ingest) exists(ctx context.Context, d *delivery, to string) bool {
 	return !missing(rsp)
 }
 
-// ownAE is the request that registers the originator's own AE: under the AE-ID, or under it without its C or S. Any
-// other name is more likely a slip, which would take the one AE that the originator can have.
-func (g *Ingest) ownAE(ctx context.Context, d *delivery) (*onem2m.Request, *onem2m.Response) {
-	id := d.from[strings.LastIndexByte(d.from, '/')+1:]
-	name := d.path[0]
-	own := isAEID(id) && (name == id || name == id[1:])
+// ownAE is the request that registers the originator's own AE, when the path starts with its AE-ID, or with it without
+// its C or S. Any other name is more likely a slip, which would take the one AE that the originator can have. The AE is
+// named without the C or S where that name is free, so that paths may start either way.
+func (g *Ingest) ownAE(ctx context.Context, d *delivery) (req *onem2m.Request, id string, refused *onem2m.Response) {
+	id = d.from[strings.LastIndexByte(d.from, '/')+1:]
+	own := isAEID(id) && (d.path[0] == id || d.path[0] == id[1:])
 	switch registered := own && g.exists(ctx, d, id); {
-	case registered && g.exists(ctx, d, g.o.Base+"/"+name):
-		return nil, refusal(onem2m.Errorf(onem2m.StatusConflict, "AE %s was registered meanwhile", name))
+	case registered && (d.path[0] == id || g.exists(ctx, d, g.o.Base+"/"+d.path[0])):
+		return nil, "", refusal(onem2m.Errorf(onem2m.StatusConflict, "AE %s was registered meanwhile", id))
 	case registered || !own:
-		return nil, refusal(onem2m.Errorf(onem2m.StatusNotFound, "there is no AE %s; only an originator's own AE is made on the way, below its AE-ID", name))
+		return nil, "", refusal(onem2m.Errorf(onem2m.StatusNotFound, "there is no AE %s; only an originator's own AE is made on the way, below its AE-ID", d.path[0]))
+	}
+	name := id[1:]
+	if !isName(name) || g.exists(ctx, d, g.o.Base+"/"+name) {
+		name = id
 	}
 	content := append(onem2m.AppendQuote([]byte(`{"m2m:ae":{"rn":`), name), `,"api":"N.tallystick.plain","rr":false,"srv":["4"]}}`...)
-	return d.request(g.o.Base, onem2m.TypeAE, content), nil
+	return d.request(g.o.Base, onem2m.TypeAE, content), id, nil
 }

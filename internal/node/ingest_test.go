@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -97,5 +99,27 @@ func TestBaseBesideIngest(t *testing.T) {
 		if err := Init(InitOptions{Dir: t.TempDir() + "/data", CSE: id}); err == nil || !strings.Contains(err.Error(), "cannot be called ingest") {
 			t.Errorf("%+v: %v", id, err)
 		}
+	}
+}
+
+// TestIngestBurst: the first messages of a device come all at once, find AE and containers missing, and are all stored.
+func TestIngestBurst(t *testing.T) {
+	n := startNode(t, initNode(t))
+	defer stopNode(t, n)
+	c, e := enrol(t, n, "Cburst")
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			m := &binding.Message{Path: []string{"burst", "Cburst"}[i%2] + "/a/b", Body: []byte("1")}
+			if rsp := n.plain.Ingest(t.Context(), m, e.Token); rsp.Status != onem2m.StatusCreated {
+				t.Errorf("%d: %d %s", i, rsp.Status, rsp.Content)
+			}
+		})
+	}
+	wg.Wait()
+	b, err := c.Retrieve(t.Context(), "tally/burst/a/b")
+	must(t, err)
+	if !bytes.Contains(b, []byte(`"cni":64`)) {
+		t.Errorf("%s", b)
 	}
 }
