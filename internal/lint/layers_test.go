@@ -69,7 +69,11 @@ var layers = map[string]layer{
 	"internal/ingest": {
 		own: []string{"internal/binding", "onem2m"}, modules: []string{"github.com/fxamacker/cbor/v2"}, std: []string{"net/url"},
 	},
-	"internal/polling":      {own: []string{"internal/binding", "onem2m"}},
+	"internal/polling": {own: []string{"internal/binding", "onem2m"}},
+	"internal/binding/coap": {
+		own:     []string{"internal/binding", "onem2m"},
+		modules: []string{"github.com/pion/dtls/v3", "github.com/plgd-dev/go-coap/v3"}, std: []string{"crypto/rand", "math/rand/v2", "net", "net/url"},
+	},
 	"internal/binding/http": {own: []string{"internal/binding", "onem2m"}, modules: []string{"golang.org/x/sync"}, std: []string{"net", "net/http", "net/url"}},
 
 	"internal/binding/mqtt": {
