@@ -101,39 +101,16 @@ func responseCode(op onem2m.Operation, rsp *onem2m.Response) codes.Code {
 	return codes.InternalServerError
 }
 
-// statusOf gives the response status code of a response without oneM2M-RSC option, as devices that know nothing of
+// statusOf gives the response status code of a success without oneM2M-RSC option, as devices that know nothing of
 // oneM2M give it.
 func statusOf(op onem2m.Operation, c codes.Code) onem2m.StatusCode {
-	switch c {
-	case codes.Created:
+	switch {
+	case c == codes.Created:
 		return onem2m.StatusCreated
-	case codes.Deleted:
+	case c == codes.Deleted:
 		return onem2m.StatusDeleted
-	case codes.Changed:
-		if op == onem2m.Update {
-			return onem2m.StatusUpdated
-		}
-		return onem2m.StatusOK
-	case codes.Unauthorized, codes.Forbidden:
-		return onem2m.StatusOriginatorHasNoPrivilege
-	case codes.NotFound:
-		return onem2m.StatusNotFound
-	case codes.MethodNotAllowed:
-		return onem2m.StatusOperationNotAllowed
-	case codes.NotAcceptable:
-		return onem2m.StatusNotAcceptable
-	case codes.UnsupportedMediaType:
-		return onem2m.StatusUnsupportedMediaType
-	case codes.NotImplemented:
-		return onem2m.StatusNotImplemented
-	case codes.GatewayTimeout:
-		return onem2m.StatusRequestTimeout
+	case c == codes.Changed && op == onem2m.Update:
+		return onem2m.StatusUpdated
 	}
-	switch c >> 5 {
-	case 2:
-		return onem2m.StatusOK
-	case 4:
-		return onem2m.StatusBadRequest
-	}
-	return onem2m.StatusInternalServerError
+	return onem2m.StatusOK
 }
