@@ -12,6 +12,7 @@ import (
 type labCmd struct {
 	Data string `help:"Data folder; a second run continues it. Without one the network is gone when the command ends." placeholder:"DIR" type:"path"`
 	HTTP string `help:"Address to serve HTTP on." default:"127.0.0.1:7380"`
+	CoAP string `help:"Address to serve CoAP on over UDP, such as 127.0.0.1:5683; none when not given." name:"coap" placeholder:"ADDRESS"`
 	MQTT string `help:"Address to serve MQTT on, such as 127.0.0.1:7383; none when not given." placeholder:"ADDRESS"`
 	cseFlags
 	MayRegister []string `help:"CSEs that may register without a credential." placeholder:"/CSE-ID,..."`
@@ -27,7 +28,7 @@ func (c *labCmd) Run(ctx context.Context, s *streams) (err error) {
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	if !node.Exists(dir) {
-		err := node.Init(node.InitOptions{Dir: dir, HTTP: c.HTTP, MQTT: c.MQTT, CSE: c.identity(), Mobius: c.Mobius, Registrar: node.Registrar(c.Registrar), Lab: true, MayRegister: c.MayRegister})
+		err := node.Init(node.InitOptions{Dir: dir, HTTP: c.HTTP, MQTT: c.MQTT, CoAP: c.CoAP, CSE: c.identity(), Mobius: c.Mobius, Registrar: node.Registrar(c.Registrar), Lab: true, MayRegister: c.MayRegister})
 		if err != nil {
 			return err
 		}

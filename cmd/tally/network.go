@@ -17,6 +17,7 @@ type networkInitCmd struct {
 	Origin string `help:"Name of the log in checkpoints, like a URL without its scheme; drawn at random when not given."`
 	HTTP   string `help:"Address to serve HTTP on." default:"127.0.0.1:7380"`
 	MQTT   string `help:"Address to serve MQTT on, such as 127.0.0.1:7383; none when not given." placeholder:"ADDRESS"`
+	CoAP   string `help:"Address to serve CoAP on over UDP, such as 127.0.0.1:5683; none when not given." name:"coap" placeholder:"ADDRESS"`
 	cseFlags
 	Lab         bool     `help:"Make a lab network, in which originators need no credential: for trying clients and for tests, on this machine only."`
 	MayRegister []string `help:"CSEs that may register in a lab network." placeholder:"/CSE-ID,..."`
@@ -52,7 +53,7 @@ func (c *cseFlags) identity() node.Identity {
 
 func (c *networkInitCmd) Run(s *streams) error {
 	err := node.Init(node.InitOptions{
-		Dir: c.Data, Name: c.Name, Origin: c.Origin, HTTP: c.HTTP, MQTT: c.MQTT,
+		Dir: c.Data, Name: c.Name, Origin: c.Origin, HTTP: c.HTTP, MQTT: c.MQTT, CoAP: c.CoAP,
 		CSE: c.identity(), Mobius: c.Mobius, Registrar: node.Registrar(c.Registrar), Lab: c.Lab, MayRegister: c.MayRegister,
 	})
 	if err != nil {

@@ -72,7 +72,7 @@ var layers = map[string]layer{
 	"internal/polling": {own: []string{"internal/binding", "onem2m"}},
 	"internal/binding/coap": {
 		own:     []string{"internal/binding", "onem2m"},
-		modules: []string{"github.com/pion/dtls/v3", "github.com/plgd-dev/go-coap/v3"}, std: []string{"crypto/rand", "math/rand/v2", "net", "net/url"},
+		modules: []string{"github.com/pion/dtls/v3", "github.com/pion/logging", "github.com/plgd-dev/go-coap/v3"}, std: []string{"crypto/rand", "math/rand/v2", "net", "net/url"},
 	},
 	"internal/binding/http": {own: []string{"internal/binding", "onem2m"}, modules: []string{"golang.org/x/sync"}, std: []string{"net", "net/http", "net/url"}},
 
@@ -90,7 +90,7 @@ var layers = map[string]layer{
 	// The only place that wires parts together.
 	"internal/node": {
 		own: []string{
-			"internal/binding", "internal/binding/http", "internal/binding/mqtt", "internal/binding/ws", "internal/cse", "internal/identity", "internal/ingest", "internal/ingress", "internal/ledger",
+			"internal/binding", "internal/binding/coap", "internal/binding/http", "internal/binding/mqtt", "internal/binding/ws", "internal/cse", "internal/identity", "internal/ingest", "internal/ingress", "internal/ledger",
 			"internal/live", "internal/notify", "internal/polling", "internal/translog", "internal/tree", "onem2m", "proof",
 		},
 		modules: []string{pebble, comet, "golang.org/x/sys"},

@@ -25,6 +25,14 @@ type Config struct {
 	MQTT string `json:"mqtt,omitempty"`
 	// MQTTS is the address of the same broker over TLS; it needs tls. Default none.
 	MQTTS string `json:"mqtts,omitempty"`
+	// CoAP is the address of the CoAP binding over UDP, for plain devices too. Default none: tally network init --coap
+	// 127.0.0.1:5683 writes one.
+	CoAP string `json:"coap,omitempty"`
+	// CoAPS is the address of the CoAP binding over DTLS 1.2; it needs tls. Default none.
+	CoAPS string `json:"coaps,omitempty"`
+	// CoAPTokensInClear is whether tokens are accepted that come over coap from other machines, where everybody on the
+	// way can read and use them. Default false.
+	CoAPTokensInClear bool `json:"coapTokensInClear,omitempty"`
 	// PointsOfAccess is the list of URLs by which other CSEs reach this node; its registrar is told. Default what the
 	// node listens on.
 	PointsOfAccess []string `json:"pointsOfAccess,omitempty"`
@@ -116,6 +124,9 @@ func LoadConfig(dir string) (Config, error) {
 	}
 	if r := c.Registrar; (r.CSEID == "") != (r.URL == "") || r.CSEID != "" && r.CSEID[0] != '/' {
 		return c, fmt.Errorf("read the configuration %s: registrar needs a cseID that begins with a slash, and a url", path)
+	}
+	if c.CoAPS != "" && c.TLS.Cert == "" {
+		return c, fmt.Errorf("read the configuration %s: coaps needs a certificate; name its files in tls", path)
 	}
 	c.defaults()
 	return c, nil

@@ -28,6 +28,7 @@ type InitOptions struct {
 	Origin string // the log's name, default "tallystick.local/<8 random hex digits>"
 	HTTP   string // listen address, default as in Config
 	MQTT   string // listen address, default none
+	CoAP   string // listen address of CoAP over UDP, default none
 	CSE    Identity
 	// Lab makes a lab network: originators need no credential, and the administrator passes every access control. It
 	// can never be made an ordinary one.
@@ -106,7 +107,7 @@ func Init(o InitOptions) error {
 	if err := writeFile(PolicyPath(o.Dir), policy.Marshal(), 0o644); err != nil {
 		return err
 	}
-	c := Config{Name: o.Name, HTTP: o.HTTP, MQTT: o.MQTT, Registrar: o.Registrar}
+	c := Config{Name: o.Name, HTTP: o.HTTP, MQTT: o.MQTT, CoAP: o.CoAP, Registrar: o.Registrar}
 	c.defaults()
 	doc, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {

@@ -44,7 +44,7 @@ type listener struct{ field, address string }
 
 // listeners are all addresses that a configuration has the node listen on.
 func (c *Config) listeners() []listener {
-	return []listener{{"http", c.HTTP}, {"https", c.HTTPS}, {"mqtt", c.MQTT}, {"mqtts", c.MQTTS}}
+	return []listener{{"http", c.HTTP}, {"https", c.HTTPS}, {"mqtt", c.MQTT}, {"mqtts", c.MQTTS}, {"coap", c.CoAP}, {"coaps", c.CoAPS}}
 }
 
 // loopback refuses an address that is reachable from other machines. Empty stands for no listener.

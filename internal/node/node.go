@@ -56,6 +56,7 @@ type Node struct {
 	polling   *polling.Broker
 	listener  net.Listener
 	secure    net.Listener // for HTTPS, nil when the configuration names no address
+	coap      coap
 	tls       *certificate // nil when the configuration names none
 	server    *http.Server
 	disk      *disk
@@ -115,6 +116,9 @@ func (n *Node) start(ctx context.Context) (err error) {
 	if err := n.listenMQTT(); err != nil {
 		return err
 	}
+	if err := n.listenCoAP(); err != nil {
+		return err
+	}
 	if n.disk, err = watchDisk(n.dir, n.cfg.MinFreeBytes); err != nil {
 		return err
 	}
@@ -130,6 +134,7 @@ func (n *Node) start(ctx context.Context) (err error) {
 	}
 	n.serve()
 	n.serveMQTT()
+	n.serveCoAP()
 	return nil
 }
 
@@ -295,7 +300,7 @@ func (n *Node) Listens() []string {
 	if n.secure != nil {
 		all = append(all, "https "+n.secure.Addr().String())
 	}
-	return append(all, n.mqttListens()...)
+	return append(append(all, n.mqttListens()...), n.coapListens()...)
 }
 
 // Dir returns the node's data folder.
@@ -329,6 +334,7 @@ func (n *Node) shutdown(ctx context.Context) error {
 		n.sockets.Close(ending)
 	}
 	errs = append(errs, n.closeMQTT())
+	n.stopCoAP(ending)
 	if n.ingress != nil {
 		n.ingress.Close()
 	}
@@ -338,6 +344,9 @@ func (n *Node) shutdown(ctx context.Context) error {
 	}
 	if n.web != nil {
 		n.web.Close()
+	}
+	if n.coap.client != nil {
+		n.coap.client.Close()
 	}
 	if n.consensus != nil {
 		errs = append(errs, n.consensus.Stop()) // closes the validator too

@@ -2,6 +2,7 @@ package node
 
 import (
 	"github.com/tallystick/tallystick/internal/binding"
+	coapbinding "github.com/tallystick/tallystick/internal/binding/coap"
 	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
 	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
 	"github.com/tallystick/tallystick/internal/notify"
@@ -10,6 +11,7 @@ import (
 
 // clients gives what sends requests to other machines, by scheme of the address.
 func (n *Node) clients() (map[string]binding.Client, error) {
+	n.coap.client = coapbinding.NewClient(coapbinding.ClientOptions{})
 	n.web, n.sockets = httpbinding.NewClient(nil), n.newWebSockets()
 	if err := n.openMQTT(); err != nil {
 		return nil, err
@@ -17,7 +19,7 @@ func (n *Node) clients() (map[string]binding.Client, error) {
 	n.polling = polling.New(polling.Options{Arrived: func(owner string) { n.deliverer.Wake(owner) }})
 	return map[string]binding.Client{
 		"http": n.web, "https": n.web, "ws": n.sockets, "wss": n.sockets, wsbinding.SchemeConn: n.sockets,
-		polling.Scheme: n.polling, "mqtt": n.mqtt, "mqtts": n.mqtt,
+		polling.Scheme: n.polling, "mqtt": n.mqtt, "mqtts": n.mqtt, "coap": n.coap.client, "coaps": n.coap.client,
 	}, nil
 }
 

@@ -84,7 +84,7 @@ func (c *Client) Send(ctx context.Context, to binding.Address, req *onem2m.Reque
 	if err != nil {
 		return nil, errors.New("the target's address is no URL")
 	}
-	m, err := newRequest(u, to.CBOR, req)
+	m, err := newRequest(u, to, req)
 	if err != nil {
 		return nil, err
 	}

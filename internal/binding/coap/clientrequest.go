@@ -10,6 +10,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -18,13 +19,16 @@ var methods = map[onem2m.Operation]codes.Code{
 }
 
 // newRequest maps a request primitive (TS-0008 clause 6.2), all but token and message ID.
-func newRequest(u *url.URL, cbor bool, req *onem2m.Request) (*message.Message, error) {
+func newRequest(u *url.URL, to binding.Address, req *onem2m.Request) (*message.Message, error) {
 	code, ok := methods[req.Operation]
 	if !ok {
 		return nil, fmt.Errorf("operation %d has no CoAP method", req.Operation)
 	}
 	m := &message.Message{Type: message.Confirmable, Code: code, Payload: req.Content}
 	var query []string
+	if to.Token != "" && mayCarryToken(u) {
+		query = append(query, tokenParameter+to.Token)
+	}
 	switch req.ResponseType {
 	case 0, 3: // blocking
 	default: // TS-0008 clauses 6.3.2 to 6.3.4
@@ -32,7 +36,7 @@ func newRequest(u *url.URL, cbor bool, req *onem2m.Request) (*message.Message, e
 		query = append(query, "op="+strconv.Itoa(int(req.Operation)))
 	}
 	format := uint32(message.AppJSON)
-	if cbor {
+	if to.CBOR {
 		format = uint32(message.AppCBOR)
 		if len(req.Content) > 0 {
 			var err error
@@ -73,6 +77,15 @@ func newRequest(u *url.URL, cbor bool, req *onem2m.Request) (*message.Message, e
 	m.Options = appendUint(m.Options, message.Accept, format)
 	sortOptions(m.Options)
 	return m, nil
+}
+
+// mayCarryToken says whether a token may be sent to a target: nobody on the way can read it.
+func mayCarryToken(u *url.URL) bool {
+	if u.Scheme == "coaps" {
+		return true
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // setTarget writes host, path and query (RFC 7252 clause 6.4, TS-0008 clause 6.2.2.3).

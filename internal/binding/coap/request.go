@@ -53,12 +53,14 @@ func isPlain(options message.Options) bool {
 	return false
 }
 
+// tokenParameter begins the parameter that carries a credential.
+const tokenParameter = "tkns="
+
 // takeToken takes the credential out of the query: parameter Tokens (tkns; TS-0008 clause 6.2.2.3).
 func (c *call) takeToken(p peer, inClear bool) error {
-	const prefix = "tkns="
 	rest := c.query[:0]
 	for _, q := range c.query {
-		token, ok := strings.CutPrefix(q, prefix)
+		token, ok := strings.CutPrefix(q, tokenParameter)
 		if !ok {
 			rest = append(rest, q)
 			continue
