@@ -194,7 +194,7 @@ func (c *Core) Read(r Reader, req *onem2m.Request, env Env) Result {
 		return c.failed(req, err)
 	}
 	if t.virtual == onem2m.TypePollingChannelURI {
-		return c.poll(req, &t)
+		return c.poll(r, req, &t)
 	}
 	switch req.Operation {
 	case onem2m.Retrieve:

@@ -7,7 +7,7 @@ import (
 // Poll is what a request to a pollingChannelURI asks of the node that it came to (TS-0004 clause 7.4.22.2): to wait for
 // requests to the owner of the channel, or to hand on the response to one.
 type Poll struct {
-	Owner     string // AE-ID or CSE-ID of the one whose channel it is
+	Owner     string // whose channel it is: Entity of the Route to it
 	Aggregate bool   // requestAggregation: all requests that wait, in one response
 	// Answer is the response that a NOTIFY brings, nil for a RETRIEVE.
 	Answer *onem2m.Response
@@ -15,7 +15,7 @@ type Poll struct {
 
 // poll decides a RETRIEVE or NOTIFY on a pollingChannelURI. Nobody but the creator of the channel may make one, whatever
 // any policy says.
-func (c *Core) poll(req *onem2m.Request, t *target) Result {
+func (c *Core) poll(r Reader, req *onem2m.Request, t *target) Result {
 	channel := t.resource
 	if NonBlocking(req) {
 		return c.failed(req, refuse(onem2m.StatusBadRequest, "a request to a pollingChannelURI must be a blocking one"))
@@ -23,9 +23,15 @@ func (c *Core) poll(req *onem2m.Request, t *target) Result {
 	if c.localID(req.From) != channel.Owner {
 		return c.failed(req, noPrivilege(req, channel.RI+"/pcu"))
 	}
-	p := &Poll{Owner: channel.Owner, Aggregate: trueValue(channel.Get("rqag"))}
+	entity, err := r.Resource(channel.PI)
+	if err == nil && entity == nil {
+		err = &corruption{"pollingChannel " + channel.RI + " has no parent"}
+	}
+	if err != nil {
+		return c.failed(req, err)
+	}
+	p := &Poll{Owner: entityOf(entity), Aggregate: trueValue(channel.Get("rqag"))}
 	if req.Operation == onem2m.Notify {
-		var err error
 		if p.Answer, err = polledAnswer(req.Content); err != nil {
 			return c.failed(req, err)
 		}
@@ -59,14 +65,22 @@ func (c *Core) checkChannelOwner(t *target, originator string) error {
 	if t.isInstance || !onem2m.Lookup(parent.Type).AllowsChild(onem2m.TypePollingChannel) {
 		return nil // it will be refused for that
 	}
-	owner := parent.RI
-	if csi := text(parent.Get("csi")); csi != "" {
-		owner = csi
+	owner := entityOf(parent)
+	if aei := text(parent.Get("aei")); aei != "" {
+		owner = aei
 	}
 	if originator != owner {
 		return refuse(onem2m.StatusOriginatorHasNoPrivilege, "the pollingChannel of %s can be made by %s only, not by %q", parent.RI, owner, originator)
 	}
 	return nil
+}
+
+// entityOf is the ID by which notifications find an AE or CSE: the resource ID of the AE, the CSE-ID of a remoteCSE.
+func entityOf(res *Resource) string {
+	if csi := text(res.Get("csi")); csi != "" {
+		return csi
+	}
+	return res.RI
 }
 
 // completePollingChannel refuses a second channel below the same parent: requests would not know which to take.

@@ -78,3 +78,20 @@ func TestPollingRoute(t *testing.T) {
 		t.Error("with a channel it does not poll")
 	}
 }
+
+// A CSE can poll too, and an AE of another CSE that is registered here: under the ID by which requests find them.
+func TestPollingOfOthers(t *testing.T) {
+	n := newLab(t)
+	n.MustCreate("/mn-1", "tally", onem2m.TypeRemoteCSE, remoteBody(`,"rn":"mn","cb":"/mn-1/cse"`))
+	n.MustCreate("/mn-1/Cfar", "tally", onem2m.TypeAE, `{"rn":"far","api":"Na","rr":false,"srv":["4"]}`)
+	for _, test := range []struct{ who, below, target string }{
+		{"/mn-1", "tally/mn", "/mn-1/cse/x"}, {"/mn-1/Cfar", "tally/far", "tally/far"},
+	} {
+		n.MustCreate(test.who, test.below, onem2m.TypePollingChannel, `{"rn":"p"}`)
+		poll, route := n.Retrieve(test.who, test.below+"/p/pcu").Poll, n.Route(n.State, test.target)
+		if poll == nil || !route.Polls || poll.Owner != route.Entity {
+			t.Errorf("%s: polls as %+v, is sought as %+v", test.who, poll, route)
+		}
+		wantStatus(t, "the administrator", n.Retrieve("CAdmin", test.below+"/p/pcu"), onem2m.StatusOriginatorHasNoPrivilege)
+	}
+}
