@@ -66,6 +66,7 @@ func post2(t *testing.T, c *http.Client, url string, body io.Reader, length int6
 // TestHTTP2: one connection has many requests under way but not more than the limit, and all bodies take their share
 // of the memory, since one connection can have a hundred.
 func TestHTTP2(t *testing.T) {
+	t.Parallel()
 	oneM2M := New(handlerFunc(func(context.Context, *onem2m.Request, string) *onem2m.Response {
 		time.Sleep(20 * time.Millisecond)
 		return &onem2m.Response{Status: onem2m.StatusCreated}
@@ -127,6 +128,7 @@ func TestHTTP2(t *testing.T) {
 
 // TestHTTP2Headers: a header list over the limit is refused.
 func TestHTTP2Headers(t *testing.T) {
+	t.Parallel()
 	c, url := serveTLS(t, New(handlerFunc(func(context.Context, *onem2m.Request, string) *onem2m.Response {
 		return &onem2m.Response{Status: onem2m.StatusOK}
 	}), Options{}))
