@@ -47,7 +47,7 @@ func (a *AttributeDef) checkOne(value []byte) error {
 			return errors.New("want true or false")
 		}
 		return nil
-	case KindNonNegInteger, KindPositiveInteger, KindEnum:
+	case KindInteger, KindNonNegInteger, KindPositiveInteger, KindEnum:
 		return a.checkInteger(value)
 	case KindFloat:
 		if c := value[0]; c != '-' && (c < '0' || c > '9') {
@@ -164,6 +164,8 @@ func checkText(k Kind, s string) error {
 	case KindAbsRelTimestamp:
 		_, err := ParseAbsRel(s, MinTime+(MaxTime-MinTime)/2)
 		return err
+	case KindDateTime:
+		return checkDateTime(s)
 	case KindDuration:
 		_, err := ParseDuration(s)
 		return err
@@ -171,6 +173,20 @@ func checkText(k Kind, s string) error {
 		return checkSchedule(s)
 	case KindIPv4, KindIPv6:
 		return checkAddress(k, s)
+	}
+	return nil
+}
+
+// checkDateTime accepts what is made of the characters of dates and times, such as "2026-11-23", "071500" and
+// "20261123T071500,5Z". What day and time it is, only the specialization that has the attribute says.
+func checkDateTime(s string) error {
+	if s == "" || len(s) > 40 || s[0] < '0' || s[0] > '9' {
+		return errors.New("want a date or time")
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && !strings.ContainsRune("-:T.,Z+", rune(c)) {
+			return errors.New("want a date or time")
+		}
 	}
 	return nil
 }

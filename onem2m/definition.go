@@ -18,10 +18,12 @@ const (
 	KindBoolean                         // xs:boolean
 	KindNonNegInteger                   // xs:nonNegativeInteger that fits in 63 bits
 	KindPositiveInteger                 // xs:positiveInteger that fits in 63 bits
+	KindInteger                         // xs:integer that fits in 64 bits
 	KindFloat                           // xs:float
 	KindEnum                            // an integer out of Enum
 	KindTimestamp                       // m2m:timestamp
 	KindAbsRelTimestamp                 // m2m:absRelTimestamp: a timestamp or a number of milliseconds
+	KindDateTime                        // xs:date, xs:time or xs:dateTime, in basic or extended format
 	KindDuration                        // xs:duration without a sign
 	KindSchedule                        // m2m:scheduleEntry: seven fields
 	KindIPv4                            // m2m:ipv4, an address or a prefix
@@ -35,9 +37,9 @@ const (
 var kindNames = [...]string{
 	KindString: "string", KindToken: "token", KindNCName: "NCName", KindResourceName: "resourceName", KindID: "ID",
 	KindAppID: "App-ID", KindAnyURI: "anyURI", KindBoolean: "boolean",
-	KindNonNegInteger: "nonNegativeInteger", KindPositiveInteger: "positiveInteger", KindFloat: "float",
+	KindNonNegInteger: "nonNegativeInteger", KindPositiveInteger: "positiveInteger", KindInteger: "integer", KindFloat: "float",
 	KindEnum: "enumeration", KindTimestamp: "timestamp", KindAbsRelTimestamp: "absRelTimestamp",
-	KindDuration: "duration", KindSchedule: "scheduleEntry", KindIPv4: "ipv4", KindIPv6: "ipv6",
+	KindDateTime: "dateTime", KindDuration: "duration", KindSchedule: "scheduleEntry", KindIPv4: "ipv4", KindIPv6: "ipv6",
 	KindCoordinates: "coordinates", KindCreator: "creator", KindAny: "any", KindComplex: "complex",
 }
 
@@ -125,6 +127,9 @@ type TypeDef struct {
 	Tag      string // name of the root member: "m2m:cnt"
 	Name     string // "container"
 	IDPrefix string // start of the resource IDs that the CSE assigns: "cnt"
+	// ContainerDefinition is what the attribute cnd of a specialization of flexContainer must be; "" when it may be
+	// anything, and for other types.
+	ContainerDefinition string
 	// Children are the types that may be created below, as far as this implementation has them.
 	Children   []ResourceType
 	Attributes []AttributeDef // in ascending order of Short

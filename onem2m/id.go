@@ -16,6 +16,8 @@ func ParseInstanceRI(ri string) (t ResourceType, index uint64, ok bool) {
 		t = TypeContentInstance
 	case "tsi":
 		t = TypeTimeSeriesInst
+	case "fci":
+		t = TypeFlexContInst
 	default:
 		return 0, 0, false
 	}

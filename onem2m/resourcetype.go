@@ -20,8 +20,10 @@ const (
 	TypeRemoteCSE       ResourceType = 16
 	TypeRequest         ResourceType = 17
 	TypeSubscription    ResourceType = 23
+	TypeFlexContainer   ResourceType = 28
 	TypeTimeSeries      ResourceType = 29
 	TypeTimeSeriesInst  ResourceType = 30 // timeSeriesInstance
+	TypeFlexContInst    ResourceType = 58 // flexContainerInstance
 )
 
 // Virtual resources have no number in m2m:resourceType. These values name them inside the server and never travel.
@@ -57,19 +59,23 @@ func (t ResourceType) String() string {
 func (t ResourceType) Assigned() bool { return enumResourceType.Contains(int64(t)) }
 
 // InstanceType gives the type of the instances that a resource of type t holds, 0 when it holds none: contentInstance for
-// container, timeSeriesInstance for timeSeries.
+// container, timeSeriesInstance for timeSeries, flexContainerInstance for flexContainer.
 func (t ResourceType) InstanceType() ResourceType {
 	switch t {
 	case TypeContainer:
 		return TypeContentInstance
 	case TypeTimeSeries:
 		return TypeTimeSeriesInst
+	case TypeFlexContainer:
+		return TypeFlexContInst
 	}
 	return 0
 }
 
 // IsInstance says whether t is the type of the instances that some other type holds.
-func (t ResourceType) IsInstance() bool { return t == TypeContentInstance || t == TypeTimeSeriesInst }
+func (t ResourceType) IsInstance() bool {
+	return t == TypeContentInstance || t == TypeTimeSeriesInst || t == TypeFlexContInst
+}
 
 // VirtualChild gives the virtual resource that name addresses below a parent of type t (TS-0001 clauses 9.6.6,
 // 9.6.13, 9.6.22, 9.6.27 and 9.6.28), or 0 when it addresses none.

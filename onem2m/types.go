@@ -49,6 +49,20 @@ var (
 	located  = []AttributeDef{attribute("loc", "location", 0, o, o).of(complexGeoCoordinates)}
 )
 
+// flexContainer are the attributes that all specializations of flexContainer have (TS-0001 clause 9.6.35).
+var flexContainer = slices.Concat(expires, protected, announceable, created, stateTag, located, []AttributeDef{
+	attribute("cbs", "currentByteSize", KindNonNegInteger, np, np),
+	attribute("cnd", "containerDefinition", KindAnyURI, m, np).one(),
+	attribute("cni", "currentNrOfInstances", KindNonNegInteger, np, np),
+	attribute("cs", "contentSize", KindNonNegInteger, np, np).one(),
+	attribute("fcied", "flexContainerInstancesEnabled", KindBoolean, o, o),
+	attribute("mbs", "maxByteSize", KindNonNegInteger, o, o),
+	attribute("mia", "maxInstanceAge", KindNonNegInteger, o, o),
+	attribute("mni", "maxNrOfInstances", KindNonNegInteger, o, o),
+	attribute("nl", "nodeLink", KindID, o, o),
+	attribute("or", "ontologyRef", KindAnyURI, o, o),
+})
+
 var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.2, TS-0004 clause 7.4.2.
 	define(&TypeDef{
@@ -65,7 +79,7 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.5, TS-0004 clause 7.4.5.
 	define(&TypeDef{
 		Type: TypeAE, Tag: "m2m:ae", Name: "AE", IDPrefix: "ae",
-		Children:  []ResourceType{TypeACP, TypeContainer, TypeGroup, TypePollingChannel, TypeSubscription, TypeTimeSeries},
+		Children:  []ResourceType{TypeACP, TypeContainer, TypeFlexContainer, TypeGroup, TypePollingChannel, TypeSubscription, TypeTimeSeries},
 		Creatable: true, Updatable: true, Deletable: true,
 	}, expires, protected, announceable, located, []AttributeDef{
 		attribute("aei", "AE-ID", KindID, np, np).one(),
@@ -89,7 +103,7 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.6, TS-0004 clause 7.4.6.
 	define(&TypeDef{
 		Type: TypeContainer, Tag: "m2m:cnt", Name: "container", IDPrefix: "cnt",
-		Children:  []ResourceType{TypeContainer, TypeContentInstance, TypeSubscription, TypeTimeSeries},
+		Children:  []ResourceType{TypeContainer, TypeContentInstance, TypeFlexContainer, TypeSubscription, TypeTimeSeries},
 		Creatable: true, Updatable: true, Deletable: true,
 	}, expires, protected, announceable, created, stateTag, located, []AttributeDef{
 		attribute("cbs", "currentByteSize", KindNonNegInteger, np, np).one(),
@@ -117,7 +131,7 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.3, TS-0004 clause 7.4.3. It is made with the CSE; no request creates, updates or deletes it.
 	define(&TypeDef{
 		Type: TypeCSEBase, Tag: "m2m:cb", Name: "CSEBase", IDPrefix: "cb",
-		Children: []ResourceType{TypeACP, TypeAE, TypeContainer, TypeGroup, TypeNode, TypeRemoteCSE, TypeSubscription, TypeTimeSeries},
+		Children: []ResourceType{TypeACP, TypeAE, TypeContainer, TypeFlexContainer, TypeGroup, TypeNode, TypeRemoteCSE, TypeSubscription, TypeTimeSeries},
 	}, protected, located, []AttributeDef{
 		attribute("csi", "CSE-ID", KindID, np, np).one(),
 		attribute("cst", "cseType", 0, np, np).enum(enumCSEType),
@@ -174,7 +188,7 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.4, TS-0004 clause 7.4.4.
 	define(&TypeDef{
 		Type: TypeRemoteCSE, Tag: "m2m:csr", Name: "remoteCSE", IDPrefix: "csr",
-		Children:  []ResourceType{TypeACP, TypeContainer, TypeGroup, TypePollingChannel, TypeSubscription, TypeTimeSeries},
+		Children:  []ResourceType{TypeACP, TypeContainer, TypeFlexContainer, TypeGroup, TypePollingChannel, TypeSubscription, TypeTimeSeries},
 		Creatable: true, Updatable: true, Deletable: true,
 	}, expires, protected, announceable, created, located, []AttributeDef{
 		attribute("ape", "activityPatternElements", 0, o, o).list().of(complexActivityPattern),
@@ -237,6 +251,12 @@ var typeDefs = []*TypeDef{
 		attribute("rl", "rateLimit", 0, o, o).of(complexRateLimit),
 		attribute("su", "subscriberURI", KindAnyURI, o, np),
 	}),
+	// TS-0001 clause 9.6.35, TS-0004 clause 7.4.37. What every specialization has; none has this tag.
+	define(&TypeDef{
+		Type: TypeFlexContainer, Tag: "m2m:fcnt", Name: "flexContainer", IDPrefix: "fcnt",
+		Children:  []ResourceType{TypeContainer, TypeFlexContainer, TypeFlexContInst, TypeSubscription, TypeTimeSeries},
+		Creatable: true, Updatable: true, Deletable: true,
+	}, flexContainer),
 	// TS-0001 clause 9.6.36, TS-0004 clause 7.4.38.
 	define(&TypeDef{
 		Type: TypeTimeSeries, Tag: "m2m:ts", Name: "timeSeries", IDPrefix: "ts",
@@ -267,6 +287,13 @@ var typeDefs = []*TypeDef{
 		attribute("cs", "contentSize", KindNonNegInteger, np, np).one(),
 		attribute("dgt", "dataGenerationTime", KindAbsRelTimestamp, m, np).one(),
 		attribute("snr", "sequenceNr", KindNonNegInteger, o, np),
+	}),
+	// The CSE makes them; of the custom attributes they have those of their flexContainer.
+	define(&TypeDef{
+		Type: TypeFlexContInst, Tag: "m2m:fci", Name: "flexContainerInstance", IDPrefix: "fci", Deletable: true,
+	}, expires, stateTag, located, []AttributeDef{
+		attribute("cs", "contentSize", KindNonNegInteger, np, np).one(),
+		attribute("org", "originator", KindID, np, np).one(),
 	}),
 }
 

@@ -47,6 +47,14 @@ func (t *target) kind() onem2m.ResourceType {
 	return t.typ()
 }
 
+// definition describes the type of what the address names.
+func (t *target) definition() *onem2m.TypeDef {
+	if t.typ().IsInstance() {
+		return onem2m.Lookup(t.typ())
+	}
+	return definitionOf(t.resource)
+}
+
 // resolve finds what an address names: structured ("tally/ae/cnt", "-/ae"), unstructured ("cnt3k") or hybrid
 // ("cnt3k/la"), each CSE-relative, SP-relative ("/tally/...") or absolute ("//sp/tally/...") (TS-0001 clause 9.3.1
 // and table 7.2-1). What has expired at now is not found, even when it has not been removed yet.

@@ -1,6 +1,7 @@
 package cse
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -64,7 +65,7 @@ func (c *Core) withChildren(r Reader, req *onem2m.Request, env Env, it *item, rc
 
 // openRepresentation starts {"m2m:cnt":{ for the members to follow.
 func openRepresentation(it *item) objectWriter {
-	dst := append([]byte(`{"`), tagOf(it.typ())...)
+	dst := append([]byte(`{"`), it.tag()...)
 	return objectWriter{dst: append(dst, `":{`...)}
 }
 
@@ -107,28 +108,33 @@ func (it *item) weight() int {
 	if it.instance != nil {
 		return universal + int(it.instance.ref.Size)
 	}
-	n := universal
-	for i := range it.resource.Attrs {
-		n += len(it.resource.Attrs[i].Name) + len(it.resource.Attrs[i].Value) + 4
-	}
-	return n
+	return universal + it.resource.size()
 }
 
-// branches writes child resources, those of one type together in an array under their tag, in ascending order of
-// type (TS-0004 clause 8.4.2).
+// branches writes child resources, those with one tag together in an array under it, in ascending order of type and
+// tag (TS-0004 clause 8.4.2).
 func (w *objectWriter) branches(below []*branch) {
-	var types []onem2m.ResourceType
+	type group struct {
+		typ onem2m.ResourceType // the lowest that has the tag: flexContainers share theirs with their instances
+		tag string
+	}
+	var groups []group
 	for _, b := range below {
-		if t := b.item.typ(); !slices.Contains(types, t) {
-			types = append(types, t)
+		of := group{b.item.typ(), b.item.tag()}
+		if i := slices.IndexFunc(groups, func(g group) bool { return g.tag == of.tag }); i >= 0 {
+			groups[i].typ = min(groups[i].typ, of.typ)
+		} else {
+			groups = append(groups, of)
 		}
 	}
-	slices.Sort(types)
-	for _, t := range types {
-		w.key(tagOf(t))
+	slices.SortFunc(groups, func(a, b group) int {
+		return cmp.Or(cmp.Compare(a.typ, b.typ), cmp.Compare(a.tag, b.tag))
+	})
+	for _, g := range groups {
+		w.key(g.tag)
 		open := byte('[')
 		for _, b := range below {
-			if b.item.typ() != t {
+			if b.item.tag() != g.tag {
 				continue
 			}
 			child := objectWriter{dst: append(w.dst, open, '{')}

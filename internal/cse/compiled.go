@@ -47,7 +47,7 @@ func (c *Core) compile(res *Resource) *compiled {
 		custodian: c.localID(text(res.Get("cstn"))),
 	}
 	switch res.Type {
-	case onem2m.TypeContainer, onem2m.TypeTimeSeries:
+	case onem2m.TypeContainer, onem2m.TypeFlexContainer, onem2m.TypeTimeSeries:
 		made.limits = limitsOf(res)
 	case onem2m.TypeACP:
 		made.privs, made.self = parseRules(res.Get("pv")), parseRules(res.Get("pvs"))

@@ -12,25 +12,31 @@ const maxContent = 1 << 20
 
 var errNoContent = refuse(onem2m.StatusBadRequest, "the request has no content (pc)")
 
-// parseContent parses and checks the representation in a CREATE or UPDATE against the resource type.
-func (c *Core) parseContent(req *onem2m.Request, def *onem2m.TypeDef) ([]onem2m.Member, error) {
+// parseContent parses and checks the representation in a CREATE or UPDATE against the resource type, and gives the
+// description that it is of: that of a flexContainer to be created is the one of its specialization.
+func (c *Core) parseContent(req *onem2m.Request, def *onem2m.TypeDef) ([]onem2m.Member, *onem2m.TypeDef, error) {
 	if len(req.Content) == 0 {
-		return nil, errNoContent
+		return nil, nil, errNoContent
 	}
 	if len(req.Content) > maxContent {
-		return nil, refuse(onem2m.StatusBadRequest, "the content has %d bytes; the limit is %d", len(req.Content), maxContent)
+		return nil, nil, refuse(onem2m.StatusBadRequest, "the content has %d bytes; the limit is %d", len(req.Content), maxContent)
 	}
 	tag, members, err := onem2m.ParseContent(req.Content)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if def.Type == onem2m.TypeFlexContainer && req.Operation == onem2m.Create {
+		if def = onem2m.Specialization(tag); def == nil {
+			return nil, nil, refuse(onem2m.StatusBadRequest, "the content is a %.64q, which is no known specialization of flexContainer", tag)
+		}
 	}
 	if tag != def.Tag {
-		return nil, refuse(onem2m.StatusBadRequest, "the content is a %.64q, not a %s", tag, def.Tag)
+		return nil, nil, refuse(onem2m.StatusBadRequest, "the content is a %.64q, not a %s", tag, def.Tag)
 	}
 	if req.Operation == onem2m.Create {
-		return members, def.CheckCreate(c.registeredApp(def, members))
+		return members, def, def.CheckCreate(c.registeredApp(def, members))
 	}
-	return members, def.CheckUpdate(members)
+	return members, def, def.CheckUpdate(members)
 }
 
 // registeredApp gives the attributes of an AE as they are to be checked: clients written for Mobius have an App-ID without

@@ -120,7 +120,7 @@ func validContentInfo(s string) bool {
 	return !secured || len(security) == 1 && security[0] >= '0' && security[0] <= '5'
 }
 
-// removeInstance removes one instance from its container and counts the change in the container's state tag.
+// removeInstance removes one instance from what holds it, and counts the change in the state tag of a container.
 func removeInstance(st State, container string, index uint64, now int64) error {
 	counters, ok, err := st.Container(container)
 	if err != nil {
@@ -132,7 +132,14 @@ func removeInstance(st State, container string, index uint64, now int64) error {
 	if err := st.RemoveInstance(container, index); err != nil {
 		return err
 	}
-	return st.SetCounters(container, counters.StateTag+1, now)
+	res, err := st.Resource(container)
+	if err != nil {
+		return err
+	}
+	if res.Type == onem2m.TypeContainer {
+		counters.StateTag++
+	}
+	return st.SetCounters(container, counters.StateTag, now)
 }
 
 // EraseInstance drops the instance at a log index from its container when it is still live, because its payload is

@@ -44,6 +44,10 @@ func (c *Core) create(st State, req *onem2m.Request, env Env, t *target) (Result
 	if err := st.Put(d.resource); err != nil {
 		return Result{}, err
 	}
+	made, err := c.recordCreated(st, d.resource, d.originator, env)
+	if err != nil {
+		return Result{}, err
+	}
 	o := &d.outcome
 	o.change = change{kind: changeCreated, originator: d.originator, parent: d.parent, after: d.resource}
 	o.effects[0] = Effect{
@@ -55,7 +59,7 @@ func (c *Core) create(st State, req *onem2m.Request, env Env, t *target) (Result
 		Status:     onem2m.StatusCreated,
 		Payload:    req.Content,
 	}
-	return c.committed(st, req, env, o)
+	return c.committedWith(st, req, env, o, made)
 }
 
 // committed finishes a request: response, notifications and effect. The resource of a CREATE or UPDATE is in the
@@ -106,7 +110,7 @@ func (c *Core) prepareCreate(r Reader, req *onem2m.Request, env Env, t *target, 
 	if t.isInstance || !onem2m.Lookup(t.resource.Type).AllowsChild(req.Type) {
 		return invalidChild(req.Type, t.typ())
 	}
-	members, err := c.parseContent(req, def)
+	members, def, err := c.parseContent(req, def)
 	if err != nil {
 		return err
 	}
@@ -183,6 +187,9 @@ func (c *Core) prepareResource(r Reader, req *onem2m.Request, env Env, d *draft,
 		}
 	}
 	res.Expires = c.lifetime(res.Expires, env.Time)
+	if def.Type == onem2m.TypeFlexContainer {
+		res.set(specializationName, onem2m.AppendQuote(nil, def.Tag))
+	}
 	// No resource outlives its parent (TS-0004 clause 7.3.3.3).
 	res.Expires = earlier(res.Expires, d.parent.Expires)
 	if err := checkSupported(def.Type, members); err != nil {
@@ -218,6 +225,8 @@ func (c *Core) completeResource(r Reader, req *onem2m.Request, env Env, before, 
 		return c.completeGroup(r, req, env, before, after)
 	case onem2m.TypeSubscription:
 		return c.completeSubscription(r, req, env, before, after)
+	case onem2m.TypeFlexContainer:
+		return completeFlexContainer(req, before, after)
 	case onem2m.TypeTimeSeries:
 		return completeTimeSeries(req, before, after)
 	}

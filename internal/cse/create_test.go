@@ -32,7 +32,7 @@ func TestPrimitive(t *testing.T) {
 		"another CSE":             {func(r *onem2m.Request) { r.To = "/other/cb" }, onem2m.StatusNotFound},
 		"no resource type":        {func(r *onem2m.Request) { r.Type = 0 }, onem2m.StatusBadRequest},
 		"unassigned type":         {func(r *onem2m.Request) { r.Type = 999 }, onem2m.StatusBadRequest},
-		"type of others":          {func(r *onem2m.Request) { r.Type = 28 }, onem2m.StatusNotImplemented},
+		"type of others":          {func(r *onem2m.Request) { r.Type = 48 }, onem2m.StatusNotImplemented},
 		"CSEBase":                 {func(r *onem2m.Request) { r.Type = onem2m.TypeCSEBase }, onem2m.StatusOperationNotAllowed},
 		"virtual type":            {func(r *onem2m.Request) { r.Type = onem2m.TypeLatest }, onem2m.StatusBadRequest},
 		"no content":              {func(r *onem2m.Request) { r.Content = nil }, onem2m.StatusBadRequest},

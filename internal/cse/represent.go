@@ -65,10 +65,14 @@ func newItem(r Reader, res *Resource) (item, error) {
 // holds says whether a resource is of a type that holds instances, and so has counters.
 func holds(res *Resource) bool { return res.Type.InstanceType() != 0 }
 
-// tagged says whether resources and instances of a type have a stateTag (TS-0001 clauses 9.6.6 and 9.6.7): those of a
-// timeSeries have none.
+// tagged says whether resources and instances of a type have a stateTag (TS-0001 clauses 9.6.6, 9.6.7 and 9.6.35): those
+// of a timeSeries have none.
 func tagged(t onem2m.ResourceType) bool {
-	return t == onem2m.TypeContainer || t == onem2m.TypeContentInstance
+	switch t {
+	case onem2m.TypeContainer, onem2m.TypeContentInstance, onem2m.TypeFlexContainer, onem2m.TypeFlexContInst:
+		return true
+	}
+	return false
 }
 
 func noCounters(ri string) error { return &corruption{"container " + ri + " has no counters"} }
@@ -188,7 +192,7 @@ func (w *objectWriter) attributes(it *item) {
 	if tagged(res.Type) {
 		w.number("st", it.counters.StateTag)
 	}
-	if holds(res) {
+	if holds(res) && (res.Type != onem2m.TypeFlexContainer || res.Get("fcied") != nil) {
 		w.number("cni", it.counters.Count)
 		w.number("cbs", it.counters.Bytes)
 	}
@@ -224,6 +228,9 @@ func (w *objectWriter) instanceAttributes(in *instance) {
 		w.number("st", in.ref.StateTag)
 	}
 	w.number("cs", in.ref.Size)
+	if in.typ() == onem2m.TypeFlexContInst {
+		w.text("org", in.originator)
+	}
 	for i := range in.members {
 		switch name := in.members[i].Name; name {
 		case "rn", "et":
@@ -234,6 +241,14 @@ func (w *objectWriter) instanceAttributes(in *instance) {
 			w.raw(name, in.members[i].Value)
 		}
 	}
+}
+
+// tag is the name of the root member of the item's representation.
+func (it *item) tag() string {
+	if res := it.policy(); res.Type == onem2m.TypeFlexContainer {
+		return text(res.Get(specializationName))
+	}
+	return tagOf(it.typ())
 }
 
 // tagOf is the name of the root member of a representation: "m2m:cnt".
@@ -254,7 +269,7 @@ func tagOf(t onem2m.ResourceType) string {
 func appendRepresentation(dst []byte, it *item, keep attributeSet) []byte {
 	dst = slices.Grow(dst, it.weight())
 	dst = append(dst, `{"`...)
-	dst = append(dst, tagOf(it.typ())...)
+	dst = append(dst, it.tag()...)
 	dst = append(dst, `":{`...)
 	w := objectWriter{dst: dst, keep: keep}
 	w.attributes(it)
@@ -314,10 +329,11 @@ func (it *item) stateTag() (st uint64, ok bool) {
 }
 
 func (it *item) contentSize() (cs uint64, ok bool) {
-	if it.instance == nil {
-		return 0, false
+	if it.instance != nil {
+		return it.instance.ref.Size, true
 	}
-	return it.instance.ref.Size, true
+	n, ok := onem2m.Int(it.resource.Get("cs"))
+	return uint64(n), ok
 }
 
 func (it *item) labels() []byte {

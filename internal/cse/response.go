@@ -42,7 +42,7 @@ func (c *Core) writeResponse(r Reader, req *onem2m.Request, env Env, ch *change,
 	case onem2m.ResultContentHierarchicalAddressAndAttr:
 		w := objectWriter{dst: []byte(`{"m2m:rce":{`)}
 		w.text("uri", rsp.Location)
-		w.key(tagOf(it.typ()))
+		w.key(it.tag())
 		inner := objectWriter{dst: append(w.dst, '{')}
 		inner.attributes(&it)
 		rsp.Content = append(inner.dst, '}', '}', '}')

@@ -65,7 +65,7 @@ func (c *Core) read(r Reader, req *onem2m.Request, env Env, t *target) (onem2m.R
 	rsp := c.response(req, onem2m.StatusOK)
 	switch rcn {
 	case onem2m.ResultContentAttributes:
-		keep, err := partial(req, it.typ())
+		keep, err := partial(req, &it)
 		if err != nil {
 			return rsp, err
 		}
@@ -166,13 +166,13 @@ func wholeTarget(req *onem2m.Request) *onem2m.Request {
 
 // partial chooses the attributes that a request asks for with atrl; nil when it asks for all.
 // A name that the resource type does not have is refused (TS-0004 clause 7.3.3.6).
-func partial(req *onem2m.Request, t onem2m.ResourceType) (attributeSet, error) {
+func partial(req *onem2m.Request, it *item) (attributeSet, error) {
 	if len(req.Attributes) == 0 {
 		return nil, nil
 	}
-	def := onem2m.Lookup(t)
+	def := onem2m.Lookup(it.typ())
 	for _, name := range req.Attributes {
-		if def.Attribute(name) == nil {
+		if def.Attribute(name) == nil && !definitionOf(it.policy()).Custom(name) {
 			return nil, refuse(onem2m.StatusBadRequest, "attribute %q in the attribute list (atrl): a %s has none such", name, def.Name)
 		}
 	}

@@ -27,15 +27,21 @@ func (c *Core) update(st State, req *onem2m.Request, env Env, t *target) (Result
 	if err := st.Put(v.after); err != nil {
 		return Result{}, err
 	}
+	var made *record
 	if holds(v.after) {
-		if err := c.retainAfterUpdate(st, v, env); err != nil {
+		if v.after.Type == onem2m.TypeFlexContainer {
+			made, err = c.recordUpdated(st, v, env)
+		} else {
+			err = c.retainAfterUpdate(st, v, env)
+		}
+		if err != nil {
 			return Result{}, err
 		}
 		if err := st.SetCounters(v.after.RI, v.counters.StateTag+1, env.Time); err != nil {
 			return Result{}, err
 		}
 	}
-	return c.committed(st, req, env, &outcome{
+	return c.committedWith(st, req, env, &outcome{
 		change: change{
 			kind: changeUpdated, originator: v.originator, parent: v.parent, before: v.before, after: v.after, modified: v.modified,
 		},
@@ -48,7 +54,7 @@ func (c *Core) update(st State, req *onem2m.Request, env Env, t *target) (Result
 			Status:     onem2m.StatusUpdated,
 			Payload:    req.Content,
 		}},
-	})
+	}, made)
 }
 
 // retainAfterUpdate removes the instances that a container may not keep after an UPDATE: the oldest when a limit was
@@ -64,7 +70,7 @@ func (c *Core) retainAfterUpdate(st State, v *revision, env Env) error {
 
 // prepareUpdate checks an UPDATE in the order of TS-0004 clause 7.2.2.2 and makes the new version of the resource.
 func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) (*revision, error) {
-	def := onem2m.Lookup(t.typ())
+	def := t.definition()
 	if len(req.Content) == 0 {
 		return nil, errNoContent
 	}
@@ -74,7 +80,7 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 	if _, err := resultContent(req); err != nil {
 		return nil, err
 	}
-	members, parseErr := c.parseContent(req, def)
+	members, _, parseErr := c.parseContent(req, def)
 	if err := c.authorizeUpdate(r, req, env, t, members); err != nil {
 		return nil, err
 	}
@@ -106,6 +112,9 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 		default:
 			after.set(m.Name, compact(m.Value))
 		}
+	}
+	if n := after.size(); n > maxContent-1<<10 {
+		return nil, refuse(onem2m.StatusNotAcceptable, "the attributes of %s would have %d bytes; the limit is %d", after.RI, n, maxContent-1<<10)
 	}
 	after.Modified = env.Time
 	if err := c.completeRevision(r, v); err != nil {
@@ -167,6 +176,15 @@ func (c *Core) authorizeUpdate(r Reader, req *onem2m.Request, env Env, t *target
 		return refuse(onem2m.StatusBadRequest, "accessControlPolicyIDs (acpi) must be the only attribute of an update")
 	}
 	return nil
+}
+
+// size estimates the bytes of the attributes in a representation.
+func (r *Resource) size() int {
+	n := 0
+	for i := range r.Attrs {
+		n += len(r.Attrs[i].Name) + len(r.Attrs[i].Value) + 4
+	}
+	return n
 }
 
 // clone returns a copy that can be edited. Attribute values are shared: they are replaced, never changed.

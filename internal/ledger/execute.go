@@ -390,8 +390,8 @@ func (a *App) erase(b *building, index uint64, it *Item, auth proof.Auth) error 
 	if err != nil {
 		return err
 	}
-	if rec.Entry.Operation != proof.Operation(onem2m.Create) || !onem2m.ResourceType(rec.Entry.Type).IsInstance() {
-		return &refusal{onem2m.StatusOperationNotAllowed, fmt.Sprintf("entry %d is no instance", index)}
+	if rec.Entry.Operation != proof.Operation(onem2m.Create) || !erasable(onem2m.ResourceType(rec.Entry.Type)) {
+		return &refusal{onem2m.StatusOperationNotAllowed, fmt.Sprintf("entry %d is neither a contentInstance nor a timeSeriesInstance", index)}
 	}
 	// Whether it was erased is asked of the state: the log itself follows at each node's own pace.
 	erased := fmt.Sprintf("erased/%d", index)
@@ -425,6 +425,12 @@ func (a *App) reset(b *building, it *Item, auth proof.Auth) error {
 		b.effects(res.Effects, auth)
 	}
 	return err
+}
+
+// erasable says whether the payloads of instances of a type can be erased. What a flexContainerInstance has is also in the
+// entry of the change that it records.
+func erasable(t onem2m.ResourceType) bool {
+	return t == onem2m.TypeContentInstance || t == onem2m.TypeTimeSeriesInst
 }
 
 const localErase = "erase/"
