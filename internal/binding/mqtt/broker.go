@@ -205,7 +205,21 @@ func (b *Broker) Close() error {
 	}
 	b.stop()
 	b.running.Wait()
+	for _, c := range conns { // a writer may be asking for rights
+		for end := time.Now().Add(2 * goodbyeTime); !c.written() && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+	}
 	return b.store.saveMoving(b)
+}
+
+// background runs f, for whose end Close waits, unless the broker is closed.
+func (b *Broker) background(f func()) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if !b.closed {
+		b.running.Go(f)
+	}
 }
 
 // housekeep does what time calls for, every second: connections whose credential was revoked end, sessions nobody came

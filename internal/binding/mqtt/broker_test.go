@@ -116,6 +116,7 @@ func TestQoS2(t *testing.T) {
 // TestRefusedPublish: MQTT 5.0 gets a reason code; MQTT 3.1.1 loses the connection and the session [MQTT-3.3.5-2], and
 // a client that repeats itself for ever has to wait.
 func TestRefusedPublish(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	b.refuse = func(m *binding.Message) *onem2m.Response {
 		switch string(m.Body) {
@@ -231,6 +232,7 @@ func TestLive(t *testing.T) {
 // TestRightsAtDelivery: nobody gets what he may not read, by no filter, and a right that is revoked stops what is on its
 // way.
 func TestRightsAtDelivery(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	b.denyReading("Capp", "dev/secret")
 	s := b.client(t, version5, "app", "t-app", receiveMax(1))
@@ -268,6 +270,7 @@ func TestRightsAtDelivery(t *testing.T) {
 
 // TestRevoked: the connection of a revoked credential ends within a second or so.
 func TestRevoked(t *testing.T) {
+	t.Parallel()
 	eachVersion(t, func(t *testing.T, v byte) {
 		b := newBed(t)
 		p := b.client(t, v, "dev", "t-dev")
@@ -279,6 +282,7 @@ func TestRevoked(t *testing.T) {
 // TestAwayAndBack: a session gets what was committed while its client was away, across a restart too, and what it did
 // not acknowledge.
 func TestAwayAndBack(t *testing.T) {
+	t.Parallel()
 	eachVersion(t, func(t *testing.T, v byte) {
 		b := newBed(t)
 		s := b.client(t, v, "app", "t-app", persistent(3600))
@@ -321,6 +325,7 @@ func TestAwayAndBack(t *testing.T) {
 
 // TestManyMissed: a client that was away gets everything in order, though it takes more than the session holds.
 func TestManyMissed(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	s := b.client(t, version5, "app", "t-app", persistent(60))
 	s.subscribe("tally/dev/#", 1)
@@ -346,6 +351,7 @@ func TestManyMissed(t *testing.T) {
 // TestRetained: the last publish with the RETAIN flag is what a new subscriber gets; an empty one clears it
 // [MQTT-3.3.1-5] to [MQTT-3.3.1-11].
 func TestRetained(t *testing.T) {
+	t.Parallel()
 	eachVersion(t, func(t *testing.T, v byte) {
 		b := newBed(t)
 		p := b.client(t, v, "dev", "t-dev")
@@ -378,6 +384,7 @@ func TestRetained(t *testing.T) {
 
 // TestWill: a will is published when the connection is lost, not after DISCONNECT, and not without the right to.
 func TestWill(t *testing.T) {
+	t.Parallel()
 	eachVersion(t, func(t *testing.T, v byte) {
 		b := newBed(t)
 		s := b.client(t, v, "app", "t-app")
@@ -400,6 +407,7 @@ func TestWill(t *testing.T) {
 
 // TestShared: the members of a group share readings, each of which goes to one (MQTT 5.0 clause 4.8.2).
 func TestShared(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	a, c := b.client(t, version5, "a", "t-app"), b.client(t, version5, "c", "t-app")
 	other := b.client(t, version5, "x", "t-other")
@@ -447,6 +455,7 @@ func TestTakeover(t *testing.T) {
 
 // TestSlowSubscriber: one that takes nothing costs bounded memory and holds nobody up.
 func TestSlowSubscriber(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	slow := b.client(t, version5, "slow", "t-app")
 	slow.subscribe("tally/#", 0)

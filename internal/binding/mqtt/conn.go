@@ -222,6 +222,7 @@ func (c *conn) disconnect(code packets.Code) {
 	c.mu.Unlock()
 	c.net.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
 	c.net.SetWriteDeadline(time.Now().Add(goodbyeTime))
+	c.signalRoom()
 }
 
 // closeNow closes the connection. What waits to be written gets a moment.
@@ -311,6 +312,13 @@ func (c *conn) flush() {
 		}
 		c.mu.Unlock()
 	}
+}
+
+// written says whether nobody writes to the connection any more.
+func (c *conn) written() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.writing
 }
 
 // credential returns the token of an accepted connection.

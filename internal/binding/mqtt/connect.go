@@ -41,6 +41,8 @@ func (c *conn) connect(pk *packets.Packet) bool {
 	}
 	b, err := encode(ack, c.version)
 	if err != nil {
+		c.broker.o.Log.Error("answer an MQTT CONNECT", "error", err)
+		c.leave(true)
 		return false
 	}
 	c.mu.Lock()

@@ -67,6 +67,7 @@ func TestRequests(t *testing.T) {
 
 // TestBadRequests: what is no request, or is somebody else's, is answered with the status that says so.
 func TestBadRequests(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	p := b.client(t, version5, "dev", "t-dev")
 	p.subscribe("/oneM2M/resp/Cdev/cse/#", 0)
@@ -109,11 +110,14 @@ func TestBadRequests(t *testing.T) {
 
 // TestResponsesArePrivate: nobody gets another's responses or requests, by no filter.
 func TestResponsesArePrivate(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	p, o := b.client(t, version5, "dev", "t-dev"), b.client(t, version5, "dev", "t-other")
 	p.subscribe("#", 0)
-	for _, f := range []string{"#", "/oneM2M/resp/+/+/json", "/oneM2M/#", "/oneM2M/reg_resp/dev/#"} {
-		o.subscribe(f, 0)
+	for _, f := range []string{"#", "/oneM2M/resp/+/+/json", "/oneM2M/#", "/oneM2M/reg_resp/dev/#", "/+/+/Cdev/#"} {
+		if code := o.subscribe(f, 0); code != 0 {
+			t.Errorf("%s: %#x", f, code)
+		}
 	}
 	p.publish("/oneM2M/req/Cdev/cse/json", `{"op":2,"to":"-","fr":"Cdev","rqi":"1","rvi":"4"}`, 0, 0)
 	p.next()
@@ -132,6 +136,7 @@ func notification() *onem2m.Request {
 // TestNotify: a request to a client of the node's own broker goes to its request topic, and its response comes back
 // (TS-0010 clauses 6.4.3 and 6.6).
 func TestNotify(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	c := NewClient(ClientOptions{CSEID: "/cse", Broker: b.broker})
 	defer c.Close()
@@ -254,6 +259,7 @@ func serveOther(c net.Conn) {
 // TestNotifyElsewhere: another broker is used like one's own; an address may have a path before the topics, or name the
 // whole topic (TS-0010 clause 6.6).
 func TestNotifyElsewhere(t *testing.T) {
+	t.Parallel()
 	addr, connections := otherBroker(t)
 	c := NewClient(ClientOptions{CSEID: "/cse"})
 	defer c.Close()

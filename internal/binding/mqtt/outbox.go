@@ -273,7 +273,7 @@ func (s *session) catchUp() {
 	s.reading = s.reading || start
 	s.mu.Unlock()
 	if start {
-		go s.broker.feed.catchUp(s)
+		s.broker.background(func() { s.broker.feed.catchUp(s) })
 	}
 }
 

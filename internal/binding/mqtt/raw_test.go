@@ -113,6 +113,7 @@ func (p *peer) read(wait time.Duration) (*packets.Packet, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.SetReadDeadline(time.Now().Add(5 * time.Second)) // half a packet would be lost
 	pk := &packets.Packet{ProtocolVersion: p.version}
 	if err := pk.FixedHeader.Decode(first); err != nil {
 		return nil, err

@@ -88,15 +88,15 @@ func (s *session) is(id string) bool {
 // maySubscribe says whether a filter may be subscribed to. One with wildcards may be: every message is judged when it
 // is delivered.
 func (s *session) maySubscribe(f *filter, ip string) bool {
-	if f.levels[0] == "" && len(f.levels) > 3 && f.levels[1] == "oneM2M" {
+	if f.levels[0] == "" && len(f.levels) > 1 && f.levels[1] == "oneM2M" {
 		return s.mayListen(f)
 	}
 	if f.wild() {
-		return f.levels[0] == "#" || f.levels[0] == "+" || f.levels[0] == Prefix
+		return f.levels[0] == "#" || f.levels[0] == "+" || f.levels[0] == "" || f.levels[0] == Prefix
 	}
 	path, ok := pathOf(f.topic())
 	if !ok {
-		return f.levels[0] == "" && len(f.levels) > 1 && f.levels[1] == "oneM2M"
+		return false
 	}
 	// Who may not read what is there is told so. What is not there yet may be subscribed to.
 	switch s.retrieve("-/"+path, ip) {

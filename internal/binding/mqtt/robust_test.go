@@ -34,6 +34,7 @@ func (b *bed) raw(t *testing.T, text string) string {
 // TestBadConnect: what is no CONNECT, or none of a version that is served, ends the connection at once; one that sends
 // nothing is not waited for long.
 func TestBadConnect(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	for text, want := range map[string]string{
 		"GET / HTTP/1.1\r\n\r\n":                                    "",
@@ -102,6 +103,7 @@ func TestTopicAlias(t *testing.T) {
 // TestKeepalive: a client that is silent for one and a half times its keep alive is cut off [MQTT-3.1.2-22], one that
 // pings is not.
 func TestKeepalive(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	keep := func(p *packets.Packet) { p.Connect.Keepalive = 1 }
 	silent := b.client(t, version5, "silent", "t-dev", keep)
@@ -116,6 +118,7 @@ func TestKeepalive(t *testing.T) {
 
 // TestSessionExpiry: a session is forgotten when its client stays away too long.
 func TestSessionExpiry(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	b.client(t, version5, "app", "t-app", persistent(1)).goodbye()
 	time.Sleep(2500 * time.Millisecond)
@@ -131,6 +134,7 @@ func TestSessionExpiry(t *testing.T) {
 
 // TestWillDelay: a will waits for its delay, and is not published when the client is back by then [MQTT-3.1.3-9].
 func TestWillDelay(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	delayed := func(p *packets.Packet) { p.Connect.WillProperties.WillDelayInterval = 1 }
 	s := b.client(t, version5, "app", "t-app")

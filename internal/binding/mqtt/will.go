@@ -76,13 +76,16 @@ func (s *session) stopWill() {
 
 func (s *session) publishWill(w *will, ip string) {
 	b := s.broker
+	if b.ctx.Err() != nil {
+		return
+	}
 	s.mu.Lock()
 	token := s.token
 	s.mu.Unlock()
 	m := &binding.Message{Path: w.path, MediaType: w.mediaType, Body: w.payload, From: s.owner, SourceIP: ip}
 	resp := b.o.Plain.Ingest(b.ctx, m, token)
 	if !resp.Status.Success() {
-		b.o.Log.Warn("the will of an MQTT client was refused", "client", s.client, "originator", s.owner, "status", int(resp.Status))
+		b.o.Log.Debug("the will of an MQTT client was refused", "client", s.client, "originator", s.owner, "status", int(resp.Status))
 		return
 	}
 	if w.retain {
