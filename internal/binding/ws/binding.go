@@ -36,7 +36,7 @@ const (
 	DefaultMessageMemory = 64 << 20
 )
 
-// Limits of one connection.
+// The other limits: of one connection, and of all together.
 const (
 	maxWindow      = 4 << 20          // bytes of requests that are not yet answered
 	minCost        = maxWindow / 256  // bytes that a request counts at least, so that 256 may be under way
@@ -48,8 +48,8 @@ const (
 	maxRefused     = 8                // requests without a valid credential, after which a stranger is hung up on
 	maxSame        = 256              // connections with the same credential
 	maxStrangers   = 256              // connections that have not shown a valid credential
-	writeChunk     = 64 << 10         // bytes that a client must take within writeTimeout
-	writeTimeout   = 10 * time.Second //
+	writeChunk     = 64 << 10         // bytes that are written at a time
+	writeTimeout   = 10 * time.Second // for a client to take writeChunk
 	answerMemory   = 16 << 20         // bytes of long messages of all servers that this node connected to
 	memoryWait     = 10 * time.Second // for a share of the message memory
 	messageTimeout = time.Minute      // from the first byte of a message to its last

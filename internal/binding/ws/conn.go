@@ -23,7 +23,7 @@ type conn struct {
 	dialed bool                // this node opened it
 	near   bool                // and it leads to this machine
 	memory *semaphore.Weighted // that its long messages share, in bytes
-	socket *socket             // nil of a connection that was dialed
+	socket *socket             // nil when it was dialed
 	token  string
 	path   string // of a plain device
 	media  string
@@ -45,17 +45,17 @@ type conn struct {
 	window    *semaphore.Weighted // bytes of requests that are not answered yet
 	retrieves *semaphore.Weighted
 
-	mu      sync.Mutex
-	ended   bool
-	writing bool        // a goroutine writes
-	out     []byte      // messages to be written, one after another
-	marks   []mark      // one a message in out
-	spare   []byte      // for the next out
-	marks2  []mark      // for the next marks
-	asked   asked       // requests to the peer
-	proven  []string    // originators that the client speaks for
-	tokens  []string    // credentials shown in requests
-	ordered orderedList // answers to a plain device
+	mu         sync.Mutex
+	ended      bool
+	writing    bool        // a goroutine writes
+	out        []byte      // messages to be written, one after another
+	marks      []mark      // one a message in out
+	spare      []byte      // for the next out
+	spareMarks []mark      // for the next marks
+	asked      asked       // requests to the peer
+	proven     []string    // originators that the client speaks for
+	tokens     []string    // credentials shown in requests
+	ordered    orderedList // answers to a plain device
 }
 
 // mark ends one message in conn.out.
@@ -352,8 +352,8 @@ func (c *conn) write() {
 			return
 		}
 		out, marks := c.out, c.marks
-		c.out, c.marks = c.spare[:0], c.marks2[:0]
-		c.spare, c.marks2 = nil, nil
+		c.out, c.marks = c.spare[:0], c.spareMarks[:0]
+		c.spare, c.spareMarks = nil, nil
 		c.mu.Unlock()
 		err := c.writeAll(out, marks)
 		for _, m := range marks {
@@ -366,7 +366,7 @@ func (c *conn) write() {
 		}
 		c.mu.Lock()
 		if cap(out) <= maxSpare {
-			c.spare, c.marks2 = out, marks
+			c.spare, c.spareMarks = out, marks
 		}
 		c.mu.Unlock()
 	}

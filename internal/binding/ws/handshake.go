@@ -18,14 +18,6 @@ const (
 	formatPlain // messages of plain devices, answered with a line of JSON
 )
 
-// message gives the kind of WebSocket message (TS-0020 table 6.2.2.9-1).
-func (f format) message() websocket.MessageType {
-	if f == formatCBOR {
-		return websocket.MessageBinary
-	}
-	return websocket.MessageText
-}
-
 // The subprotocols (TS-0020 table 6.2.2.9-1) and that of Mobius.
 const (
 	protocolJSON   = "oneM2M.json"
