@@ -315,18 +315,27 @@ func (g *Ingress) submit(ctx context.Context, req *onem2m.Request, it ledger.Ite
 	return &each[0]
 }
 
-// submitAll queues items, of which all are done or none, and waits for their commit. They have one expiration: req's.
-func (g *Ingress) submitAll(ctx context.Context, req *onem2m.Request, items ...ledger.Item) (each []onem2m.Response, refused *onem2m.Response) {
-	deadline := g.Timeout()
+// deadline is how long a request may wait for its commit (TS-0004 clause 7.3.2.2, request expiration).
+func (g *Ingress) deadline(req *onem2m.Request) (time.Duration, *onem2m.Response) {
+	d := g.Timeout()
 	if req.RequestExpiration != "" {
 		t, err := onem2m.ParseAbsRel(req.RequestExpiration, time.Now().UnixMicro())
 		if err != nil {
-			return nil, failure(onem2m.StatusBadRequest, "request expiration timestamp: "+err.Error())
+			return 0, failure(onem2m.StatusBadRequest, "request expiration timestamp: "+err.Error())
 		}
-		deadline = min(deadline, time.Until(time.UnixMicro(t)))
+		d = min(d, time.Until(time.UnixMicro(t)))
 	}
-	if deadline <= 0 {
-		return nil, failure(onem2m.StatusRequestTimeout, "the request had expired when it arrived")
+	if d <= 0 {
+		return 0, failure(onem2m.StatusRequestTimeout, "the request had expired when it arrived")
+	}
+	return d, nil
+}
+
+// submitAll queues items, of which all are done or none, and waits for their commit. They have one expiration: req's.
+func (g *Ingress) submitAll(ctx context.Context, req *onem2m.Request, items ...ledger.Item) (each []onem2m.Response, refused *onem2m.Response) {
+	deadline, refused := g.deadline(req)
+	if refused != nil {
+		return nil, refused
 	}
 	for i := range items {
 		if err := items[i].Check(); err != nil {

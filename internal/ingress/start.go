@@ -38,8 +38,12 @@ func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, token string, 
 
 // plainReading says whether a request creates an instance here, answered when it is done.
 func (g *Ingress) plainReading(req *onem2m.Request) bool {
-	if req.Operation != onem2m.Create || !req.Type.IsInstance() || req.ResponseType != 0 || req.RequestExpiration != "" ||
-		req.ResultExpiration != "" || req.OperationExecution != "" {
+	if req.Operation != onem2m.Create || !req.Type.IsInstance() || req.OperationExecution != "" {
+		return false
+	}
+	switch req.ResponseType {
+	case 0, onem2m.ResponseTypeBlocking, onem2m.ResponseTypeNone:
+	default:
 		return false
 	}
 	local := !strings.HasPrefix(req.To, "/") || strings.HasPrefix(req.To, g.o.App.Genesis().CSE.CSEID+"/")
@@ -58,6 +62,10 @@ func (g *Ingress) begin(core *cse.Core, s *started, token string) *onem2m.Respon
 	if refused := g.check(core, s.req); refused != nil {
 		return refused
 	}
+	deadline, refused := g.deadline(s.req)
+	if refused != nil {
+		return refused
+	}
 	s.item[0] = newItem(s.req, cred)
 	if err := s.item[0].Check(); err != nil {
 		return failure(onem2m.StatusBadRequest, "the request has "+err.Error())
@@ -67,7 +75,7 @@ func (g *Ingress) begin(core *cse.Core, s *started, token string) *onem2m.Respon
 		s.timer.Stop()
 		s.finish(&each[0])
 	}
-	s.timer = time.AfterFunc(g.Timeout(), func() {
+	s.timer = time.AfterFunc(deadline, func() {
 		s.gone.Store(true)
 		s.finish(notInTime())
 	})

@@ -83,6 +83,12 @@ func TestStartInTime(t *testing.T) {
 	answer := make(chan *onem2m.Response, 2)
 	n.start(reading(1), func(r *onem2m.Response) { answer <- r })
 	n.want(onem2m.StatusRequestTimeout, <-answer)
+	for expiration, want := range map[string]onem2m.StatusCode{"20": onem2m.StatusRequestTimeout, "-5": onem2m.StatusRequestTimeout, "soon": onem2m.StatusBadRequest} {
+		r := reading(1)
+		r.RequestExpiration = expiration
+		n.start(r, func(r *onem2m.Response) { answer <- r })
+		n.want(want, <-answer)
+	}
 	n.step.Unlock()
 	n.want(onem2m.StatusCreated, n.do("Cdev", reading(2)))
 	if len(answer) != 0 {
