@@ -41,6 +41,9 @@ type Options struct {
 	Polling Polling
 	// Refuse says why writes are not accepted at the moment, nil when they are; asked for every write, so it is cheap.
 	Refuse func() error
+	// Settle waits until the notifications that were committed have been sent once, for a short time at most. It is asked
+	// before a DELETE is answered, nil for not at all.
+	Settle func(ctx context.Context)
 	// Timeout bounds the wait for a commit, 30 s when zero.
 	Timeout time.Duration
 }
@@ -280,7 +283,11 @@ func (g *Ingress) write(ctx context.Context, core *cse.Core, req *onem2m.Request
 		return refused
 	}
 	defer release()
-	return g.submit(ctx, req, it)
+	resp := g.submit(ctx, req, it)
+	if req.Operation == onem2m.Delete && g.o.Settle != nil {
+		g.o.Settle(ctx)
+	}
+	return resp
 }
 
 // newItem makes what is ordered of a request.

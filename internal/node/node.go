@@ -182,6 +182,7 @@ func (n *Node) openLedger(ctx context.Context) error {
 		Submit:  func(tx []byte) error { return n.consensus.Submit(tx) },
 		Outside: n.deliverer,
 		Refuse:  n.disk.refuse,
+		Settle:  n.settle(),
 	})
 	chain := filepath.Join(n.dir, ledger.ChainDir)
 	if err := os.MkdirAll(chain, 0o700); err != nil {

@@ -1,6 +1,9 @@
 package node
 
 import (
+	"context"
+	"time"
+
 	"github.com/tallystick/tallystick/internal/binding"
 	coapbinding "github.com/tallystick/tallystick/internal/binding/coap"
 	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
@@ -46,6 +49,22 @@ func (n *Node) resolve(target string) notify.Route {
 
 // wake delivers what an originator has missed, now that requests can be sent to it.
 func (n *Node) wake(originator string) { n.deliverer.Wake(originator) }
+
+// settleLimit bounds how long a lab network's answer to a DELETE waits for the notifications of it.
+const settleLimit = 250 * time.Millisecond
+
+// settle gives what lets a lab network answer a DELETE after the notifications of it, nil in others: conformance tests
+// look for them as soon as they have the answer.
+func (n *Node) settle() func(context.Context) {
+	if !n.app.Genesis().CSE.Lab {
+		return nil
+	}
+	return func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, settleLimit)
+		defer cancel()
+		n.deliverer.Settle(ctx)
+	}
+}
 
 // subscribed says whether a subscription still exists.
 func (n *Node) subscribed(ri string) bool {

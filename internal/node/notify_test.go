@@ -1,11 +1,14 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -160,5 +163,35 @@ func TestNotifications(t *testing.T) {
 	in.Close()
 	if _, err := dev.Update(ctx, "tally/dev/c", json.RawMessage(`{"m2m:cnt":{"lbl":["no"]}}`)); !client.IsStatus(err, onem2m.StatusRemoteEntityNotReachable) {
 		t.Errorf("an update that nobody can agree to: %v", err)
+	}
+}
+
+// TestLabDeletion: conformance suites look for the notification of a deletion as soon as the DELETE is answered.
+func TestLabDeletion(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	must(t, Init(InitOptions{Dir: dir, HTTP: "127.0.0.1:0", Lab: true}))
+	n, err := StartLab(context.Background(), dir, slog.New(slog.DiscardHandler))
+	must(t, err)
+	defer stopNode(t, n)
+	dev := client.New("http://"+n.Addr(), "Cdev", "", 4)
+	defer dev.Close()
+	in := newInbox(t)
+	_, err = dev.Create(t.Context(), "tally", onem2m.TypeAE, json.RawMessage(`{"m2m:ae":{"rn":"dev","api":"Nx","rr":true,"srv":["4"]}}`))
+	must(t, err)
+	for range 20 {
+		_, err = dev.Create(t.Context(), "tally/dev", onem2m.TypeSubscription, json.RawMessage(fmt.Sprintf(`{"m2m:sub":{"rn":"s","nu":[%q],"su":%q}}`, in.URL, in.URL)))
+		must(t, err)
+		if m := in.next(t); !strings.Contains(m.content, `"vrq":true`) {
+			t.Errorf("asked %+v", m)
+		}
+		must(t, dev.Delete(t.Context(), "tally/dev/s"))
+		select {
+		case m := <-in.got:
+			if !strings.Contains(m.content, `"sud":true`) {
+				t.Errorf("told %+v", m)
+			}
+		default:
+			t.Fatal("nothing was told when the DELETE was answered")
+		}
 	}
 }

@@ -309,3 +309,25 @@ func TestWakeMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// Settle is over when everything was sent once, whatever came of it, and waits for no batch and no pause.
+func TestSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		n.hosts["slow"] = func(int) (onem2m.StatusCode, error) { time.Sleep(50 * time.Millisecond); return onem2m.StatusOK, nil }
+		n.hosts["bad"] = func(int) (onem2m.StatusCode, error) { return 0, errors.New("down") }
+		d, stop := run(options(out, n))
+		defer stop()
+		out.add(item(1, "http://slow/", "http://bad/")...)
+		out.add(gathered(2, 5, time.Hour))
+		start := time.Now()
+		d.Settle(t.Context())
+		if took := time.Since(start); took < 50*time.Millisecond || took > 60*time.Millisecond || len(n.bodies("bad")) != 1 {
+			t.Errorf("settled after %v", took)
+		}
+		d.Settle(t.Context())
+		if took := time.Since(start); took > 60*time.Millisecond {
+			t.Errorf("settled again after %v", took)
+		}
+	})
+}

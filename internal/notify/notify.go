@@ -213,6 +213,25 @@ func (d *Deliverer) read(ctx context.Context) error {
 	return nil
 }
 
+// Settle waits until everything in the outbox was sent once, or waits for more to come or for its next turn; or until
+// ctx ends.
+func (d *Deliverer) Settle(ctx context.Context) {
+	for ctx.Err() == nil && !d.settled() {
+		sleep(ctx, time.Millisecond)
+	}
+}
+
+func (d *Deliverer) settled() bool {
+	d.mu.Lock()
+	cursor, busy := d.cursor, d.active != [2]int{} || !d.ready[0].empty() || !d.ready[1].empty()
+	d.mu.Unlock()
+	if busy {
+		return false
+	}
+	items, err := d.o.Outbox.Next(cursor, 1)
+	return err != nil || len(items) == 0
+}
+
 // delay is the pause after a number of failures in a row: exponential, with the upper half of it random so that
 // targets that failed together are not tried together.
 func (d *Deliverer) delay(failures int) time.Duration {

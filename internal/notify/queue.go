@@ -81,8 +81,10 @@ type fifo struct {
 
 func (f *fifo) push(q *queue) { f.list = append(f.list, q) }
 
+func (f *fifo) empty() bool { return f.head == len(f.list) }
+
 func (f *fifo) pop() *queue {
-	if f.head == len(f.list) {
+	if f.empty() {
 		f.list, f.head = f.list[:0], 0
 		return nil
 	}
