@@ -75,6 +75,12 @@ func (f *fake) count() int {
 	return len(f.reqs)
 }
 
+func (f *fake) message(i int) binding.Message {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.plain[i]
+}
+
 func (f *fake) last(t *testing.T) onem2m.Request {
 	t.Helper()
 	f.mu.Lock()
