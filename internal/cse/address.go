@@ -65,10 +65,13 @@ func (c *Core) resolve(r Reader, to string, now int64) (target, error) {
 	if len(to) > maxAddress {
 		return target{}, refuse(onem2m.StatusBadRequest, "the target address has %d bytes; the limit is %d", len(to), maxAddress)
 	}
-	path, ok := c.localPart(to)
-	if !ok && strings.HasPrefix(to, "//") && !strings.HasPrefix(to, c.cfg.SPID+"/") {
-		return target{}, refuse(onem2m.StatusBadRequest, "target %q is with another service provider than %s, and this CSE reaches none", to, c.cfg.SPID)
+	if to[len(to)-1] == '/' {
+		return target{}, refuse(onem2m.StatusBadRequest, "the target address %q ends with a slash", to)
 	}
+	if to == c.cfg.CSEID || to == c.cfg.SPID+c.cfg.CSEID {
+		return target{}, refuse(onem2m.StatusBadRequest, "the target address %q is a CSE-ID; its CSEBase is %s/-", to, to)
+	}
+	path, ok := c.localPart(to)
 	if !ok {
 		return target{}, refuse(onem2m.StatusNotFound, "target %q is not on this CSE, %s%s", to, c.cfg.SPID, c.cfg.CSEID)
 	}

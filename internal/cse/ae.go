@@ -96,3 +96,12 @@ func completeEntity(after *Resource) error {
 	}
 	return checkTargets("poa", stringsOf(after.Get("poa")))
 }
+
+// checkAppID refuses an App-ID that begins with r, which releases before 4 had for R (TS-0001 clause 7.1.3). The log does
+// not keep the release of a request.
+func (c *Core) checkAppID(req *onem2m.Request, res *Resource) error {
+	if id := text(res.Get("api")); strings.HasPrefix(id, "r") && !c.cfg.Mobius && req.ReleaseVersion >= "4" {
+		return refuse(onem2m.StatusBadRequest, "App-ID (api) %q begins with r: since release 4 it is R", id)
+	}
+	return nil
+}

@@ -190,6 +190,11 @@ func (c *Core) prepareResource(r Reader, req *onem2m.Request, env Env, d *draft,
 	if def.Type == onem2m.TypeFlexContainer {
 		res.set(specializationName, onem2m.AppendQuote(nil, def.Tag))
 	}
+	if !env.Agreed && def.Type == onem2m.TypeAE {
+		if err := c.checkAppID(req, res); err != nil {
+			return err
+		}
+	}
 	// No resource outlives its parent (TS-0004 clause 7.3.3.3).
 	res.Expires = earlier(res.Expires, d.parent.Expires)
 	if err := checkSupported(def.Type, members); err != nil {

@@ -168,6 +168,9 @@ func (g *Ingress) identify(req *onem2m.Request, token string) (*identity.Credent
 	if token == "" && g.o.App.Genesis().CSE.Lab {
 		req.From = g.local(req.From)
 		if cfg := &g.o.App.Genesis().CSE; req.From == cfg.CSEID {
+			if req.Operation == onem2m.Create && req.Type == onem2m.TypeAE {
+				return nil, failure(onem2m.StatusSecurityAssociationRequired, "a CSE cannot register as an AE")
+			}
 			req.From = cfg.Admin // suites use the CSE's ID so; what is ordered as the CSE's own request is not for them
 		}
 		return &identity.Credential{Originator: req.From}, nil

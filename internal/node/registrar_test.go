@@ -126,7 +126,7 @@ func twoLabCSEs(t *testing.T, scheme string) {
 	// A CSE that nobody knows: not found here; by way of the registrar, which does not know it either.
 	wants(t, "unknown", ask(t, in, "GET", "/~/id-none/x", "CAdmin", "", "", ""), "4004")
 	wants(t, "unknown by way of the registrar", ask(t, mn, "GET", "/~/id-none/x", "CAdmin", "", "", ""), "4004")
-	wants(t, "other service provider", ask(t, in, "GET", "/_/other.example/id-mn/x", "CAdmin", "", "", ""), "4000")
+	wants(t, "other service provider", ask(t, in, "GET", "/_/other.example/id-mn/x", "CAdmin", "", "", ""), "4004")
 	wants(t, "says to be the CSE", ask(t, in, "GET", "/cse-id-in", "/id-in", "", "", ""), "2000")
 
 	// A circle ends at once: each of the two takes the other for the way to a third.

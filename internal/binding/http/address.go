@@ -13,7 +13,7 @@ import (
 //	/~/cse-id/x        /cse-id/x           SP-relative
 //	/_/sp-id/cse-id/x  //sp-id/cse-id/x    absolute
 //
-// One slash at the end is dropped. A percent-encoded slash is refused, because it would become a separator.
+// A percent-encoded slash is refused, because it would become a separator.
 func parseAddress(u *url.URL) (string, error) {
 	path := u.Path
 	// RawPath is set only when decoding lost something; then an encoded slash may be in it.
@@ -29,10 +29,9 @@ func parseAddress(u *url.URL) (string, error) {
 			return "", onem2m.Errorf(onem2m.StatusBadRequest, "the path has an empty segment; write /~/ for an SP-relative and /_/ for an absolute address")
 		}
 	}
-	path = strings.TrimSuffix(path, "/")
 	rest, ok := strings.CutPrefix(path, "/")
 	switch {
-	case !ok || rest == "~" || rest == "_":
+	case !ok || rest == "" || rest == "~" || rest == "~/" || rest == "_" || rest == "_/":
 		return "", onem2m.Errorf(onem2m.StatusNotFound, "the path names no resource")
 	case strings.HasPrefix(rest, "~/"):
 		return rest[1:], nil
