@@ -44,8 +44,9 @@ var coapOptions = map[string]message.OptionID{
 }
 
 const (
-	coapType   message.OptionID = 267
-	coapStatus message.OptionID = 307
+	coapTargets message.OptionID = 263
+	coapType    message.OptionID = 267
+	coapStatus  message.OptionID = 307
 )
 
 func (w *coapWire) do(t *testing.T, req primitive, token string) primitive {
@@ -74,6 +75,9 @@ func (w *coapWire) do(t *testing.T, req primitive, token string) primitive {
 		if _, ok := req[name]; ok {
 			m.AddOptionString(option, req.text(name))
 		}
+	}
+	if targets, ok := targetsOf(req); ok {
+		m.AddOptionString(coapTargets, targets)
 	}
 	if ty, ok := req["ty"]; ok {
 		n, err := strconv.ParseUint(string(ty), 10, 32)

@@ -61,9 +61,8 @@ func (w *httpWire) do(t *testing.T, req primitive, token string) primitive {
 			r.Header.Set(header, req.text(name))
 		}
 	}
-	var rt struct{ NU []string }
-	if raw, ok := req["rt"]; ok && json.Unmarshal(raw, &rt) == nil && rt.NU != nil {
-		r.Header.Set("X-M2M-RTU", strings.Join(rt.NU, "&"))
+	if targets, ok := targetsOf(req); ok {
+		r.Header.Set("X-M2M-RTU", targets)
 	}
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -96,4 +95,13 @@ func (w *httpWire) do(t *testing.T, req primitive, token string) primitive {
 		out["pc"] = compactJSON(t, b)
 	}
 	return out
+}
+
+// targetsOf gives rt.nu as HTTP and CoAP have it.
+func targetsOf(req primitive) (targets string, ok bool) {
+	var rt struct{ NU []string }
+	if raw, given := req["rt"]; given && json.Unmarshal(raw, &rt) == nil && rt.NU != nil {
+		return strings.Join(rt.NU, "&"), true
+	}
+	return "", false
 }

@@ -86,7 +86,7 @@ var definitions = map[message.OptionID]definition{
 	optionOET:   {64, false, text(func(c *call) *string { return &c.req.OperationExecution })},
 	optionGID:   {255, false, text(func(c *call) *string { return &c.req.GroupRequestID })},
 	optionVSI:   {255, false, text(func(c *call) *string { return &c.req.VendorInformation })},
-	optionRTURI: {1024, false, text(func(c *call) *string { return &c.targets })},
+	optionRTURI: {1024, false, setTargets},
 	optionTY:    {2, false, setType},
 	optionEC:    {2, false, setCategory},
 
@@ -186,8 +186,16 @@ func (c *call) setOptions(options message.Options, mobius bool) error {
 			return badOption(o.ID)
 		}
 	}
-	if c.targets != "" {
-		c.req.NotificationURIs = strings.Split(c.targets, "&")
+	return nil
+}
+
+// setTargets reads RTURI. An empty one is an empty list, which is not the same as none.
+func setTargets(c *call, value []byte) error {
+	if !isText(value) {
+		return onem2m.Errorf(onem2m.StatusBadRequest, "an option has a control character or is not UTF-8")
+	}
+	if c.req.NotificationURIs = []string{}; len(value) > 0 {
+		c.req.NotificationURIs = strings.Split(string(value), "&")
 	}
 	return nil
 }

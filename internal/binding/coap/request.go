@@ -19,7 +19,6 @@ type call struct {
 	code  codes.Code
 
 	path, query           []string
-	targets               string // RTURI
 	contentFormat, accept uint32
 	block1, block2        block
 	inCBOR                bool   // the request's payload

@@ -28,6 +28,9 @@ func (s *Server) respond(c *call, rsp *onem2m.Response) *message.Message {
 	if release == "" {
 		release = s.o.Release
 	}
+	if c.req.ResponseType == onem2m.ResponseTypeNone && rsp.Status.Success() {
+		return reply // the client wants no more, and CoAP cannot do with less
+	}
 	options := make(message.Options, 0, 12)
 	if len(rsp.Location) <= maxLocation && (rsp.Status == onem2m.StatusCreated || rsp.Status/1000 == 1) {
 		options = appendPath(options, rsp.Location)
@@ -35,6 +38,7 @@ func (s *Server) respond(c *call, rsp *onem2m.Response) *message.Message {
 	options = appendString(options, c.number(optionRQI), c.req.RequestID)
 	options = appendString(options, optionRVI, release)
 	options = appendString(options, optionOT, rsp.OriginatingTimestamp)
+	options = appendString(options, c.number(optionRSET), rsp.ResultExpiration)
 	options = appendString(options, optionVSI, rsp.VendorInformation)
 	options = appendUint(options, c.number(optionRSC), uint32(rsp.Status))
 	if rsp.ContentStatus != 0 {
