@@ -9,14 +9,8 @@ import (
 
 // Deliveries are remembered in node-local records, which are the same on every node because they follow from the
 // blocks, but which the log does not give: like the numbers of batches, they are no part of the state that the
-// application hash commits to.
+// application hash commits to. A record is the message and the BE64 log index of the last entry that it made.
 const localDelivery = "delivery/"
-
-// delivery is what is remembered of one: the message, and the log entries that it made.
-type delivery struct {
-	message [8]byte
-	index   uint64 // of the last entry
-}
 
 func deliveryKey(originator string, slot uint16) string {
 	return string(binary.BigEndian.AppendUint16([]byte(localDelivery+originator+"/"), slot))
