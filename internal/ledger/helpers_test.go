@@ -200,7 +200,21 @@ func (h *history) item() Item {
 	create := func(to string, ty onem2m.ResourceType, content string, args ...any) {
 		it.Operation, it.To, it.Type, it.Content = proof.Operation(onem2m.Create), to, ty, fmt.Appendf(nil, content, args...)
 	}
-	switch h.rng.IntN(17) {
+	switch h.rng.IntN(22) {
+	case 17:
+		create(ae, onem2m.TypeTimeSeries, `{"m2m:ts":{"rn":"t0","mni":%d,"pei":2000,"mdt":3000,"mdd":true,"mdn":5%s}}`, 2+h.rng.IntN(9), expires)
+	case 18, 19:
+		dgt := time.UnixMicro(h.time - h.rng.Int64N(9)*1_000_000).UTC().Format("20060102T150405")
+		create(ae+"/t0", onem2m.TypeTimeSeriesInst, `{"m2m:tsi":{"con":"%d","dgt":%q,"lbl":["secret"]}}`, h.rng.IntN(1000), dgt)
+		if h.rng.IntN(8) == 0 {
+			it.Operation, it.To, it.Content = proof.Operation(onem2m.Update), ae+"/t0", fmt.Appendf(nil, `{"m2m:ts":{"mdd":%s}}`, h.pick("true", "false"))
+		}
+	case 20:
+		create(ae, onem2m.TypeFlexContainer, `{"cod:tempe":{"rn":"f0","cnd":"org.onem2m.common.moduleclass.temperature","curT0":%d.5,"fcied":true%s%s}}`,
+			h.rng.IntN(30), h.pick("", `,"mni":2`), expires)
+	case 21:
+		it.Operation, it.To = proof.Operation(onem2m.Update), ae+"/f0"
+		it.Content = fmt.Appendf(nil, `{"cod:tempe":{%s}}`, h.pick(`"curT0":7.25`, `"tarTe":3.0`, `"fcied":false`, `"fcied":true`, `"fcied":null`, `"lbl":["f"]`))
 	case 0, 1:
 		create("tally", onem2m.TypeAE, `{"m2m:ae":{"rn":%q,"api":"Ntest","rr":false,"srv":["%s"],"lbl":["a","b"]%s}}`, ae[len("tally/"):], h.pick("2a", "3", "4", "5"), expires)
 	case 2, 3, 4:
@@ -238,7 +252,7 @@ func (h *history) item() Item {
 			it.Filter = &onem2m.FilterCriteria{UnmodifiedSince: time.UnixMicro(h.time).UTC().Format("20060102T150405"), Usage: onem2m.FilterUsageConditional}
 		}
 	default:
-		it.Operation, it.To = proof.Operation(onem2m.Delete), h.pick(cnt, cnt+"/la", cnt+"/ol", cnt+"/i1", cnt+"/s0", ae+"/p0", ae+"/g0")
+		it.Operation, it.To = proof.Operation(onem2m.Delete), h.pick(cnt, cnt+"/la", cnt+"/ol", cnt+"/i1", cnt+"/s0", ae+"/p0", ae+"/g0", ae+"/t0/la", ae+"/t0/ol", ae+"/f0/la", ae+"/f0")
 		if h.rng.IntN(8) == 0 {
 			it.To = ae
 		}

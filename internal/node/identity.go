@@ -57,7 +57,7 @@ func (o *InitOptions) cseConfig() (cse.Config, error) {
 		return c, fmt.Errorf("administrator %q is no AE-ID: it must begin with C or S", c.Admin)
 	}
 	if _, _, ok := onem2m.ParseInstanceRI(c.BaseRI); ok {
-		return c, fmt.Errorf("resource ID of the CSEBase %q is one that a contentInstance can get", c.BaseRI)
+		return c, fmt.Errorf("resource ID of the CSEBase %q is one that an instance can get", c.BaseRI)
 	}
 	if plain := strings.Trim(httpbinding.PlainPrefix, "/"); c.Name == plain || c.BaseRI == plain {
 		return c, fmt.Errorf("the CSEBase cannot be called %s: below that path devices send readings without oneM2M", plain)
