@@ -46,6 +46,8 @@ func (b *refBody) content(ty onem2m.ResourceType, from string, update bool) []by
 		r["api"], r["rr"], r["srv"] = "Ntest", false, []string{"4"}
 	case 4:
 		r["con"] = b.con
+	case 30:
+		r["con"], r["dgt"] = b.con, onem2m.FormatTime(int64(b.dgt))
 	case 9:
 		r["mnm"], r["mid"] = 3, append([]string{}, b.mid...)
 	case 23:
@@ -213,10 +215,10 @@ func (x *machine) body(t *rapid.T, ty onem2m.ResourceType) refBody {
 		for range rapid.IntRange(0, 2).Draw(t, "rules") {
 			b.pv = append(b.pv, refRule{rapid.SampledFrom(append(modelAEs, "all")).Draw(t, "acor"), rapid.IntRange(1, 63).Draw(t, "acop")})
 		}
-	case 3:
+	case 3, 29:
 		b.mni, b.mbs, b.mia = optional(t, "mni", 0, 1, 2, 3), optional(t, "mbs", 3, 6), optional(t, "mia", 6, 20)
-	case 4:
-		b.con = strings.Repeat("x", rapid.IntRange(0, 4).Draw(t, "con"))
+	case 4, 30:
+		b.con, b.dgt = strings.Repeat("x", rapid.IntRange(0, 4).Draw(t, "con")), rapid.IntRange(0, 6).Draw(t, "dgt")
 	case 9:
 		for range rapid.IntRange(0, 4).Draw(t, "members") {
 			nodes := slices.DeleteFunc(x.m.all(), func(n *refNode) bool { return n.ty != 3 && n.ty != 23 })
@@ -232,7 +234,7 @@ func (x *machine) body(t *rapid.T, ty onem2m.ResourceType) refBody {
 		b.net = rapid.SampledFrom([][]int{{1}, {2}, {3}, {4}, {3, 4}, {1, 2, 3, 4}}).Draw(t, "net")
 		b.exc = rapid.IntRange(0, 3).Draw(t, "exc")
 	}
-	if ty != 1 && ty != 4 && rapid.IntRange(0, 2).Draw(t, "linked") == 0 {
+	if ty != 1 && ty != 4 && ty != 30 && rapid.IntRange(0, 2).Draw(t, "linked") == 0 {
 		b.acpi = x.policies(t)
 	}
 	return b
@@ -253,10 +255,15 @@ func (x *machine) policies(t *rapid.T) []string {
 func (x *machine) step(t *rapid.T) {
 	switch rapid.SampledFrom([]string{"create", "create", "create", "instance", "instance", "register", "update", "delete", "read", "read", "discover", "wait"}).Draw(t, "operation") {
 	case "create":
-		ty := rapid.SampledFrom([]onem2m.ResourceType{1, 3, 3, 9, 23}).Draw(t, "ty")
-		from, to := x.address(t, map[onem2m.ResourceType][]onem2m.ResourceType{1: {2}, 3: {2, 3}, 9: {2}, 23: {3}}[ty]...)
+		ty := rapid.SampledFrom([]onem2m.ResourceType{1, 3, 3, 9, 23, 29}).Draw(t, "ty")
+		from, to := x.address(t, map[onem2m.ResourceType][]onem2m.ResourceType{1: {2}, 3: {2, 3}, 9: {2}, 23: {3, 29}, 29: {2, 3}}[ty]...)
 		x.create(t, from, to, ty)
 	case "instance":
+		if rapid.IntRange(0, 3).Draw(t, "dated") == 0 {
+			from, to := x.address(t, 29)
+			x.create(t, from, to, 30)
+			return
+		}
 		from, to := x.address(t, 3, 9)
 		x.create(t, from, to, 4)
 	case "register":
@@ -264,7 +271,7 @@ func (x *machine) step(t *rapid.T) {
 	case "update":
 		x.update(t)
 	case "delete":
-		from, to := x.address(t, 3, 4, 4, 9, 23)
+		from, to := x.address(t, 3, 4, 4, 9, 23, 29, 30, 30)
 		x.change(t, onem2m.Request{Operation: onem2m.Delete, From: from, To: to}, 8, func(to string) onem2m.StatusCode { return x.m.delete(from, to) })
 	case "read":
 		from, to := x.address(t)
@@ -285,7 +292,7 @@ func (x *machine) create(t *rapid.T, from, to string, ty onem2m.ResourceType) {
 }
 
 func (x *machine) update(t *rapid.T) {
-	ty := rapid.SampledFrom([]onem2m.ResourceType{1, 3, 3}).Draw(t, "ty")
+	ty := rapid.SampledFrom([]onem2m.ResourceType{1, 3, 3, 29}).Draw(t, "ty")
 	from, to := x.address(t, ty)
 	b := refBody{}
 	switch {
@@ -342,7 +349,7 @@ func (x *machine) retrieve(t *rapid.T, from, to string, nested bool) {
 }
 
 func (x *machine) discover(t *rapid.T, from, to string) {
-	types := rapid.SampledFrom([][]onem2m.ResourceType{nil, {3}, {4}, {4, 23}, {1, 2, 9}}).Draw(t, "types")
+	types := rapid.SampledFrom([][]onem2m.ResourceType{nil, {3}, {4}, {4, 23}, {1, 2, 9}, {29, 30}}).Draw(t, "types")
 	label := rapid.SampledFrom(append(modelLabels, "", "")).Draw(t, "label")
 	limit := rapid.SampledFrom([]int{1, 3, 1000}).Draw(t, "limit")
 	fc := &onem2m.FilterCriteria{Usage: onem2m.FilterUsageDiscovery, Types: types, Limit: ptr(int64(limit))}

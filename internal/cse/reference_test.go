@@ -40,6 +40,7 @@ type refBody struct {
 	lbl, acpi     []string
 	mni, mbs, mia *int64
 	con           string
+	dgt           int
 	pv            []refRule
 	mid           []string
 	net           []int
@@ -75,8 +76,11 @@ func (m *reference) all() []*refNode {
 	return list
 }
 
+// instance says whether a resource is one that its parent keeps only so many of.
+func (n *refNode) instance() bool { return n.ty == 4 || n.ty == 30 }
+
 func (m *reference) overdue(n *refNode) bool {
-	return n.ty == 4 && n.parent.body.mia != nil && m.now-n.ct >= *n.parent.body.mia*1_000_000
+	return n.instance() && n.parent.body.mia != nil && m.now-n.ct >= *n.parent.body.mia*1_000_000
 }
 
 func (m *reference) byID(id string) *refNode {
@@ -98,7 +102,7 @@ func (m *reference) resolve(to string) (n *refNode, virtual string) {
 		return nil, ""
 	}
 	n, virtual = m.byID(to[:i]), to[i+1:]
-	if n != nil && (n.ty == 3 && (virtual == "la" || virtual == "ol") || n.ty == 9 && virtual == "fopt") {
+	if n != nil && ((n.ty == 3 || n.ty == 29) && (virtual == "la" || virtual == "ol") || n.ty == 9 && virtual == "fopt") {
 		return n, virtual
 	}
 	return nil, ""
@@ -121,7 +125,7 @@ func (m *reference) policies(n *refNode) []*refNode {
 
 // can is access control: TS-0001 clause 9.6.2. In this model pvs is always {owner: 63}.
 func (m *reference) can(n *refNode, who string, op int) bool {
-	if n.ty == 4 {
+	if n.instance() {
 		n = n.parent
 	}
 	if n.ty == 1 {
@@ -171,7 +175,7 @@ func (m *reference) trim(n *refNode, add, size int64) {
 
 // children says which types go below which.
 var refChildren = map[onem2m.ResourceType][]onem2m.ResourceType{
-	5: {1, 2, 3, 9, 14, 23}, 2: {1, 3, 9, 23}, 3: {3, 4, 23}, 1: {23}, 9: {23},
+	5: {1, 2, 3, 9, 14, 23, 29}, 2: {1, 3, 9, 23, 29}, 3: {3, 4, 23, 29}, 1: {23}, 9: {23}, 29: {23, 30},
 }
 
 func (m *reference) create(from, to string, ty onem2m.ResourceType, b refBody) onem2m.StatusCode {
@@ -191,7 +195,7 @@ func (m *reference) create(from, to string, ty onem2m.ResourceType, b refBody) o
 		}
 		return 4108
 	}
-	prefix := map[onem2m.ResourceType]string{1: "acp", 3: "cnt", 4: "cin", 9: "grp", 23: "sub"}
+	prefix := map[onem2m.ResourceType]string{1: "acp", 3: "cnt", 4: "cin", 9: "grp", 23: "sub", 29: "ts", 30: "tsi"}
 	n := &refNode{ty: ty, owner: from, parent: t, ct: m.now, lt: m.now, body: b}
 	n.ri = prefix[ty] + strconv.FormatUint(m.next, 36)
 	if ty == 2 {
@@ -201,7 +205,7 @@ func (m *reference) create(from, to string, ty onem2m.ResourceType, b refBody) o
 	if n.rn == "" {
 		n.rn = n.ri
 	}
-	if ty == 4 {
+	if n.instance() {
 		if t.body.mbs != nil && int64(len(b.con)) > *t.body.mbs || t.body.mni != nil && *t.body.mni == 0 {
 			return 5207
 		}
@@ -222,8 +226,11 @@ func (m *reference) create(from, to string, ty onem2m.ResourceType, b refBody) o
 			return status
 		}
 	}
+	if ty == 30 && slices.ContainsFunc(t.cins, func(other *refNode) bool { return other.body.dgt == b.dgt }) {
+		return 4105
+	}
 	m.next++
-	if ty == 4 {
+	if n.instance() {
 		m.trim(t, 1, int64(len(b.con)))
 		t.st++
 		t.lt = m.now
@@ -259,7 +266,7 @@ func (m *reference) update(from, to string, ty onem2m.ResourceType, b refBody) o
 	switch {
 	case t == nil:
 		return 4004
-	case virtual != "" || t.ty == 4 || t.ty == 5:
+	case virtual != "" || t.instance() || t.ty == 5:
 		return 4005
 	}
 	if t.ty == ty && b.acpi != nil {
@@ -280,7 +287,7 @@ func (m *reference) update(from, to string, ty onem2m.ResourceType, b refBody) o
 	switch {
 	case b.acpi != nil:
 		after.acpi = b.acpi
-	case ty == 3:
+	case ty == 3 || ty == 29:
 		after.lbl = b.lbl
 		if b.mni != nil {
 			after.mni = b.mni
@@ -290,7 +297,7 @@ func (m *reference) update(from, to string, ty onem2m.ResourceType, b refBody) o
 	}
 	t.body = after
 	t.lt = m.now
-	if ty == 3 {
+	if ty == 3 || ty == 29 {
 		m.trim(t, 0, 0)
 		t.st++
 	}
@@ -315,7 +322,7 @@ func (m *reference) delete(from, to string) onem2m.StatusCode {
 		}
 	}
 	m.next++
-	if t.ty == 4 {
+	if t.instance() {
 		m.watchers(t.parent, 4, t)
 		t.parent.cins = slices.DeleteFunc(t.parent.cins, func(n *refNode) bool { return n == t })
 		t.parent.st++
@@ -395,7 +402,7 @@ func (m *reference) represent(n *refNode, from string, nested bool) map[string]a
 	if n.parent != nil {
 		r["pi"], r["et"] = n.parent.ri, "99991231T235959"
 	}
-	if n.ty == 4 && n.parent.body.mia != nil {
+	if n.instance() && n.parent.body.mia != nil {
 		r["et"] = onem2m.FormatTime(n.ct + *n.parent.body.mia*1_000_000)
 	}
 	if n.body.lbl != nil {
@@ -416,8 +423,13 @@ func (m *reference) represent(n *refNode, from string, nested bool) map[string]a
 		r["pv"], r["pvs"] = rules(n.body.pv), rules([]refRule{{n.owner, 63}})
 	case 2:
 		r["api"], r["rr"], r["srv"], r["aei"] = "Ntest", false, []string{"4"}, n.ri
-	case 3:
-		r["st"], r["cni"], r["cbs"] = n.st, len(n.cins), n.bytes()
+	case 3, 29:
+		r["cni"], r["cbs"] = len(n.cins), n.bytes()
+		if n.ty == 3 {
+			r["st"] = n.st
+		} else {
+			r["mdd"], r["mdc"] = false, 0
+		}
 		for name, v := range map[string]*int64{"mni": n.body.mni, "mbs": n.body.mbs, "mia": n.body.mia} {
 			if v != nil {
 				r[name] = *v
@@ -425,6 +437,8 @@ func (m *reference) represent(n *refNode, from string, nested bool) map[string]a
 		}
 	case 4:
 		r["st"], r["cs"], r["con"] = n.st, len(n.body.con), n.body.con
+	case 30:
+		r["cs"], r["con"], r["dgt"] = len(n.body.con), n.body.con, onem2m.FormatTime(int64(n.body.dgt))
 	case 9:
 		r["mid"], r["mnm"], r["mt"], r["csy"], r["cnm"] = append([]string{}, n.body.mid...), 3, 0, 1, len(n.body.mid)
 	case 23:
