@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -24,7 +26,7 @@ func startMobius(t *testing.T) *Node {
 		Dir: dir, HTTP: "127.0.0.1:0", Lab: true, Mobius: true,
 		CSE: Identity{SPID: "keti.example", CSEID: "/Mobius2", Name: "Mobius", BaseRI: "3-20240101", Admin: "Superman"},
 	}))
-	configure(t, dir, func(c *Config) { c.MinFreeBytes, c.MQTT = 1, "127.0.0.1:0" })
+	configure(t, dir, func(c *Config) { c.MinFreeBytes, c.MQTT, c.CoAP = 1, "127.0.0.1:0", "127.0.0.1:0" })
 	n, err := StartLab(context.Background(), dir, slog.New(slog.DiscardHandler))
 	must(t, err)
 	t.Cleanup(func() { stopNode(t, n) })
@@ -215,4 +217,111 @@ func TestMobiusMQTT(t *testing.T) {
 		t.Errorf("it came again, or something else did: %s %s", p.Topic, p.Payload)
 	case <-time.After(300 * time.Millisecond):
 	}
+}
+
+// TestMobiusCoAP is a registration and a reading over CoAP with the option numbers of earlier releases (TS-0008 as of
+// release 2): 256 originator, 257 request identifier, 267 resource type; the answer has its status in 265.
+func TestMobiusCoAP(t *testing.T) {
+	n := startMobius(t)
+	c, err := net.Dial("udp", n.coap.udp.LocalAddr().String())
+	must(t, err)
+	defer c.Close()
+	for i, x := range []struct {
+		what  string
+		code  byte
+		path  []string
+		ty    byte
+		body  string
+		want  uint16
+		reply string
+	}{
+		{"AE", 2, []string{"Mobius"}, 2, `{"m2m:ae":{"api":"measure_co2","rn":"KETI3_DEMO","rr":true}}`, 2001, `"aei":"SKETI3_DEMO"`},
+		{"container", 2, []string{"Mobius", "KETI3_DEMO"}, 3, `{"m2m:cnt":{"rn":"led","lbl":["led"]}}`, 2001, `"rn":"led"`},
+		{"reading", 2, []string{"Mobius", "KETI3_DEMO", "led"}, 4, `{"m2m:cin":{"con":"5"}}`, 2001, `"con":"5"`},
+		{"latest", 1, []string{"Mobius", "KETI3_DEMO", "led", "la"}, 0, "", 2000, `"con":"5"`},
+		{"no subscription", 4, []string{"Mobius", "KETI3_DEMO", "led", "sub1"}, 0, "", 4004, ""},
+	} {
+		id := uint16(0x1000 + i)
+		options := []coapOption{}
+		for _, p := range x.path {
+			options = append(options, coapOption{11, []byte(p)})
+		}
+		if x.body != "" {
+			options = append(options, coapOption{12, []byte{50}})
+		}
+		options = append(options, coapOption{17, []byte{50}}, coapOption{256, []byte("SKETI3_DEMO")}, coapOption{257, fmt.Append(nil, "r", i)})
+		if x.ty != 0 {
+			options = append(options, coapOption{267, []byte{x.ty}})
+		}
+		_, err := c.Write(coapMessage(x.code, id, options, x.body))
+		must(t, err)
+		must(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+		var b [4096]byte
+		size := 0
+		for size < 5 || b[1] == 0 { // an empty message acknowledges only
+			size, err = c.Read(b[:])
+			must(t, err)
+		}
+		got, payload := coapOptions(b[:size])
+		if rsc := got[265]; len(rsc) != 2 || binary.BigEndian.Uint16(rsc) != x.want || string(got[257]) != fmt.Sprint("r", i) || !strings.Contains(payload, x.reply) {
+			t.Errorf("%s: options %v, %s; want %d with %s", x.what, got, payload, x.want, x.reply)
+		}
+	}
+}
+
+type coapOption struct {
+	number int
+	value  []byte
+}
+
+// coapMessage is a confirmable message (RFC 7252 clause 3); the options are in ascending order.
+func coapMessage(code byte, id uint16, options []coapOption, body string) []byte {
+	b := []byte{0x41, code, byte(id >> 8), byte(id), 0x77}
+	last := 0
+	for _, o := range options {
+		nibble := func(v int) (byte, []byte) {
+			switch {
+			case v < 13:
+				return byte(v), nil
+			case v < 269:
+				return 13, []byte{byte(v - 13)}
+			}
+			return 14, []byte{byte((v - 269) >> 8), byte(v - 269)}
+		}
+		d, more := nibble(o.number - last)
+		l, longer := nibble(len(o.value))
+		b = append(append(append(append(b, d<<4|l), more...), longer...), o.value...)
+		last = o.number
+	}
+	if body != "" {
+		b = append(append(b, 0xff), body...)
+	}
+	return b
+}
+
+// coapOptions takes a message apart.
+func coapOptions(b []byte) (options map[int][]byte, payload string) {
+	options = make(map[int][]byte)
+	number := 0
+	for b = b[4+int(b[0]&15):]; len(b) > 0; {
+		if b[0] == 0xff {
+			return options, string(b[1:])
+		}
+		head := b[0]
+		b = b[1:]
+		extended := func(v int) int {
+			switch v {
+			case 13:
+				v, b = int(b[0])+13, b[1:]
+			case 14:
+				v, b = int(binary.BigEndian.Uint16(b))+269, b[2:]
+			}
+			return v
+		}
+		number += extended(int(head >> 4))
+		size := extended(int(head & 15))
+		options[number] = b[:size]
+		b = b[size:]
+	}
+	return options, ""
 }
