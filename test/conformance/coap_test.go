@@ -23,7 +23,7 @@ import (
 
 func init() {
 	bindings["coap"] = func(t *testing.T, n *scenario.Network, cbor bool) wire {
-		c, err := udp.Dial(n.Listener(t, "coap"))
+		c, err := udp.Dial(n.CoAP)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -88,7 +88,7 @@ func Run(tb testing.TB, args ...string) Result {
 	return Result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 }
 
-// FreePort returns a TCP port of the loopback interface that nobody listens on.
+// FreePort returns an address of the loopback interface with a port that nobody listens on.
 func FreePort(tb testing.TB) string {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -104,13 +104,14 @@ type Network struct {
 	Dir  string
 	Addr string // of HTTP
 	MQTT string // of the MQTT broker
+	CoAP string // of CoAP over UDP
 }
 
 // Init makes a network in dir.
 func Init(tb testing.TB, dir string) *Network {
 	tb.Helper()
-	n := &Network{Dir: dir, Addr: FreePort(tb), MQTT: FreePort(tb)}
-	if r := Run(tb, "network", "init", "--data", dir, "--http", n.Addr, "--mqtt", n.MQTT); r.Code != 0 {
+	n := &Network{Dir: dir, Addr: FreePort(tb), MQTT: FreePort(tb), CoAP: FreePort(tb)}
+	if r := Run(tb, "network", "init", "--data", dir, "--http", n.Addr, "--mqtt", n.MQTT, "--coap", n.CoAP); r.Code != 0 {
 		tb.Fatalf("network init: %s", r)
 	}
 	return n
@@ -294,22 +295,4 @@ func (n *Network) Fsck(tb testing.TB) {
 	if r := Run(tb, "fsck", "--data", n.Dir); r.Code != 0 {
 		tb.Fatalf("fsck: %s", r)
 	}
-}
-
-// Listener returns the address that the configuration names for a binding, as a config field: mqtt, coap, ....
-func (n *Network) Listener(tb testing.TB, field string) string {
-	tb.Helper()
-	b, err := os.ReadFile(filepath.Join(n.Dir, "config.json"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	c := make(map[string]any)
-	if err := json.Unmarshal(b, &c); err != nil {
-		tb.Fatal(err)
-	}
-	addr, _ := c[field].(string)
-	if addr == "" {
-		tb.Fatalf("config.json names no %s", field)
-	}
-	return addr
 }
