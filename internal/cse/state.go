@@ -9,13 +9,16 @@ import (
 // Reader is read access to one committed (or, through State, one in-progress) version of the resource tree.
 // internal/tree implements it over Pebble; the model tests implement it over maps.
 // An error is an I/O failure or corruption, never "absent".
+//
+// A container is here whatever holds instances: a container, a timeSeries or a flexContainer
+// (onem2m.ResourceType.InstanceType).
 type Reader interface {
-	// Resource returns the resource with that unstructured ID, or nil. Never a contentInstance.
+	// Resource returns the resource with that unstructured ID, or nil. Never an instance.
 	// The result is shared and must not be changed; clone before editing.
 	Resource(ri string) (*Resource, error)
 	// Child resolves a name below a parent to a resource ID, instances with a client-given name included; "" when absent.
 	Child(pi, rn string) (ri string, err error)
-	// Children lists the child resources of pi that are not contentInstances, in creation order,
+	// Children lists the child resources of pi that are not instances, in creation order,
 	// starting after the child with ID after ("" for all).
 	Children(pi, after string) iter.Seq2[ChildRef, error]
 	// Subscriptions returns the IDs of the subscriptions directly below pi, in creation order. It must cost next to

@@ -192,3 +192,50 @@ func FuzzFooter(f *testing.F) {
 		}
 	})
 }
+
+// The ID that the log leaves out is that of the instance of the entry's type; any other is kept as it is.
+func TestDerivedInstances(t *testing.T) {
+	enc, err := newEncoder(zstd.SpeedFastest)
+	must(t, err)
+	z, err := newDecoder()
+	must(t, err)
+	b := makeBlock(50, 1000, 9)
+	b.First = 1000
+	derived := 0
+	for i, e := range []struct {
+		typ      onem2m.ResourceType
+		resource string
+		derived  bool
+	}{
+		{onem2m.TypeTimeSeriesInst, onem2m.ResourceRI(onem2m.TypeTimeSeriesInst, 1000), true},
+		{onem2m.TypeTimeSeriesInst, onem2m.InstanceRI(1001), false},
+		{onem2m.TypeFlexContInst, onem2m.ResourceRI(onem2m.TypeFlexContInst, 1002), true},
+		{onem2m.TypeContentInstance, onem2m.ResourceRI(onem2m.TypeTimeSeriesInst, 1003), false},
+		{onem2m.TypeContentInstance, onem2m.InstanceRI(1004), true},
+		{onem2m.TypeTimeSeries, onem2m.InstanceRI(1005), true},
+		{onem2m.TypeTimeSeriesInst, onem2m.ResourceRI(onem2m.TypeTimeSeriesInst, 7), false},
+	} {
+		b.Records[i].Entry.Type, b.Records[i].Entry.Resource = uint32(e.typ), e.resource
+		if e.derived {
+			derived++
+		}
+	}
+	for i := range b.Records {
+		b.Records[i].complete(b)
+	}
+	must(t, b.check())
+	written, err := enc.appendFrame(nil, b.First, []*Block{b})
+	must(t, err)
+	f, err := decodeFrame(z, written)
+	must(t, err)
+	sameBlock(t, f.materialise(0, true), b)
+	got := 0
+	for i := range 7 {
+		if f.resource.at(i) == resourceDerived {
+			got++
+		}
+	}
+	if got != derived {
+		t.Errorf("%d IDs were left out, want %d", got, derived)
+	}
+}
