@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -88,16 +89,30 @@ func Run(tb testing.TB, args ...string) Result {
 	return Result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 }
 
-// FreePort returns an address of the loopback interface with a port that nobody listens on.
+// FreePort returns an address of the loopback interface with a port that nobody listens on, neither over TCP nor over
+// UDP. It is below those that the system gives to outgoing connections, so that none of them takes it before its
+// listener does, and other test processes start elsewhere.
 func FreePort(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10000+(os.Getpid()%200*100+int(lastPort.Add(1)))%20000)
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		l.Close()
+		u, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			continue
+		}
+		u.Close()
+		return addr
 	}
-	defer l.Close()
-	return l.Addr().String()
+	tb.Fatal("no free port among a thousand")
+	return ""
 }
+
+var lastPort atomic.Int32
 
 // Network is a data folder of one node.
 type Network struct {
