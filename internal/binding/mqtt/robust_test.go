@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -182,5 +184,30 @@ func TestIdleConnections(t *testing.T) {
 	t.Logf("%d bytes a connection, both ends", each)
 	if each > 40<<10 {
 		t.Errorf("%d bytes a connection, both ends", each)
+	}
+}
+
+// TestBadFiles: files that say nothing cost their clients the session, and nobody else anything.
+func TestBadFiles(t *testing.T) {
+	b := newBed(t)
+	for _, id := range []string{"torn", "whole"} {
+		p := b.client(t, version5, id, "t-app", persistent(60))
+		p.subscribe("tally/dev/#", 1)
+		p.goodbye()
+	}
+	if err := b.broker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	torn := (&session{owner: "Capp", client: "torn"}).file() + sessionExt
+	for _, name := range []string{torn, movingFile} {
+		if err := os.WriteFile(filepath.Join(b.dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.start()
+	for id, present := range map[string]bool{"torn": false, "whole": true} {
+		if _, ack := b.dial(t, version5, id, "t-app", persistent(60)); ack.ReasonCode != 0 || ack.SessionPresent != present {
+			t.Errorf("%s: %#x, session present %v", id, ack.ReasonCode, ack.SessionPresent)
+		}
 	}
 }

@@ -163,7 +163,8 @@ func (t *store) saveMoving(b *Broker) error {
 	return nil
 }
 
-// load reads what the folder keeps. A file that cannot be read is an error, with what to do about it.
+// load reads what the folder keeps. A file that says nothing, as a power failure may leave it, costs its client the
+// session: it has to subscribe again, which a new session tells it.
 func (b *Broker) load() error {
 	dir := b.store.dir
 	entries, err := os.ReadDir(dir)
@@ -175,7 +176,8 @@ func (b *Broker) load() error {
 	}
 	var m movingRecord
 	if err := readRecord(filepath.Join(dir, movingFile), &m); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		b.o.Log.Warn("read how far MQTT clients have come: they get more than they missed", "error", err)
+		m = movingRecord{}
 	}
 	if m.Retained != nil {
 		b.retain.index = m.Retained
@@ -187,14 +189,15 @@ func (b *Broker) load() error {
 		}
 		var r sessionRecord
 		if err := readRecord(filepath.Join(dir, e.Name()), &r); err != nil {
-			return err
+			b.o.Log.Warn("read the session of an MQTT client: it begins a new one", "error", err)
+			continue
 		}
 		at, known := m.Sessions[name]
 		if !known {
 			at = moving{Position: r.From}
 		}
 		if err := b.revive(&r, at); err != nil {
-			return fmt.Errorf("%s: %w", e.Name(), err)
+			b.o.Log.Warn("resume the session of an MQTT client: it begins a new one", "file", e.Name(), "error", err)
 		}
 	}
 	return nil
@@ -206,7 +209,7 @@ func readRecord(path string, into any) error {
 		return err
 	}
 	if err := json.Unmarshal(b, into); err != nil {
-		return fmt.Errorf("%s: %w; remove it to have the client subscribe again", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
@@ -225,7 +228,8 @@ func (b *Broker) revive(r *sessionRecord, at moving) error {
 	for _, x := range r.Subs {
 		f, err := parseFilter(x.Filter)
 		if err != nil {
-			return err
+			b.unsubscribeAll(s)
+			return fmt.Errorf("subscription %q: %w", x.Filter, err)
 		}
 		sub := &subscription{session: s, text: x.Filter, filter: f, from: x.From, options: packets.Subscription{
 			Filter: x.Filter, Qos: x.QoS, NoLocal: x.NoLocal, RetainAsPublished: x.RetainAsPublished, Identifier: x.Identifier,
