@@ -114,9 +114,9 @@ func TestClientAnswers(t *testing.T) {
 			io.WriteString(w, "{")
 		},
 		"long":  func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, strings.Repeat("x", maxAnswer+10)) },
-		"away":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://elsewhere.invalid/", 307) },
-		"get":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", 302) },
-		"moved": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", 307) },
+		"away":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://elsewhere.invalid/", http.StatusTemporaryRedirect) },
+		"get":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusFound) },
+		"moved": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusTemporaryRedirect) },
 		"hang":  func(w http.ResponseWriter, r *http.Request) { <-stop },
 	}
 	for name, h := range answers {
