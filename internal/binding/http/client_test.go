@@ -113,8 +113,10 @@ func TestClientAnswers(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			io.WriteString(w, "{")
 		},
-		"long":  func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, strings.Repeat("x", maxAnswer+10)) },
-		"away":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://elsewhere.invalid/", http.StatusTemporaryRedirect) },
+		"long": func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, strings.Repeat("x", maxAnswer+10)) },
+		"away": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://elsewhere.invalid/", http.StatusTemporaryRedirect)
+		},
 		"get":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusFound) },
 		"moved": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusTemporaryRedirect) },
 		"hang":  func(w http.ResponseWriter, r *http.Request) { <-stop },
