@@ -26,7 +26,7 @@ var (
 		{name: "absolute", clause: "TS-0009 6.2.1", method: "GET", path: "/_/tallystick.local/tally/tally/a", http: 200, rsc: 2000, has: `"rn":"a"`},
 		{name: "what is none of the node's own pages is a resource", clause: "TS-0001 7.2", method: "GET", path: "/-/nothing-of-the-node", http: 404, rsc: 4004},
 		{name: "another CSE", clause: "TS-0004 7.3.2.1", method: "GET", path: "/~/other/x", http: 404, rsc: 4004},
-		{name: "another service provider", clause: "TS-0004 7.3.2.1", method: "GET", path: "/_/other.example/tally/tally/a", http: 400, rsc: 4000},
+		{name: "another service provider", clause: "TS-0004 7.3.2.1", method: "GET", path: "/_/other.example/tally/tally/a", http: 404, rsc: 4004},
 	}
 	serialization = []exchange{
 		{name: "vnd.onem2m-res+json", clause: "TS-0009 6.4.1.1", method: "POST", path: "/tally/a/c", ty: 4, media: "application/vnd.onem2m-res+json", body: `{"m2m:cin":{"con":"v"}}`, http: 201, rsc: 2001},

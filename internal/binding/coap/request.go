@@ -164,9 +164,6 @@ func (c *call) takeOperation() error {
 // An empty segment at the end is dropped: that is how a slash at the end of a URI arrives.
 func (c *call) parseAddress() error {
 	path := c.path
-	if n := len(path); n > 0 && path[n-1] == "" {
-		path = path[:n-1]
-	}
 	for _, segment := range path {
 		if segment == "" {
 			return onem2m.Errorf(onem2m.StatusBadRequest, "the path has an empty segment; write ~ for an SP-relative and _ for an absolute address")
