@@ -48,15 +48,28 @@ func bare(size int) http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		var content struct {
-			Instance struct {
-				Content json.RawMessage `json:"con"`
-			} `json:"m2m:cin"`
-		}
-		if err := json.Unmarshal(body, &content); err != nil {
+		if err := parseBody(body); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		w.WriteHeader(http.StatusCreated)
 	})
+}
+
+// parseBody parses what a load sends: an instance, a reading of a plain device, or a pack of them.
+func parseBody(body []byte) error {
+	if bytes.HasPrefix(body, []byte{'['}) {
+		var pack []struct {
+			Name  string          `json:"n"`
+			Time  json.RawMessage `json:"t"`
+			Value json.RawMessage `json:"v"`
+		}
+		return json.Unmarshal(body, &pack)
+	}
+	var content struct {
+		Instance struct {
+			Content json.RawMessage `json:"con"`
+		} `json:"m2m:cin"`
+	}
+	return json.Unmarshal(body, &content)
 }

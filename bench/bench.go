@@ -44,12 +44,14 @@ type section struct {
 var all = []section{
 	{"apply", (*Bench).apply},
 	{"http", (*Bench).http},
+	{"ingest", (*Bench).ingest},
 	{"ws", (*Bench).ws},
 	{"ws-ledger", (*Bench).wsInstant},
 	{"la", (*Bench).latest},
 	{"idle", (*Bench).idle},
 	{"mqtt", (*Bench).mqtt},
 	{"mqtt-crowd", (*Bench).mqttIdle},
+	{"coap", (*Bench).coap},
 	{"disk", (*Bench).disk},
 	{"proof", (*Bench).proof},
 	{"scale", (*Bench).scale},
@@ -108,7 +110,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 }
 
 func (b *Bench) section(ctx context.Context, s section) error {
-	if !slices.Contains([]string{"http", "ws", "ws-ledger", "la", "idle"}, s.name) {
+	if !slices.Contains([]string{"http", "ingest", "ws", "ws-ledger", "la", "idle"}, s.name) {
 		if err := b.endPair(); err != nil { // the pair would compete for the machine
 			return err
 		}

@@ -183,10 +183,54 @@ func TestGenerate(t *testing.T) {
 	if res.BodySize != 300 || res.Requests == 0 {
 		t.Errorf("retrieving for a while: %+v", res)
 	}
+	for _, records := range []int{0, 100} {
+		res, err := generate(ctx, loadJob{Addr: addr, Conns: 2, Total: 10, Protocol: plainHTTP, Records: records})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sent uint64
+		for _, n := range res.Next {
+			sent += n
+		}
+		if want := uint64(10 * max(records, 1)); res.Requests != 10 || sent != want {
+			t.Errorf("10 requests of plain devices with %d records sent %d readings, want %d: %+v", records, sent, want, res)
+		}
+	}
 	cancelled, cancel := context.WithCancel(ctx)
 	time.AfterFunc(20*time.Millisecond, cancel)
 	if _, err := generate(cancelled, loadJob{Addr: addr, Conns: 2, Get: true, Measure: time.Hour}); err == nil {
 		t.Error("a cancelled job ends without an error")
+	}
+}
+
+// A pack is SenML, with the same readings as single messages (RFC 8428).
+func TestPack(t *testing.T) {
+	r, err := loadReadings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sensor := range sensors {
+		n := uint64(len(r.rows[sensor])) - 3 // over the end of a pass
+		var pack []struct {
+			Name  string          `json:"bn"`
+			Time  int64           `json:"t"`
+			Value json.RawMessage `json:"v"`
+		}
+		if err := json.Unmarshal(r.appendPack(nil, sensor, n, 7), &pack); err != nil || len(pack) != 7 || pack[0].Name != aeName(sensor) {
+			t.Fatalf("sensor %d: %+v, %v", sensor, pack, err)
+		}
+		for i, rec := range pack {
+			var one struct {
+				Time  time.Time       `json:"time"`
+				Value json.RawMessage `json:"value"`
+			}
+			if err := json.Unmarshal(r.appendContent(nil, sensor, n+uint64(i)), &one); err != nil {
+				t.Fatal(err)
+			}
+			if one.Time.Unix() != rec.Time || !bytes.Equal(one.Value, rec.Value) {
+				t.Errorf("sensor %d, record %d is %s at %d, want %s at %s", sensor, i, rec.Value, rec.Time, one.Value, one.Time)
+			}
+		}
 	}
 }
 

@@ -53,12 +53,16 @@ func (p *pair) close() error {
 }
 
 // side is what the rounds of one kind of load found at one server.
-type side struct{ rate, p50, p99, cpu []float64 }
+type side struct {
+	rate, p50, p99, cpu []float64
+	again               uint64 // requests sent again
+}
 
 func (s *side) add(r loadResult, cpu time.Duration) {
 	s.rate = append(s.rate, r.Rate)
 	s.p50 = append(s.p50, millis(r.P50))
 	s.p99 = append(s.p99, millis(r.P99))
+	s.again += r.Again
 	if r.Requests > 0 {
 		s.cpu = append(s.cpu, micros(cpu)/float64(r.Requests))
 	}
@@ -90,7 +94,7 @@ func (b *Bench) compareWith(ctx context.Context, n *node, reference *server, job
 			return err
 		}
 		job := job
-		job.Addr, job.Broker, job.Tokens, job.Next = reference.addr, "", n.tokens, n.next
+		job.Addr, job.At, job.Tokens, job.Next = reference.addr, "", n.tokens, n.next
 		r, err := b.Program.load(ctx, job)
 		if err != nil {
 			return fmt.Errorf("load the reference over %d connections: %w", job.Conns, err)
@@ -176,11 +180,15 @@ func (b *Bench) latest(ctx context.Context) (*Section, error) {
 	return s, nil
 }
 
-func connections(n int) string {
+func connections(n int) string { return several(n, "connection") }
+
+func clients(n int) string { return several(n, "client") }
+
+func several(n int, what string) string {
 	if n == 1 {
-		return "1 connection"
+		return "1 " + what
 	}
-	return fmt.Sprintf("%d connections", n)
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // Idle requests.

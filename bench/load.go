@@ -25,18 +25,32 @@ type loadJob struct {
 	Measure time.Duration   `json:"measure"` // then counted for so long
 	// Total ends the job after so many requests instead, all counted. 0 for none.
 	Total uint64 `json:"total"`
-	// Window has the requests sent over WebSocket, so many under way on each connection. 0 for HTTP, one at a time.
-	Window int `json:"window"`
-	// MQTT has them published over MQTT instead. Broker is then where, unless that is Addr.
-	MQTT   bool            `json:"mqtt"`
-	Broker string          `json:"broker"`
-	Pause  time.Duration   `json:"pause"` // of a connection between an answer and the next request
-	Next   [sensors]uint64 `json:"next"`  // reading that each sensor begins with
+	// Protocol is how requests are sent, Window how many each connection keeps under way: over HTTP one.
+	Protocol protocol `json:"protocol"`
+	Window   int      `json:"window"`
+	// At is where, unless that is Addr: not all that a node serves is on one port.
+	At string `json:"at"`
+	// Records has so many readings sent in one request, as a SenML pack. 0 for one reading, without a pack.
+	Records int             `json:"records"`
+	Pause   time.Duration   `json:"pause"` // of a connection between an answer and the next request
+	Next    [sensors]uint64 `json:"next"`  // reading that each sensor begins with
 }
+
+// protocol is a way to send readings.
+type protocol string
+
+const (
+	overHTTP      protocol = "" // oneM2M over HTTP
+	overWebSocket protocol = "ws"
+	plainHTTP     protocol = "http" // as devices that speak no oneM2M do, from here on
+	plainMQTT     protocol = "mqtt"
+	plainCoAP     protocol = "coap"
+)
 
 // loadResult is what a load generator found.
 type loadResult struct {
 	Requests uint64          `json:"requests"` // all, those before the measurement included
+	Again    uint64          `json:"again"`    // of them, sent more than once because no answer came
 	Rate     float64         `json:"rate"`     // requests per second while measuring
 	P50      time.Duration   `json:"p50"`
 	P99      time.Duration   `json:"p99"`
@@ -55,6 +69,7 @@ type generator struct {
 	mu      sync.Mutex
 	counted histogram
 	all     uint64
+	again   uint64
 	body    int
 }
 
@@ -72,13 +87,17 @@ func generate(ctx context.Context, job loadJob) (loadResult, error) {
 	conns := make([]net.Conn, 0, job.Conns)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if job.Broker != "" {
-		job.Addr = job.Broker
+	addr, network := job.Addr, "tcp"
+	if job.At != "" {
+		addr = job.At
+	}
+	if job.Protocol == plainCoAP {
+		network = "udp"
 	}
 	for range job.Conns {
-		c, err := net.Dial("tcp", job.Addr)
+		c, err := net.Dial(network, addr)
 		if err != nil {
-			return loadResult{}, fmt.Errorf("connect to %s: %w", job.Addr, err)
+			return loadResult{}, fmt.Errorf("connect to %s: %w", addr, err)
 		}
 		defer c.Close()
 		conns = append(conns, c)
@@ -93,10 +112,13 @@ func generate(ctx context.Context, job loadJob) (loadResult, error) {
 	for i, c := range conns {
 		wg.Go(func() {
 			drive := g.drive
-			if g.MQTT {
-				drive = g.driveMQTT
-			} else if g.Window > 0 {
+			switch g.Protocol {
+			case overWebSocket:
 				drive = g.driveSocket
+			case plainMQTT:
+				drive = g.driveMQTT
+			case plainCoAP:
+				drive = g.driveCoAP
 			}
 			if err := drive(c, i%sensors); err != nil {
 				cancel(fmt.Errorf("connection %d: %w", i, err))
@@ -116,7 +138,7 @@ func (g *generator) result() loadResult {
 		took = time.Since(g.begin)
 	}
 	out := loadResult{
-		Requests: g.all, Rate: float64(g.counted.total) / took.Seconds(),
+		Requests: g.all, Again: g.again, Rate: float64(g.counted.total) / took.Seconds(),
 		P50: g.counted.quantile(0.5), P99: g.counted.quantile(0.99), BodySize: g.body,
 	}
 	for i := range out.Next {
@@ -144,8 +166,7 @@ func (g *generator) drive(c net.Conn, sensor int) error {
 		if g.Get {
 			out = g.appendGet(out[:0], sensor, n)
 		} else {
-			body = g.readings.append(body[:0], sensor, g.next[sensor].Add(1)-1)
-			out = g.appendPost(out[:0], sensor, n, body)
+			out, body = g.appendPost(out[:0], body[:0], sensor, n)
 		}
 		begin := time.Now()
 		if _, err := c.Write(out); err != nil {
@@ -198,12 +219,36 @@ func (g *generator) appendGet(dst []byte, sensor int, n uint64) []byte {
 	return append(g.appendHead(dst, "GET", "/la", sensor, n), "\r\n\r\n"...)
 }
 
-func (g *generator) appendPost(dst []byte, sensor int, n uint64, body []byte) []byte {
-	dst = g.appendHead(dst, "POST", "", sensor, n)
-	dst = append(dst, "\r\nContent-Type: application/json;ty=4\r\nContent-Length: "...)
-	dst = strconv.AppendInt(dst, int64(len(body)), 10)
+// appendPost appends a request with the next readings of a sensor, whose body it makes in the memory of body.
+func (g *generator) appendPost(dst, body []byte, sensor int, n uint64) (request, used []byte) {
+	mediaType := "application/json;ty=4"
+	switch {
+	case g.Protocol != plainHTTP:
+		body = g.readings.append(body, sensor, g.take(sensor, 1))
+		dst = g.appendHead(dst, "POST", "", sensor, n)
+	case g.Records > 0:
+		mediaType = "application/senml+json"
+		body = g.readings.appendPack(body, sensor, g.take(sensor, g.Records), g.Records)
+		dst = g.appendPlainHead(dst, sensor)
+	default:
+		mediaType = "application/json"
+		body = g.readings.appendContent(body, sensor, g.take(sensor, 1))
+		dst = g.appendPlainHead(dst, sensor)
+	}
+	dst = append(append(dst, "\r\nContent-Type: "...), mediaType...)
+	dst = strconv.AppendInt(append(dst, "\r\nContent-Length: "...), int64(len(body)), 10)
 	dst = append(dst, "\r\n\r\n"...)
-	return append(dst, body...)
+	return append(dst, body...), body
+}
+
+// take gives the first of the next n readings of a sensor, which are the caller's to send.
+func (g *generator) take(sensor, n int) uint64 { return g.next[sensor].Add(uint64(n)) - uint64(n) }
+
+// appendPlainHead begins a request of a device that speaks no oneM2M.
+func (g *generator) appendPlainHead(dst []byte, sensor int) []byte {
+	dst = append(append(dst, "POST /ingest/"...), plainPath(sensor)...)
+	dst = append(append(dst, " HTTP/1.1\r\nHost: "...), g.Addr...)
+	return append(append(dst, "\r\nAuthorization: Bearer "...), g.Tokens[sensor]...)
 }
 
 // maxResponse bounds the body of a response.

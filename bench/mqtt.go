@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"path/filepath"
 	"time"
 )
 
@@ -20,28 +18,6 @@ const (
 	mqttGoodPause = 5 * time.Millisecond
 )
 
-// startMQTT starts a node with a broker.
-func (b *Bench) startMQTT(ctx context.Context, name string) (n *node, broker string, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") // the node's next start has to know the address
-	if err != nil {
-		return nil, "", err
-	}
-	broker = l.Addr().String()
-	l.Close()
-	dir := filepath.Join(b.dir, name)
-	if n, err = b.Program.startNode(ctx, dir, 0); err != nil {
-		return nil, "", err
-	}
-	err = errors.Join(configure(b.Program.Config(dir), "mqtt", broker), n.stop())
-	if err == nil {
-		err = n.start(ctx, &b.Program)
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	return n, broker, nil
-}
-
 // mqtt measures readings published with QoS 1, acknowledged when committed, against the same broker acknowledging at
 // once.
 func (b *Bench) mqtt(ctx context.Context) (s *Section, err error) {
@@ -49,7 +25,7 @@ func (b *Bench) mqtt(ctx context.Context) (s *Section, err error) {
 		Name: "mqtt", Title: "MQTT: one reading a publish, QoS 1, acknowledged when committed and durable",
 		Subject: "node", Against: "no ledger",
 	}
-	n, broker, err := b.startMQTT(ctx, "mqtt")
+	n, broker, err := b.startServing(ctx, "mqtt", "mqtt", freeTCP)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +37,7 @@ func (b *Bench) mqtt(ctx context.Context) (s *Section, err error) {
 	defer func() { err = errors.Join(err, instant.stop()) }()
 	for i, l := range mqttLoads {
 		job := b.job(l.clients, false)
-		job.Window, job.MQTT, job.Broker = l.window, true, broker
+		job.Protocol, job.Window, job.At = plainMQTT, l.window, broker
 		node, other, err := b.compareWith(ctx, n, instant, job)
 		if err != nil {
 			return nil, err
@@ -70,7 +46,7 @@ func (b *Bench) mqtt(ctx context.Context) (s *Section, err error) {
 		if i == 0 {
 			goal = ratioAtLeast(0.6)
 		}
-		s.addSides(fmt.Sprintf("%d clients, %d under way on each", l.clients, l.window), &node, &other, goal, nil)
+		s.addSides(fmt.Sprintf("%s, %d under way on each", clients(l.clients), l.window), &node, &other, goal, nil)
 	}
 	s.note("no ledger: the node's own broker and what makes instances of plain messages, before a handler that says at once that everything is stored, and keeps nothing.")
 	s.note("medians of %d rounds of %s, node and reference in turn; load generator and servers are processes on this machine.", b.Rounds, b.Round)
@@ -80,13 +56,13 @@ func (b *Bench) mqtt(ctx context.Context) (s *Section, err error) {
 // mqttIdle measures what clients cost that do nothing, and what those cost a good one that are refused.
 func (b *Bench) mqttIdle(ctx context.Context) (s *Section, err error) {
 	s = &Section{Name: "mqtt-crowd", Title: "MQTT: clients that do nothing, clients that are refused", Subject: "node"}
-	n, broker, err := b.startMQTT(ctx, "mqtt-crowd")
+	n, broker, err := b.startServing(ctx, "mqtt-crowd", "mqtt", freeTCP)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
 	good := func() (loadResult, error) {
-		return n.load(ctx, &b.Program, loadJob{Conns: 1, Window: 1, MQTT: true, Broker: broker, Total: mqttGood, Pause: mqttGoodPause})
+		return n.load(ctx, &b.Program, loadJob{Conns: 1, Protocol: plainMQTT, Window: 1, At: broker, Total: mqttGood, Pause: mqttGoodPause})
 	}
 	var quiet, flooded side
 	for range b.Rounds {

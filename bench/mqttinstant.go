@@ -11,23 +11,7 @@ import (
 	"github.com/tallystick/tallystick/internal/binding"
 	mqttbinding "github.com/tallystick/tallystick/internal/binding/mqtt"
 	"github.com/tallystick/tallystick/internal/ingest"
-	"github.com/tallystick/tallystick/onem2m"
 )
-
-// instantMQTT stands for the ledger: everything is stored, at once, and nothing is ever to be read.
-type instantMQTT struct{ instant }
-
-func (instantMQTT) Claim(string, string) (string, bool)              { return "Cbench", true }
-func (instantMQTT) Originator(string) (string, error)                { return "Cbench", nil }
-func (instantMQTT) Labelled(string, string) (bool, *onem2m.Response) { return false, nil }
-
-func (h instantMQTT) DoTogether(ctx context.Context, reqs []*onem2m.Request, token string) []onem2m.Response {
-	out := make([]onem2m.Response, len(reqs))
-	for i, req := range reqs {
-		out[i] = *h.Do(ctx, req, token)
-	}
-	return out
-}
 
 // emptyLog is a log that stays empty.
 type emptyLog struct{}
@@ -50,7 +34,7 @@ func runInstantMQTT(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	b, err := mqttbinding.New(mqttbinding.Options{
-		Handler: instantMQTT{}, Plain: ingest.New(ingest.Options{Door: instantMQTT{}, Base: "tally"}), Live: emptyLog{}, CSEID: "/tally", CSEName: "tally", Dir: dir,
+		Handler: instantDoor{}, Plain: ingest.New(ingest.Options{Door: instantDoor{}, Base: "tally"}), Live: emptyLog{}, CSEID: "/tally", CSEName: "tally", Dir: dir,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -60,8 +59,8 @@ func (g *generator) driveMQTT(c net.Conn, sensor int) error {
 	for more := true; more || got < sent; {
 		out = out[:0]
 		for more = more && !g.over(to); more && sent-got < uint64(g.Window); more = !g.over(to) {
-			body = g.readings.append(body[:0], sensor, g.next[sensor].Add(1)-1)
-			out = appendPublish(out, container(sensor), uint16(sent%60000+1), plainReading(body))
+			body = g.readings.appendContent(body[:0], sensor, g.take(sensor, 1))
+			out = appendPublish(out, container(sensor), uint16(sent%60000+1), body)
 			begun[sent%uint64(g.Window)] = time.Now()
 			sent++
 		}
@@ -102,9 +101,4 @@ func appendPublish(dst []byte, topic string, id uint16, payload []byte) []byte {
 	dst = append(dst, topic...)
 	dst = binary.BigEndian.AppendUint16(dst, id)
 	return append(dst, payload...)
-}
-
-// plainReading is the content of an instance as a plain device sends it.
-func plainReading(instance []byte) []byte {
-	return bytes.TrimSuffix(bytes.TrimPrefix(instance, []byte(`{"m2m:cin":{"con":`)), []byte("}}"))
 }

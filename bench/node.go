@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -74,6 +76,42 @@ func configure(path, name string, value any) error {
 		return err
 	}
 	return os.WriteFile(path, b, 0o644)
+}
+
+// startServing starts a node, in the folder name, that also serves the protocol of a field of its configuration.
+func (b *Bench) startServing(ctx context.Context, name, field string, free func() (string, error)) (n *node, addr string, err error) {
+	if addr, err = free(); err != nil {
+		return nil, "", err
+	}
+	dir := filepath.Join(b.dir, name)
+	if n, err = b.Program.startNode(ctx, dir, 0); err != nil {
+		return nil, "", err
+	}
+	err = errors.Join(configure(b.Program.Config(dir), field, addr), n.stop())
+	if err == nil {
+		err = n.start(ctx, &b.Program)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return n, addr, nil
+}
+
+// freeTCP gives an address that nobody listens on: what a node serves besides HTTP, its next start has to know.
+func freeTCP() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+func freeUDP() (string, error) {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return c.LocalAddr().String(), c.Close()
 }
 
 func (n *node) url() string { return "http://" + n.addr }

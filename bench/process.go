@@ -26,6 +26,8 @@ const (
 	// RoleInstantMQTT is the node's broker without a ledger, RoleCrowd many MQTT clients that do no good.
 	RoleInstantMQTT = "instant-mqtt"
 	RoleCrowd       = "crowd"
+	// RoleInstantCoAP is the node's CoAP binding without a ledger.
+	RoleInstantCoAP = "instant-coap"
 )
 
 // RunRole is what a process that the benchmarks started does, with its job on in and its result on out.
@@ -41,6 +43,8 @@ func RunRole(ctx context.Context, role string, in io.Reader, out io.Writer) erro
 		return runBareWS(ctx, in, out)
 	case RoleInstantMQTT:
 		return runInstantMQTT(ctx, in, out)
+	case RoleInstantCoAP:
+		return runInstantCoAP(ctx, in, out)
 	}
 	if job, ok := strings.CutPrefix(role, RoleCrowd+":"); ok {
 		return runCrowd(ctx, job, in, out)

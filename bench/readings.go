@@ -36,20 +36,48 @@ func loadReadings() (*readings, error) {
 	return r, nil
 }
 
-// append appends the content of reading n of a sensor.
+// append appends reading n of a sensor as a contentInstance.
 func (r *readings) append(dst []byte, sensor int, n uint64) []byte {
+	dst = append(dst, `{"m2m:cin":{"con":`...)
+	return append(r.appendContent(dst, sensor, n), "}}"...)
+}
+
+// appendContent appends reading n of a sensor as a plain device sends it.
+func (r *readings) appendContent(dst []byte, sensor int, n uint64) []byte {
+	dst = append(dst, `{"time":"`...)
+	dst = r.time(sensor, n).AppendFormat(dst, time.RFC3339)
+	dst = append(dst, `","value":`...)
+	return append(r.appendValue(dst, sensor, n), '}')
+}
+
+// appendPack appends count readings of a sensor from n on as a SenML pack (RFC 8428).
+func (r *readings) appendPack(dst []byte, sensor int, n uint64, count int) []byte {
+	dst = append(append(dst, `[{"bn":"`...), aeName(sensor)...)
+	dst = append(dst, `","t":`...)
+	for i := n; ; {
+		dst = strconv.AppendInt(dst, r.time(sensor, i).Unix(), 10)
+		dst = append(r.appendValue(append(dst, `,"v":`...), sensor, i), '}')
+		if i++; i == n+uint64(count) {
+			return append(dst, ']')
+		}
+		dst = append(dst, `,{"t":`...)
+	}
+}
+
+func (r *readings) time(sensor int, n uint64) time.Time {
 	rows := r.rows[sensor]
 	pass, i := n/uint64(len(rows)), n%uint64(len(rows))
-	row := &rows[i]
-	dst = append(dst, `{"m2m:cin":{"con":{"time":"`...)
-	dst = row.Time.Add(time.Duration(pass)*r.span[sensor]).AppendFormat(dst, time.RFC3339)
-	dst = append(dst, `","value":`...)
+	return rows[i].Time.Add(time.Duration(pass) * r.span[sensor])
+}
+
+func (r *readings) appendValue(dst []byte, sensor int, n uint64) []byte {
+	rows := r.rows[sensor]
 	begin := len(dst)
-	dst = append(dst, row.Value...)
-	if pass > 0 {
+	dst = append(dst, rows[n%uint64(len(rows))].Value...)
+	if n >= uint64(len(rows)) {
 		redraw(dst[begin:], uint64(sensor)<<56|n)
 	}
-	return append(dst, "}}}"...)
+	return dst
 }
 
 // redraw replaces the digits after the second decimal by ones that follow from seed. The last is no zero, so that
@@ -84,4 +112,7 @@ func mix(x uint64) uint64 {
 // Names of the resources that the benchmarks make.
 func deviceID(sensor int) string  { return "Cbench" + strconv.Itoa(sensor) }
 func aeName(sensor int) string    { return "bench" + strconv.Itoa(sensor) }
-func container(sensor int) string { return "tally/" + aeName(sensor) + "/readings" }
+func container(sensor int) string { return "tally/" + plainPath(sensor) }
+
+// plainPath is the container's address for devices that speak no oneM2M.
+func plainPath(sensor int) string { return aeName(sensor) + "/readings" }

@@ -48,7 +48,7 @@ func (b *Bench) wsRows(ctx context.Context, s *Section, role string) error {
 	p.others = append(p.others, reference)
 	for i, l := range wsLoads {
 		job := b.job(l.conns, false)
-		job.Window = l.window
+		job.Protocol, job.Window = overWebSocket, l.window
 		node, other, err := b.compareWith(ctx, p.node, reference, job)
 		if err != nil {
 			return err

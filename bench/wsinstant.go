@@ -10,21 +10,7 @@ import (
 
 	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
 	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
-	"github.com/tallystick/tallystick/onem2m"
 )
-
-// instant is a handler that says that everything is created, at once.
-type instant struct{}
-
-func (instant) Known(string) bool { return true }
-
-func (instant) Do(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
-	return &onem2m.Response{Status: onem2m.StatusCreated, RequestID: req.RequestID, ReleaseVersion: req.ReleaseVersion, To: req.From}
-}
-
-func (h instant) Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response)) {
-	done(h.Do(ctx, req, token))
-}
 
 // runInstant is the process of the reference for bindings: the node's own WebSocket binding without a ledger behind it.
 // It prints its address and ends when in does.

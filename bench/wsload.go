@@ -140,7 +140,7 @@ func (g *generator) appendPrimitive(dst []byte, sensor int, n uint64) []byte {
 	dst = append(append(dst, `","fr":"`...), deviceID(sensor)...)
 	dst = strconv.AppendUint(append(dst, `","rqi":"`...), n, 36)
 	dst = append(dst, `","rvi":"4","ty":4,"rcn":0,"pc":`...)
-	dst = g.readings.append(dst, sensor, g.next[sensor].Add(1)-1)
+	dst = g.readings.append(dst, sensor, g.take(sensor, 1))
 	return append(dst, '}')
 }
 
