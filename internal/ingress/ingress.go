@@ -117,10 +117,14 @@ func (g *Ingress) Do(ctx context.Context, req *onem2m.Request, token string) *on
 	if g.o.App.Genesis().CSE.Mobius {
 		mobius.Response(resp)
 	}
-	resp.RequestID = req.RequestID
-	resp.ReleaseVersion = req.ReleaseVersion
-	resp.ResultExpiration, resp.EventCategory = expiration, req.EventCategory
+	echo(resp, req, expiration)
 	return resp
+}
+
+// echo writes the parameters of a request into its response that come back as they were (TS-0004 clause 6.4.2).
+func echo(resp *onem2m.Response, req *onem2m.Request, resultExpiration string) {
+	resp.RequestID, resp.ReleaseVersion = req.RequestID, req.ReleaseVersion
+	resp.ResultExpiration, resp.EventCategory = resultExpiration, req.EventCategory
 }
 
 // adapt makes of a request what the standard has, in a network that admits clients written for Mobius. Doing it again
@@ -309,11 +313,27 @@ func newItem(req *onem2m.Request, cred *identity.Credential) ledger.Item {
 	return it
 }
 
-// check refuses at once what execution would refuse, so that it never costs a place in a block.
+// check refuses at once what execution would refuse, so that it never costs a place in a block. A message that was
+// committed when it was delivered before is left to execution, which answers it as then: asking for the same once more
+// would be refused, because the name is taken for example.
 func (g *Ingress) check(core *cse.Core, req *onem2m.Request) *onem2m.Response {
 	view := g.o.App.View()
 	defer view.Close()
-	return core.Check(view, req, cse.Env{Time: g.now(), MayRegister: true})
+	refused := core.Check(view, req, cse.Env{Time: g.now(), MayRegister: true})
+	if refused != nil && g.delivered(req) {
+		return nil
+	}
+	return refused
+}
+
+// delivered says whether a message that its client sends again was committed before. A record that cannot be read counts
+// as none: the request is refused then for what it was refused for.
+func (g *Ingress) delivered(req *onem2m.Request) bool {
+	if req.Delivery == nil || !req.Delivery.Again {
+		return false
+	}
+	was, err := g.o.App.Delivered(req.From, req.Delivery)
+	return was && err == nil
 }
 
 // submit queues an item and waits for its commit.

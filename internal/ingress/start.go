@@ -91,7 +91,7 @@ func (s *started) finish(resp *onem2m.Response) {
 	if s.answered.Swap(true) {
 		return
 	}
-	resp.RequestID, resp.ReleaseVersion = s.req.RequestID, s.req.ReleaseVersion
+	echo(resp, s.req, s.req.ResultExpiration)
 	s.done(resp)
 }
 

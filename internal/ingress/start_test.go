@@ -53,6 +53,21 @@ func TestStartKeepsOrder(t *testing.T) {
 	}
 }
 
+// TestStartEchoes: the response has the parameters that come back, as that of Do has (TS-0004 clause 6.4.2).
+func TestStartEchoes(t *testing.T) {
+	n := ready(t, 0)
+	good, bad := reading(1), reading(2)
+	bad.To = "tally/dev/none"
+	for _, r := range []onem2m.Request{good, bad} {
+		r.EventCategory, r.ResultExpiration = "2", "60000"
+		answer := make(chan *onem2m.Response, 1)
+		n.start(r, func(resp *onem2m.Response) { answer <- resp })
+		if resp := <-answer; resp.EventCategory != "2" || resp.ResultExpiration != "60000" {
+			t.Errorf("%s: event category %q, result expiration %q", resp.Status, resp.EventCategory, resp.ResultExpiration)
+		}
+	}
+}
+
 // TestStartRefuses: what Do refuses Start refuses, and what no reading is is done too.
 func TestStartRefuses(t *testing.T) {
 	n := ready(t, 0)

@@ -57,6 +57,8 @@ func (g *Ingress) doTogether(ctx context.Context, reqs []*onem2m.Request, token 
 			defer release()
 		case i > 0 && resp.Status == onem2m.StatusNotFound:
 			// It may be what an earlier one makes.
+		case g.delivered(reqs[0]):
+			// All was done at the first delivery, so it cannot be done again.
 		default:
 			return nil, resp
 		}

@@ -162,6 +162,43 @@ func TestDelivery(t *testing.T) {
 	}
 }
 
+// TestDeliveryOfNames: a message that makes what has a name is answered as the first time when it comes again, alone, with
+// others and by either way in, although the names are taken now.
+func TestDeliveryOfNames(t *testing.T) {
+	n := ready(t, 0)
+	send := func(message byte, reqs ...onem2m.Request) onem2m.StatusCode {
+		reqs[0].Delivery = &onem2m.Delivery{Slot: 7, Message: [8]byte{message}, Again: true}
+		if len(reqs) > 1 {
+			return n.together("Cdev", reqs...)[0].Status
+		}
+		return n.do("Cdev", reqs[0]).Status
+	}
+	named := func(name string) onem2m.Request {
+		r := into("tally/dev/c", "1")
+		r.Content = fmt.Appendf(nil, `{"m2m:cin":{"rn":%q,"con":"1"}}`, name)
+		return r
+	}
+	size := n.app.Head().LogSize
+	for range 2 {
+		n.want(onem2m.StatusCreated, &onem2m.Response{Status: send(1, newContainer("tally/dev", "x"))})
+	}
+	for range 2 {
+		n.want(onem2m.StatusCreated, &onem2m.Response{Status: send(2, newContainer("tally/dev", "y"), newContainer("tally/dev/y", "z"), named("a"))})
+	}
+	if got := n.app.Head().LogSize - size; got != 4 {
+		t.Errorf("%d entries, want 4", got)
+	}
+	answer := make(chan *onem2m.Response, 1)
+	for range 2 {
+		r := named("b")
+		r.Delivery = &onem2m.Delivery{Slot: 7, Message: [8]byte{3}, Again: true}
+		n.start(r, func(r *onem2m.Response) { answer <- r })
+		n.want(onem2m.StatusCreated, <-answer)
+	}
+	n.want(onem2m.StatusConflict, &onem2m.Response{Status: send(4, newContainer("tally/dev", "x"))})
+	n.want(onem2m.StatusConflict, &onem2m.Response{Status: send(4, newContainer("tally/dev", "w"), newContainer("tally/dev", "x"))})
+}
+
 // TestTimePasses: what time alone changes happens on an idle network too (TS-0004 clause 7.3.3.3).
 func TestTimePasses(t *testing.T) {
 	n := ready(t, 0)

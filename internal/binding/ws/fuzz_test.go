@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tallystick/tallystick/onem2m"
 )
 
 // raw makes the handshake over a TCP connection of its own.
@@ -90,9 +92,18 @@ func TestFloodOfStrangers(t *testing.T) {
 
 // TS-0001 clause 8.1.2: noResponse gets an answer only when it is refused.
 func TestNoResponse(t *testing.T) {
-	_, url := serve(t, &world{}, nil)
+	w := &world{do: func(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
+		status := onem2m.StatusOK
+		if req.To == "none" {
+			status = onem2m.StatusNotFound
+		}
+		return &onem2m.Response{Status: status, RequestID: req.RequestID, ReleaseVersion: "4"}
+	}}
+	_, url := serve(t, w, nil)
 	c := dial(t, url, "oneM2M.json", "Cdev-token")
 	c.send(`{"op":2,"to":"c","fr":"Cdev","rqi":"1","rt":{"rtv":5}}`)
+	c.send(`{"op":2,"to":"none","fr":"Cdev","rqi":"3","rt":{"rtv":5}}`)
+	c.want(`{"rsc":4004,"rqi":"3","rvi":"4"}`)
 	c.send(`{"op":9,"to":"c","fr":"Cdev","rqi":"2","rt":{"rtv":5}}`)
 	c.want(`{"rsc":4000,"rqi":"2","rvi":"4","to":"Cdev","pc":{"m2m:dbg":"parameter op: \"9\" is not an integer from 1 to 5"}}`)
 }

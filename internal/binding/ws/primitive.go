@@ -83,10 +83,6 @@ func (c *conn) execute(m message, req *onem2m.Request, cost int64) bool {
 		if token == "" {
 			c.claimed(req, rsp)
 		}
-		if req.ResponseType == onem2m.ResponseTypeNone {
-			c.written(k)
-			return
-		}
 		c.respond(req, k, rsp)
 	}
 	if s := c.b.starter; s != nil {
