@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/tallystick/tallystick/internal/binding"
 )
 
@@ -55,7 +53,10 @@ type Options struct {
 const (
 	maxInFlight      = 512      // publishes of a connection that are not acknowledged
 	maxInFlightBytes = 4 << 20  // their bytes
-	maxMemory        = 64 << 20 // bytes of all publishes under way
+	maxMemory        = 64 << 20 // bytes of all packets under way
+	maxMemoryOf      = 16 << 20 // of one originator
+	maxControl       = 64 << 10 // bytes of a packet that is no PUBLISH
+	smallControl     = 256      // bytes of one that are not accounted for
 	maxTopicAlias    = 16
 	maxStrangers     = 2048 // connections that have not sent CONNECT
 	maxStrangersOf   = 512  // of them from one IP address
@@ -75,7 +76,7 @@ type Broker struct {
 	o      Options
 	ctx    context.Context // ends with Close
 	stop   context.CancelFunc
-	memory *semaphore.Weighted
+	memory memory
 	store  store
 
 	mu        sync.RWMutex // guards what follows
@@ -115,7 +116,7 @@ func New(o Options) (*Broker, error) {
 		o.ConnectTimeout = 10 * time.Second
 	}
 	b := &Broker{
-		o: o, memory: semaphore.NewWeighted(maxMemory), sessions: make(map[sessionKey]*session), away: make(map[string]int),
+		o: o, memory: newMemory(), sessions: make(map[sessionKey]*session), away: make(map[string]int),
 		conns: make(map[*conn]struct{}), strangersOf: make(map[string]int),
 	}
 	b.ctx, b.stop = context.WithCancel(context.Background())

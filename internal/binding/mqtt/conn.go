@@ -2,6 +2,7 @@ package mqttbinding
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -28,12 +29,17 @@ type conn struct {
 	// Set when CONNECT was accepted; fixed afterwards.
 	version   byte
 	session   *session
+	memory    *share
 	keepalive time.Duration
 	maxPacket int // the largest packet that the client takes; 0: any
 	noReasons bool
 	window    int // messages of QoS 1 that the client takes at a time
 	aliases   [maxTopicAlias + 1]string
 	ended     chan struct{} // closed when the connection has left its session
+
+	// Of the reader.
+	stay context.Context // nil, or ends with the connection
+	left func()
 
 	mu           sync.Mutex
 	token        string
@@ -72,13 +78,18 @@ func (c *conn) serve() {
 	}
 	c.broker.noStranger(c.ip)
 	stranger = false
-	c.leave(c.read())
+	goodbye := c.read()
+	if c.left != nil {
+		c.left()
+	}
+	c.leave(goodbye)
+	c.memory.leave()
 }
 
 // begin reads CONNECT and handles it.
 func (c *conn) begin() bool {
 	pk := new(packets.Packet)
-	if err := readPacket(c.reader, pk, 0, maxConnect, nil); err != nil {
+	if err := readPacket(c.reader, pk, 0, maxConnect, func(int) error { return nil }); err != nil {
 		c.refuseConnect(err)
 		return false
 	}
@@ -100,7 +111,6 @@ func (b *Broker) noStranger(ip string) {
 func (c *conn) read() (goodbye bool) {
 	var pk *packets.Packet // made with the first packet: many clients send none
 	for {
-		reserved := 0
 		c.awaitPacket()
 		if _, err := c.reader.Peek(1); err != nil {
 			c.fault(err)
@@ -109,29 +119,48 @@ func (c *conn) read() (goodbye bool) {
 		if pk == nil {
 			pk = new(packets.Packet)
 		}
-		err := readPacket(c.reader, pk, c.version, c.broker.o.MaxPacket, func(n int) error {
+		reserved := 0
+		err := readPacket(c.reader, pk, c.version, c.broker.o.MaxPacket, func(n int) (err error) {
 			if n > c.reader.Buffered() {
 				c.net.SetReadDeadline(time.Now().Add(packetDeadline))
 			}
-			if err := c.reserve(n + publicationCost); err != nil {
-				return err
-			}
-			reserved = n + publicationCost
-			return nil
+			reserved, err = c.take(pk.FixedHeader.Type, n)
+			return err
 		})
-		if err != nil {
-			c.broker.memory.Release(int64(reserved))
-			c.fault(err)
-			return false
-		}
-		if pk.FixedHeader.Type == packets.Disconnect {
+		if err == nil && pk.FixedHeader.Type == packets.Disconnect {
+			c.memory.release(reserved)
 			return c.goodbye(pk)
 		}
-		if err := c.handle(pk, reserved); err != nil {
+		if err == nil && pk.FixedHeader.Type == packets.Publish {
+			err = c.publish(pk, reserved)
+		} else {
+			if err == nil {
+				err = c.handle(pk)
+			}
+			c.memory.release(reserved)
+		}
+		if err != nil {
 			c.fault(err)
 			return false
 		}
+		*pk = packets.Packet{} // the next may be long in coming
 	}
+}
+
+// take waits until a packet of n bytes has room, and returns how much it took.
+func (c *conn) take(typ byte, n int) (took int, err error) {
+	switch {
+	case typ == packets.Publish:
+		took, err = n+publicationCost, c.reserve(n+publicationCost)
+	case n > maxControl:
+		err = packets.ErrPacketTooLarge
+	case n > smallControl:
+		took, err = n, c.memory.take(c.broker.ctx, n)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return took, nil
 }
 
 // awaitPacket gives the client the time that it promised to need at most (MQTT 5.0 clause 3.1.2.10).
@@ -148,10 +177,8 @@ func (c *conn) awaitPacket() {
 	c.mu.Unlock()
 }
 
-func (c *conn) handle(pk *packets.Packet, reserved int) error {
+func (c *conn) handle(pk *packets.Packet) error {
 	switch pk.FixedHeader.Type {
-	case packets.Publish:
-		return c.publish(pk, reserved)
 	case packets.Pubrel:
 		c.pubrel(pk)
 	case packets.Puback:
@@ -179,7 +206,7 @@ func (c *conn) goodbye(pk *packets.Packet) bool {
 			c.broker.o.Log.Warn("keep an MQTT session", "error", err)
 		}
 	}
-	return pk.ReasonCode != packets.CodeDisconnectWillMessage.Code
+	return pk.ReasonCode == packets.CodeDisconnect.Code // any other leaves the will [MQTT-3.14.4-3]
 }
 
 // fault ends the connection because of what the client sent or did not send.

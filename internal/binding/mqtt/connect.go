@@ -43,6 +43,7 @@ func (c *conn) connect(pk *packets.Packet) bool {
 	if err != nil {
 		c.broker.o.Log.Error("answer an MQTT CONNECT", "error", err)
 		c.leave(true)
+		c.memory.leave()
 		return false
 	}
 	c.mu.Lock()
@@ -142,6 +143,9 @@ func expiry(seconds uint32) time.Duration {
 // refuse answers CONNECT with a refusal.
 func (c *conn) refuse(code packets.Code) {
 	if c.version < version5 {
+		if code.Code == packets.ErrMalformedPacket.Code || code.Code == packets.ErrProtocolViolation.Code {
+			return // MQTT 3.1.1 [MQTT-3.1.4-1]
+		}
 		code = refusal3(code)
 	}
 	ack := &packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connack}, ReasonCode: code.Code}

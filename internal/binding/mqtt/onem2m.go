@@ -1,6 +1,7 @@
 package mqttbinding
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -86,23 +87,35 @@ func (c *conn) ask(pk *packets.Packet, p *publication, t *oneM2MTopic, req *onem
 			c.settle(p, result{})
 			return
 		}
-		c.broker.memory.Release(int64(held))
+		c.memory.release(held)
 		c.mu.Lock()
 		c.asking--
 		c.mu.Unlock()
 		c.signalRoom()
 	}
-	c.start(req, done)
+	ctx := c.broker.ctx
+	if !write {
+		ctx = c.present() // nobody is there to take what a polling channel would give
+	}
+	c.start(ctx, req, done)
+}
+
+// present returns a context that ends with the connection. It is made with the first request that needs it: many
+// connections have none.
+func (c *conn) present() context.Context {
+	if c.stay == nil {
+		c.stay, c.left = context.WithCancel(c.broker.ctx)
+	}
+	return c.stay
 }
 
 // start hands a request to the handler. Readings keep their order if the handler can keep it.
-func (c *conn) start(req *onem2m.Request, done func(*onem2m.Response)) {
-	b := c.broker
-	if s, ok := b.o.Handler.(binding.Starter); ok {
-		s.Start(b.ctx, req, c.token, done)
+func (c *conn) start(ctx context.Context, req *onem2m.Request, done func(*onem2m.Response)) {
+	if s, ok := c.broker.o.Handler.(binding.Starter); ok {
+		s.Start(ctx, req, c.token, done)
 		return
 	}
-	go func() { done(b.o.Handler.Do(b.ctx, req, c.token)) }()
+	go func() { done(c.broker.o.Handler.Do(ctx, req, c.token)) }()
 }
 
 // respond publishes a response in the format of the request (TS-0010 clause 6.4.3).

@@ -64,7 +64,7 @@ func (c *conn) reserve(n int) error {
 			return c.broker.ctx.Err()
 		}
 	}
-	return c.broker.memory.Acquire(c.broker.ctx, int64(n))
+	return c.memory.take(c.broker.ctx, n)
 }
 
 // publish handles PUBLISH. It returns when the message has its place among all others: what the same client sends later
@@ -72,36 +72,36 @@ func (c *conn) reserve(n int) error {
 func (c *conn) publish(pk *packets.Packet, reserved int) error {
 	topic, err := c.topic(pk)
 	if err != nil {
-		c.broker.memory.Release(int64(reserved))
+		c.memory.release(reserved)
 		return err
 	}
 	p := &publication{id: pk.PacketID, qos: pk.FixedHeader.Qos, size: reserved}
+	state := fresh
+	if p.qos > 0 {
+		p.in, state = c.session.receive(p.id, sameness(topic, pk.Payload))
+	}
+	if state == tooMany {
+		c.memory.release(reserved)
+		return packets.ErrReceiveMaximum // MQTT 5.0 clause 3.3.4
+	}
 	c.mu.Lock()
 	c.pending = append(c.pending, p)
 	c.pendingBytes += p.size
 	c.mu.Unlock()
-	if p.qos > 0 {
-		if c.session.crowded() {
-			return packets.ErrReceiveMaximum // [MQTT-3.3.4-9]
-		}
-		in, state := c.session.receive(p.id, sameness(topic, pk.Payload))
-		p.in = in
-		switch state {
-		case inUse:
-			c.settle(p, result{code: packets.ErrPacketIdentifierInUse})
-			return nil
-		case again:
-			go func() {
-				select {
-				case <-in.done:
-					c.settle(p, in.result)
-				case <-c.broker.ctx.Done():
-				}
-			}()
-			return nil
-		}
+	switch state {
+	case inUse:
+		c.settle(p, result{code: packets.ErrPacketIdentifierInUse})
+	case again:
+		go func() {
+			select {
+			case <-p.in.done:
+				c.settle(p, p.in.result)
+			case <-c.broker.ctx.Done():
+			}
+		}()
+	default:
+		c.route(pk, p, topic)
 	}
-	c.route(pk, p, topic)
 	return nil
 }
 
@@ -111,8 +111,11 @@ func (c *conn) topic(pk *packets.Packet) (string, error) {
 	if a := pk.Properties.TopicAlias; pk.Properties.TopicAliasFlag {
 		if topic == "" {
 			topic = c.aliases[a]
-		} else if len(topic) <= maxTopic {
-			c.aliases[a] = strings.Clone(topic) // the packet's name shares the packet's memory
+		} else {
+			c.aliases[a] = ""
+			if len(topic) <= maxTopic {
+				c.aliases[a] = strings.Clone(topic) // the packet's name shares the packet's memory
+			}
 		}
 		if topic == "" {
 			return "", packets.ErrProtocolViolationNoTopic
@@ -137,7 +140,7 @@ func (c *conn) route(pk *packets.Packet, p *publication, topic string) {
 		return
 	}
 	if pk.FixedHeader.Retain && len(pk.Payload) == 0 {
-		c.clearRetained(p, path)
+		c.clearRetained(pk, p, path)
 		return
 	}
 	m := &binding.Message{
@@ -220,6 +223,7 @@ const (
 	fresh inState = iota
 	again         // the same message is under way, or was taken and waits for PUBREL
 	inUse
+	tooMany // the client has more under way than it may
 )
 
 // receive notes a publish of QoS 1 or 2 under its packet identifier.
@@ -234,6 +238,8 @@ func (s *session) receive(id uint16, hash uint64) (*inbound, inState) {
 			return nil, inUse
 		}
 		// The client came back and forgot the message: it may use the identifier for another.
+	} else if len(s.in) >= 2*maxInFlight {
+		return nil, tooMany
 	}
 	if s.in == nil {
 		s.in = make(map[uint16]*inbound)
@@ -257,7 +263,7 @@ func (c *conn) settle(p *publication, r result) {
 		}
 		s.mu.Unlock()
 	}
-	c.broker.memory.Release(int64(p.size))
+	c.memory.release(p.size)
 	c.mu.Lock()
 	p.done, p.result = true, r
 	for len(c.pending) > 0 && c.pending[0].done {
@@ -327,13 +333,6 @@ func (c *conn) refusePublish(r result) {
 	c.kick()
 	c.net.SetReadDeadline(time.Unix(1, 0))
 	c.net.SetWriteDeadline(time.Now().Add(goodbyeTime))
-}
-
-// crowded says whether the client has more publishes of QoS 1 and 2 under way than it may.
-func (s *session) crowded() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.in) >= 2*maxInFlight
 }
 
 // pubrel ends a publish of QoS 2 (MQTT 5.0 clause 4.3.3): its packet identifier may be used again.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/mochi-mqtt/server/v2/packets"
+
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -55,13 +57,13 @@ func instanceOf(resp *onem2m.Response) (index uint64, ok bool) {
 // clearRetained handles an empty message with the RETAIN flag: the topic has no retained message any more
 // [MQTT-3.3.1-6]. It is a reading like others, an empty one, so that only those who may write to the container can do
 // it, and the log tells that they did.
-func (c *conn) clearRetained(p *publication, container string) {
+func (c *conn) clearRetained(pk *packets.Packet, p *publication, container string) {
 	req := &onem2m.Request{
 		Operation: onem2m.Create, To: "-/" + container, From: c.session.owner, RequestID: "mqtt-clear", ReleaseVersion: "4",
 		Type: onem2m.TypeContentInstance, ResultContent: onem2m.ResultContentNothing, SourceIP: c.ip,
-		Content: []byte(`{"m2m:cin":{"con":"","cnf":"text/plain:0"}}`),
+		Content: []byte(`{"m2m:cin":{"con":"","cnf":"text/plain:0"}}`), Delivery: c.delivery(pk, p, plainPrefix+container),
 	}
-	c.start(req, func(resp *onem2m.Response) {
+	c.start(c.broker.ctx, req, func(resp *onem2m.Response) {
 		if resp.Status == onem2m.StatusNotFound { // there is no container, and so no message
 			resp = &onem2m.Response{Status: onem2m.StatusOK}
 		}

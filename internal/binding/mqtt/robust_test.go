@@ -45,10 +45,10 @@ func TestBadConnect(t *testing.T) {
 		"\x10\x0c\x00\x04MQTS\x04\x02\x00\x3c\x00\x00":              "",
 		"\x10\xff\xff\xff\x7f":                                      "", // longer than a CONNECT may be
 		"\x10\x80\x80\x80\x80\x01":                                  "",
-		"\x10\x0c\x00\x04MQTT\x04\x03\x00\x3c\x00\x00":              "\x20\x02\x00\x03", // [MQTT-3.1.2-3]
+		"\x10\x0c\x00\x04MQTT\x04\x03\x00\x3c\x00\x00":              "",                 // [MQTT-3.1.2-3], [MQTT-3.1.4-1]
 		"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00":              "\x20\x02\x00\x04", // nobody
 		"\x10\x0c\x00\x04MQTT\x04\x00\x00\x3c\x00\x00":              "\x20\x02\x00\x02", // no client identifier, no clean session
-		"\x10\x13\x00\x04MQTT\x04\x42\x00\x3c\x00\x00\x00\x05t-dev": "\x20\x02\x00\x03", // a password without a username
+		"\x10\x13\x00\x04MQTT\x04\x42\x00\x3c\x00\x00\x00\x05t-dev": "",                 // a password without a username [MQTT-3.1.2-22]
 		"": "",
 	} {
 		if got := b.raw(t, text); got != want {

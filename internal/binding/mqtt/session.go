@@ -101,8 +101,9 @@ func (b *Broker) attach(c *conn, cl *client) (s *session, present bool, err erro
 	s.stopWill()
 	b.moved.Add(1)
 	s.mu.Unlock()
-	c.session = s
+	c.session, c.memory = s, b.memory.of(s.owner)
 	if err := b.store.save(s); err != nil {
+		c.memory.leave()
 		b.discard(s)
 		close(c.ended)
 		return nil, false, err

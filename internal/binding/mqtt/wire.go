@@ -25,7 +25,7 @@ const maxConnect = 16 << 10
 // readPacket reads the next packet of at most max bytes into pk. version is that of the connection, 0 before CONNECT, which is
 // then the only packet accepted. An error of type packets.Code is the client's fault.
 //
-// reserve is called with the size of a PUBLISH before its body is read.
+// reserve is called with the size of the body before that is read.
 func readPacket(r *bufio.Reader, pk *packets.Packet, version byte, max int, reserve func(n int) error) error {
 	first, err := r.ReadByte()
 	if err != nil {
@@ -38,7 +38,7 @@ func readPacket(r *bufio.Reader, pk *packets.Packet, version byte, max int, rese
 	if version == 0 && pk.FixedHeader.Type != packets.Connect {
 		return packets.ErrProtocolViolationRequireFirstConnect // [MQTT-3.1.0-1]
 	}
-	n, _, err := packets.DecodeLength(r)
+	n, err := remainingLength(r)
 	if err != nil {
 		return err
 	}
@@ -46,16 +46,28 @@ func readPacket(r *bufio.Reader, pk *packets.Packet, version byte, max int, rese
 		return packets.ErrPacketTooLarge
 	}
 	pk.FixedHeader.Remaining = n
-	if pk.FixedHeader.Type == packets.Publish {
-		if err := reserve(n); err != nil {
-			return err
-		}
+	if err := reserve(n); err != nil {
+		return err
 	}
 	body, err := readBody(r, n)
 	if err != nil {
 		return err
 	}
 	return decode(pk, body)
+}
+
+// remainingLength reads a variable byte integer of four bytes at most (MQTT 5.0 clause 1.5.5).
+func remainingLength(r io.ByteReader) (n int, err error) {
+	for shift := 0; shift < 28; shift += 7 {
+		b, err := r.ReadByte()
+		if err != nil {
+			return 0, err
+		}
+		if n |= int(b&127) << shift; b < 128 {
+			return n, nil
+		}
+	}
+	return 0, packets.ErrMalformedVariableByteInteger
 }
 
 // readBody reads n bytes. Memory is taken as they come: a length alone costs nothing.
@@ -84,10 +96,20 @@ func decode(pk *packets.Packet, body []byte) (err error) {
 			err = packets.ErrMalformedPacket
 		}
 	}()
+	if pk.ProtocolVersion == version5 {
+		if err := checkProperties(pk.FixedHeader, body); err != nil {
+			return err
+		}
+	}
 	switch pk.FixedHeader.Type {
 	case packets.Connect:
 		if err := connectVersion(body); err != nil {
 			return err
+		}
+		if body[6] == version5 {
+			if err := checkConnectProperties(body); err != nil {
+				return err
+			}
 		}
 		return asCode(pk.ConnectDecode(body))
 	case packets.Publish:
@@ -123,8 +145,15 @@ func decode(pk *packets.Packet, body []byte) (err error) {
 		}
 		return nil
 	case packets.Pingreq:
+		if len(body) > 0 {
+			return packets.ErrMalformedPacket
+		}
 		return nil
 	case packets.Disconnect:
+		if pk.ProtocolVersion == version5 && len(body) == 1 {
+			pk.ReasonCode = body[0] // the properties may be left out (MQTT 5.0 clause 3.14.2.2.1); the codec wants them
+			return nil
+		}
 		return asCode(pk.DisconnectDecode(body))
 	default: // what only a server sends, and AUTH, which needs a method that no CONNECT was accepted with
 		return packets.ErrProtocolViolation
