@@ -156,13 +156,13 @@ func (g *Ingest) store(ctx context.Context, d *delivery, made []*onem2m.Request,
 		}
 	}
 	rsp := g.send(ctx, d, made, to)
-	if rsp.Status == onem2m.StatusInvalidChildResourceType && !d.series && len(made) == 0 {
+	if rsp.Status == onem2m.StatusInvalidChildResourceType && len(made) == 0 {
 		// What cannot hold contentInstances may be a timeSeries. Only this one look, which costs no block, can tell.
-		d.series = true
-		if other := g.send(ctx, d, nil, to); other.Status != onem2m.StatusInvalidChildResourceType {
+		d.series = !d.series
+		if other := g.send(ctx, d, nil, to); other.Status != onem2m.StatusInvalidChildResourceType || !d.series {
 			return other
 		}
-		d.series = false
+		d.series = false // who is refused is told about contentInstances
 	}
 	return rsp
 }

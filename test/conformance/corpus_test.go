@@ -17,6 +17,9 @@
 // added where they are missing. Then comes the response status code, and what the content must be like: pc is a pattern of
 // which every member must be there, where "*" stands for any value and "$name" for a value that is remembered and may
 // be used later as $name, also in requests; has and not are pieces of the content as compact JSON.
+//
+// What devices send that speak no oneM2M has a corpus of its own, plainMessages, for HTTP, WebSocket, MQTT and CoAP: the
+// answer, the reason and what is stored must be the same every way.
 package conformance
 
 import (

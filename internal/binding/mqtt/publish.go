@@ -363,7 +363,7 @@ func outcome(resp *onem2m.Response) result {
 		r.code = codeNotAuthorized
 	case onem2m.StatusNotFound:
 		r.code = packets.ErrTopicNameInvalid
-	case onem2m.StatusBadRequest, onem2m.StatusContentsUnacceptable, onem2m.StatusInvalidArguments:
+	case onem2m.StatusBadRequest, onem2m.StatusContentsUnacceptable, onem2m.StatusUnsupportedMediaType, onem2m.StatusInvalidArguments:
 		r.code = packets.ErrPayloadFormatInvalid
 	case onem2m.StatusRequestTimeout:
 		r.code, r.passing = packets.ErrUnspecifiedError, true
