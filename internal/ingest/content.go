@@ -3,7 +3,6 @@ package ingest
 import (
 	"bytes"
 	"encoding/base64"
-	"math/big"
 	"strings"
 	"unicode/utf8"
 
@@ -49,8 +48,7 @@ func (c *content) unixMicro(now int64) int64 {
 	if c.time == nil {
 		return now
 	}
-	micro := new(big.Rat).Mul(c.time.rat(), big.NewRat(1e6, 1))
-	return new(big.Int).Div(micro.Num(), micro.Denom()).Int64()
+	return c.time.floor(-6).Int64()
 }
 
 // fromBody splits a body by its media type, which may have parameters or be empty.

@@ -71,15 +71,27 @@ func (d decimal) plus(o decimal) decimal {
 	return sum
 }
 
-func (d decimal) rat() *big.Rat {
-	if d.exponent >= 0 {
-		return new(big.Rat).SetInt(d.scaled(0))
-	}
-	return new(big.Rat).SetFrac(&d.coefficient, new(big.Int).Exp(ten, big.NewInt(int64(-d.exponent)), nil))
+// compare is -1, 0 or 1 as d is less than o, equal to it or greater.
+func (d decimal) compare(o decimal) int {
+	exponent := min(d.exponent, o.exponent)
+	return d.scaled(exponent).Cmp(o.scaled(exponent))
 }
 
 // less compares with a whole number.
-func (d decimal) less(n int64) bool { return d.rat().Cmp(new(big.Rat).SetInt64(n)) < 0 }
+func (d decimal) less(n int64) bool {
+	var whole decimal
+	whole.coefficient.SetInt64(n)
+	return d.compare(whole) < 0
+}
+
+// floor is the greatest whole number of units, 10^exponent each, that is not greater than d.
+func (d decimal) floor(exponent int) *big.Int {
+	if d.exponent >= exponent {
+		return d.scaled(exponent)
+	}
+	unit := new(big.Int).Exp(ten, big.NewInt(int64(exponent-d.exponent)), nil)
+	return unit.Div(&d.coefficient, unit)
+}
 
 // String gives a JSON number without an exponent where that is short.
 func (d decimal) String() string {

@@ -184,8 +184,8 @@ func TestSeries(t *testing.T) {
 	wantStatus(t, "SenML", d.post("dev/series", "application/senml+json", `[{"bn":"x","bt":1276020076.001,"v":1},{"t":-5,"v":2}]`), onem2m.StatusCreated)
 	wantStored(t, "series", d.stored,
 		`tally/dev/series {"m2m:tsi":{"dgt":"20261123T120000,000000","con":"1"}}`,
-		`tally/dev/series {"m2m:tsi":{"dgt":"20100608T180116,001000","con":"[{\"n\":\"x\",\"v\":1,\"t\":1276020076.001}]"}}`,
-		`tally/dev/series {"m2m:tsi":{"dgt":"20100608T180111,001000","con":"[{\"n\":\"x\",\"v\":2,\"t\":1276020071.001}]"}}`)
+		`tally/dev/series {"m2m:tsi":{"dgt":"20100608T180111,001000","con":"[{\"n\":\"x\",\"v\":2,\"t\":1276020071.001}]"}}`,
+		`tally/dev/series {"m2m:tsi":{"dgt":"20100608T180116,001000","con":"[{\"n\":\"x\",\"v\":1,\"t\":1276020076.001}]"}}`)
 }
 
 // TestGET: parameters become a JSON object, in a container that takes them so and nowhere else.

@@ -58,7 +58,8 @@ type field struct {
 // decoder reads the records of a pack. It has checked that no label comes twice and that values are JSON.
 type decoder func(body []byte) ([]record, error)
 
-// fromSenML makes an instance of each record of a pack, in their order.
+// fromSenML makes an instance of each record of a pack, in the order of their times, as resolved records have to be (RFC
+// 8428 clause 4.6); records of one time stay in the order of the pack.
 func fromSenML(decode decoder, body []byte, now int64) ([]content, error) {
 	records, err := decode(body)
 	if err != nil {
@@ -78,6 +79,7 @@ func fromSenML(decode decoder, body []byte, now int64) ([]content, error) {
 	if len(pack) == 0 {
 		return nil, onem2m.Errorf(onem2m.StatusBadRequest, "the SenML pack has no record with a value")
 	}
+	slices.SortStableFunc(pack, func(a, b content) int { return a.time.compare(*b.time) })
 	return pack, nil
 }
 

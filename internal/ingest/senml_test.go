@@ -43,17 +43,20 @@ func TestSenMLExamples(t *testing.T) {
 				`[{"n":"urn:dev:ow:10e2073a01080063:current","u":"A","v":1.2,"t":` + now + `}]`}},
 		{"5.1.2, version 5", `[{"bn":"urn:dev:ow:10e2073a0108006:","bt":1.276020076001e+09,"bu":"A","bver":5,"n":"voltage","u":"V","v":120.1},
 			{"n":"current","t":-5,"v":1.2},{"n":"current","t":-4,"v":1.3}]`,
-			[]string{`[{"bver":5,"n":"urn:dev:ow:10e2073a0108006:voltage","u":"V","v":120.1,"t":1.276020076001e+09}]`,
-				`[{"bver":5,"n":"urn:dev:ow:10e2073a0108006:current","u":"A","v":1.2,"t":1276020071.001}]`,
-				`[{"bver":5,"n":"urn:dev:ow:10e2073a0108006:current","u":"A","v":1.3,"t":1276020072.001}]`}},
+			[]string{`[{"bver":5,"n":"urn:dev:ow:10e2073a0108006:current","u":"A","v":1.2,"t":1276020071.001}]`,
+				`[{"bver":5,"n":"urn:dev:ow:10e2073a0108006:current","u":"A","v":1.3,"t":1276020072.001}]`,
+				`[{"bver":5,"n":"urn:dev:ow:10e2073a0108006:voltage","u":"V","v":120.1,"t":1.276020076001e+09}]`}},
+		{"clause 4.6: in order of time", `[{"bn":"x","bt":1795435200,"v":1,"t":3},{"v":2,"t":1},{"v":3,"t":0.5},{"v":4,"t":1.0},{"v":5,"t":-1e1}]`,
+			[]string{`[{"n":"x","v":5,"t":1795435190}]`, `[{"n":"x","v":3,"t":1795435200.5}]`, `[{"n":"x","v":2,"t":1795435201}]`,
+				`[{"n":"x","v":4,"t":1795435201.0}]`, `[{"n":"x","v":1,"t":1795435203}]`}},
 		{"base only, sums and values", `[{"bn":"x","bv":20.1,"bs":1e3},{"v":0.20},{"s":-1.5},{"vs":"a"},{"bv":0,"vb":false},{"vd":"AQI"}]`,
 			[]string{`[{"n":"x","v":20.30,"s":1e3,"t":` + now + `}]`, `[{"n":"x","v":20.1,"s":998.5,"t":` + now + `}]`, `[{"n":"x","vs":"a","s":1e3,"t":` + now + `}]`,
 				`[{"n":"x","vb":false,"s":1e3,"t":` + now + `}]`, `[{"n":"x","vd":"AQI","s":1e3,"t":` + now + `}]`}},
 		{"digits stay", `[{"bn":"x","v":21.50,"t":1276020076.0010,"ut":0.10,"u":"Cel"},{"v":123456789012345678901234567890.5}]`,
 			[]string{`[{"n":"x","u":"Cel","v":21.50,"t":1276020076.0010,"ut":0.10}]`, `[{"n":"x","v":123456789012345678901234567890.5,"t":` + now + `}]`}},
 		{"before 2^28 a time counts from now", `[{"bn":"x","v":1,"t":-0.001},{"v":1,"t":268435455},{"v":1,"t":268435456},{"v":1,"bt":268435450,"t":5},{"v":1,"t":6}]`,
-			[]string{`[{"n":"x","v":1,"t":1795435199.999}]`, `[{"n":"x","v":1,"t":2063870655}]`, `[{"n":"x","v":1,"t":268435456}]`,
-				`[{"n":"x","v":1,"t":2063870655}]`, `[{"n":"x","v":1,"t":268435456}]`}},
+			[]string{`[{"n":"x","v":1,"t":268435456}]`, `[{"n":"x","v":1,"t":268435456}]`, `[{"n":"x","v":1,"t":1795435199.999}]`,
+				`[{"n":"x","v":1,"t":2063870655}]`, `[{"n":"x","v":1,"t":2063870655}]`}},
 		{"unknown labels stay, base fields that are unknown go", `[{"bn":"x","bct":"text/plain","v":1,"ct": {"a" : 1}}]`,
 			[]string{`[{"n":"x","v":1,"t":` + now + `,"ct":{"a":1}}]`}},
 		{"stream without an end", "[{\"bn\":\"x\",\"v\":1},\n{\"v\":2},\n",
@@ -121,8 +124,8 @@ func TestSenMLCBOR(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		`[{"n":"urn:dev:x:v","u":"V","v":120.1,"t":1276020076.001,"bver":5}]`,
 		`[{"n":"urn:dev:x:c","u":"A","v":1.30,"t":1276020071.001,"bver":5}]`,
+		`[{"n":"urn:dev:x:v","u":"V","v":120.1,"t":1276020076.001,"bver":5}]`,
 		`[{"n":"urn:dev:x:d","u":"A","vd":"-_8","t":1276020076.001,"bver":5}]`,
 		`[{"n":"urn:dev:x:b","u":"A","vb":true,"t":1276020076.001,"bver":5}]`,
 		`[{"n":"urn:dev:x:s","u":"A","vs":"text","s":123456789012345678901234567890,"t":1276020076.001,"bver":5}]`,
@@ -238,7 +241,12 @@ func TestResolveIsExact(t *testing.T) {
 			return
 		}
 		clear(base)
-		for i, r := range pack {
+		type result struct {
+			v, s, t *big.Rat
+			hasSum  bool
+		}
+		var want []result
+		for _, r := range pack {
 			for _, l := range []string{"bv", "bs", "bt"} {
 				if v, ok := r[l]; ok {
 					base[l] = v
@@ -254,24 +262,33 @@ func TestResolveIsExact(t *testing.T) {
 				}
 				return sum, has
 			}
+			var w result
+			w.v, _ = add("bv", "v")
+			w.s, w.hasSum = add("bs", "s")
+			if w.t, _ = add("bt", "t"); w.t.Cmp(big.NewRat(1<<28, 1)) < 0 {
+				w.t.Add(w.t, big.NewRat(noon, 1e6))
+			}
+			want = append(want, w)
+		}
+		slices.SortStableFunc(want, func(a, b result) int { return a.t.Cmp(b.t) })
+		for i, w := range want {
 			var out []map[string]json.RawMessage
 			if err := json.Unmarshal(got[i].con, &out); err != nil || len(out) != 1 {
 				t.Fatalf("%s: %v", got[i].con, err)
 			}
 			o := out[0]
-			v, _ := add("bv", "v")
-			if ratOf(string(o["v"])).Cmp(v) != 0 {
-				t.Fatalf("record %d: v %s, want %s", i, o["v"], v)
+			if ratOf(string(o["v"])).Cmp(w.v) != 0 {
+				t.Fatalf("record %d: v %s, want %s", i, o["v"], w.v)
 			}
-			if s, has := add("bs", "s"); has != (o["s"] != nil) || has && ratOf(string(o["s"])).Cmp(s) != 0 {
-				t.Fatalf("record %d: s %s, want %s", i, o["s"], s)
+			if w.hasSum != (o["s"] != nil) || w.hasSum && ratOf(string(o["s"])).Cmp(w.s) != 0 {
+				t.Fatalf("record %d: s %s, want %s", i, o["s"], w.s)
 			}
-			at, _ := add("bt", "t")
-			if at.Cmp(big.NewRat(1<<28, 1)) < 0 {
-				at.Add(at, big.NewRat(noon, 1e6))
+			if ratOf(string(o["t"])).Cmp(w.t) != 0 {
+				t.Fatalf("record %d: t %s, want %s", i, o["t"], w.t.FloatString(9))
 			}
-			if ratOf(string(o["t"])).Cmp(at) != 0 {
-				t.Fatalf("record %d: t %s, want %s", i, o["t"], at.FloatString(9))
+			micro := new(big.Rat).Mul(w.t, big.NewRat(1e6, 1))
+			if floor := new(big.Int).Div(micro.Num(), micro.Denom()); got[i].unixMicro(0) != floor.Int64() {
+				t.Fatalf("record %d: at %d us, want %s", i, got[i].unixMicro(0), floor)
 			}
 			if _, ok := o["bv"]; ok {
 				t.Fatalf("record %d is not resolved: %s", i, got[i].con)

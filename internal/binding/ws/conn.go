@@ -147,8 +147,7 @@ func (c *conn) lookAfter(now int64) {
 		!c.dialed && c.stranger.Load() && now-c.since > ticks(strangerTime):
 		c.b.running.Go(c.end)
 		return
-	case c.dialed:
-	case !c.stranger.Load() && (c.token != "" || len(tokens) == 0) && !known(c.token),
+	case !c.dialed && !c.stranger.Load() && (c.token != "" || len(tokens) == 0) && !known(c.token),
 		slices.ContainsFunc(tokens, func(t string) bool { return !known(t) }):
 		c.b.running.Go(func() { c.hangUp(websocket.StatusPolicyViolation, "the credential is not valid any more") })
 		return
@@ -305,12 +304,11 @@ func (c *conn) queue(m mark) {
 
 // startWriting sees to it that somebody writes what is to be written. It unlocks mu.
 func (c *conn) startWriting() {
-	start := !c.writing && len(c.marks) > 0
-	c.writing = c.writing || start
-	c.mu.Unlock()
-	if start {
-		c.b.running.Go(c.write)
+	if !c.writing && len(c.marks) > 0 {
+		c.writing = true
+		c.b.running.Go(c.write) // under mu: once the connection has ended, Close may have stopped waiting
 	}
+	c.mu.Unlock()
 }
 
 // encodeCBOR gives a primitive as CBOR, or as JSON text when a number in its content has no CBOR form: an answer says

@@ -282,7 +282,11 @@ func TestClose(t *testing.T) {
 	b, url := serve(t, w, nil)
 	c := dial(t, url, "oneM2M.json", "Cdev-token")
 	c.send(fmt.Sprintf(reading, 1, 1))
-	time.Sleep(20 * time.Millisecond)
+	until(t, "the request is under way", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.seen) == 1
+	})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

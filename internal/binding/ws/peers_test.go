@@ -273,6 +273,27 @@ func TestRequestsToServers(t *testing.T) {
 	}
 }
 
+// A connection that the node opened ends, like any other, when a credential that was shown on it is revoked: it would go
+// on to bring what is meant for the originator.
+func TestRevokedBetweenCSEs(t *testing.T) {
+	in, url := serve(t, &world{lab: true}, nil)
+	w := &world{}
+	mn, _ := serve(t, w, func(o *Options) { o.From = "/mn" })
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, err := mn.Send(ctx, binding.Address{URL: url, Token: "/mn-token"}, notification("1"))
+	must(t, err)
+	until(t, "/mn is connected", func() bool { return in.Connected("/mn") })
+	_, err = in.Send(ctx, binding.Address{URL: "conn:/mn", Token: "/in-token"}, notification("2"))
+	must(t, err)
+	if !mn.Connected("/in") {
+		t.Fatal("/in is not connected")
+	}
+	w.revoke("/in-token")
+	tick(mn, 1)
+	until(t, "/in is not connected any more", func() bool { return !mn.Connected("/in") })
+}
+
 // TS-0020 clause 5.2: a CSE that connected to another gets requests over that connection. They need a credential of
 // their own, except on one machine in a lab network.
 func TestRequestsBetweenCSEs(t *testing.T) {
