@@ -187,14 +187,13 @@ func appendModified(dst []byte, it *item, ch *change) []byte {
 	return append(dst, '}', '}')
 }
 
-// reference is the address of a subscription in a notification (sur): SP-relative and unstructured, or structured, as
-// clients of Mobius expect it.
+// reference is the address of a subscription in a notification (sur): SP-relative and unstructured, or CSE-relative and
+// structured, as Mobius writes it: its clients count the levels, or put a slash before it and compare.
 func (c *Core) reference(r Reader, sub *Resource) (string, error) {
 	if !c.cfg.Mobius {
 		return c.cfg.CSEID + "/" + sub.RI, nil
 	}
-	path, err := c.pathOf(r, sub)
-	return c.cfg.CSEID + "/" + path, err
+	return c.pathOf(r, sub)
 }
 
 // subscriptionDeletion adds the notification of the subscriber (su) that a subscription has come to its end, when it

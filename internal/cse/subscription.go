@@ -80,7 +80,8 @@ func (c *Core) completeTargets(r Reader, env Env, before, after *Resource) error
 }
 
 // completeContentType sets the default notificationContentType, and refuses one that does not go with the events
-// (TS-0001 table 9.6.8-4).
+// (TS-0001 table 9.6.8-4). Clients of Mobius ask for modified attributes with whatever they want to be told of; where
+// nothing was modified they get all attributes.
 func (c *Core) completeContentType(after *Resource, events []int64) error {
 	nct, given := onem2m.Int(after.Get("nct"))
 	if !given {
@@ -93,7 +94,7 @@ func (c *Core) completeContentType(after *Resource, events []int64) error {
 		after.set("nct", strconv.AppendInt(nil, nct, 10))
 	}
 	for _, e := range events {
-		if !slices.Contains(contentTypes[e], nct) && !(c.cfg.Mobius && nct == contentModifiedAttributes && e == eventChildCreate) {
+		if !slices.Contains(contentTypes[e], nct) && !(c.cfg.Mobius && nct == contentModifiedAttributes && e <= eventChildDelete) {
 			return refuse(onem2m.StatusBadRequest, "notificationContentType (nct) %d does not go with notificationEventType (net) %d", nct, e)
 		}
 	}

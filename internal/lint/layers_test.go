@@ -59,7 +59,7 @@ var layers = map[string]layer{
 	},
 
 	// The door to the ledger, and the protocols before it.
-	"internal/mobius": {own: []string{"onem2m"}},
+	"internal/mobius": {own: []string{"onem2m"}, std: []string{"net/url"}},
 	"internal/ingress": {
 		own:   []string{"internal/cse", "internal/identity", "internal/ledger", "internal/mobius", "onem2m", "proof"},
 		std:   []string{"crypto/rand"},
@@ -91,7 +91,7 @@ var layers = map[string]layer{
 	"internal/node": {
 		own: []string{
 			"internal/binding", "internal/binding/coap", "internal/binding/http", "internal/binding/mqtt", "internal/binding/ws", "internal/cse", "internal/identity", "internal/ingest", "internal/ingress", "internal/ledger",
-			"internal/live", "internal/notify", "internal/polling", "internal/translog", "internal/tree", "onem2m", "proof",
+			"internal/live", "internal/mobius", "internal/notify", "internal/polling", "internal/translog", "internal/tree", "onem2m", "proof",
 		},
 		modules: []string{pebble, comet, "golang.org/x/sys"},
 		std:     []string{"crypto/rand", "net", "net/http", "net/url"},

@@ -20,10 +20,16 @@ func (n *Node) clients() (map[string]binding.Client, error) {
 		return nil, err
 	}
 	n.polling = polling.New(polling.Options{Arrived: func(owner string) { n.deliverer.Wake(owner) }})
-	return map[string]binding.Client{
+	clients := map[string]binding.Client{
 		"http": n.web, "https": n.web, "ws": n.sockets, "wss": n.sockets, wsbinding.SchemeConn: n.sockets,
 		polling.Scheme: n.polling, "mqtt": n.mqtt, "mqtts": n.mqtt, "coap": n.coap.client, "coaps": n.coap.client,
-	}, nil
+	}
+	if n.app.Genesis().CSE.Mobius {
+		for scheme, c := range clients {
+			clients[scheme] = mobiusClient{c}
+		}
+	}
+	return clients, nil
 }
 
 // resolve gives the way to a notification target: an open connection of the entity itself, then its points of access,

@@ -21,7 +21,8 @@ type ClientOptions struct {
 	// Broker is this node's own, nil when it has none: what is addressed to it is not sent over the network.
 	Broker *Broker
 	// Mobius reads an address with one level, mqtt://host/Cae, as the entity to which the request goes, on the topic
-	// that TS-0010 clause 6.4.2 has for it.
+	// that TS-0010 clause 6.4.2 has for it. Where that entity is a client of Broker, the request goes there whatever the
+	// host is: clients write the name by which they found this node, and it may not know that name.
 	Mobius bool
 }
 
@@ -46,6 +47,7 @@ type destination struct {
 	response string // "" when the topic is none of TS-0010's: then nobody answers
 	receiver string
 	cbor     bool
+	entity   bool // the address names the receiver and no topic (ClientOptions.Mobius)
 }
 
 // Send implements binding.Client. Where the address names the whole topic (TS-0010 clause 6.6), and that is none of
@@ -75,7 +77,7 @@ func (c *Client) Send(ctx context.Context, to binding.Address, req *onem2m.Reque
 			return nil, fmt.Errorf("encode the request as CBOR: %w", err)
 		}
 	}
-	if b := c.o.Broker; b != nil && b.serves(u) {
+	if b := c.o.Broker; b != nil && (d.entity && b.listens(&d) || b.serves(u)) {
 		return b.call(ctx, d, out.RequestID, payload)
 	}
 	return c.remotes.call(ctx, u, d, out.RequestID, payload)
@@ -88,11 +90,12 @@ func (c *Client) destination(u *url.URL, cbor bool, req *onem2m.Request) (destin
 	path := strings.TrimSuffix(strings.TrimPrefix(u.Path, "/"), "/")
 	isURL := req.To == "" || strings.Contains(req.To, "://")
 	t := oneM2MTopic{kind: kindRequest, originator: topicID(c.o.CSEID), cbor: cbor}
+	entity := false
 	switch {
 	case isURL && path == "":
 		return destination{}, errors.New("the target's address has no topic (TS-0010 clause 6.6)")
 	case isURL && c.o.Mobius && !strings.Contains(path, "/"):
-		t.receiver, path = path, ""
+		t.receiver, path, entity = path, "", true
 	case isURL:
 		return wholeTopic(path, cbor)
 	default:
@@ -101,7 +104,7 @@ func (c *Client) destination(u *url.URL, cbor bool, req *onem2m.Request) (destin
 	response := t
 	response.kind = kindResponse
 	return destination{
-		topic: prefixed(path, t.String()), response: prefixed(path, response.String()), receiver: t.receiver, cbor: cbor,
+		topic: prefixed(path, t.String()), response: prefixed(path, response.String()), receiver: t.receiver, cbor: cbor, entity: entity,
 	}, nil
 }
 
@@ -172,6 +175,19 @@ func (b *Broker) serves(u *url.URL) bool {
 		}
 	}
 	return false
+}
+
+// listens says whether a client that is the receiver of a request has subscribed to its topic.
+func (b *Broker) listens(d *destination) bool {
+	t, ok := parseOneM2M(d.topic)
+	if !ok {
+		return false
+	}
+	found := false
+	b.subs.RLock()
+	defer b.subs.RUnlock()
+	b.trie.match(d.topic, func(sub *subscription) { found = found || sub.session.entitled(&t) }, func(*group) {})
+	return found
 }
 
 func isInterface(ip net.IP) bool {

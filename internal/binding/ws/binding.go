@@ -79,7 +79,7 @@ type Options struct {
 	From string
 	// Release is the rvi of an answer to a message that had none, "4" when empty.
 	Release string
-	// Mobius admits the subprotocol onem2m.r2.0.json of Mobius and its clients.
+	// Mobius admits the subprotocol onem2m.r2.0.json of Mobius and its clients, and offers it to servers.
 	Mobius bool
 
 	MaxMessage     int64 // DefaultMaxMessage when 0

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,9 +150,12 @@ func (b *Binding) dropIdle(now int64) {
 func (b *Binding) connect(k dialKey, d *dialed) {
 	c := newConn(b, formatJSON, b.answers)
 	c.dialed = true
-	protocol := protocolJSON
-	if k.cbor {
-		c.format, protocol = formatCBOR, protocolCBOR
+	protocols := []string{protocolJSON}
+	switch {
+	case k.cbor:
+		c.format, protocols[0] = formatCBOR, protocolCBOR
+	case b.o.Mobius:
+		protocols = append(protocols, protocolMobius)
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, dialTimeout)
 	header := http.Header{}
@@ -162,16 +166,16 @@ func (b *Binding) connect(k dialKey, d *dialed) {
 		header["Authorization"] = []string{"Bearer " + k.token}
 	}
 	ws, rsp, err := websocket.Dial(ctx, k.url, &websocket.DialOptions{
-		HTTPClient: b.dialer, HTTPHeader: header, Subprotocols: []string{protocol}, OnPongReceived: c.pong,
+		HTTPClient: b.dialer, HTTPHeader: header, Subprotocols: protocols, OnPongReceived: c.pong,
 	})
 	cancel()
 	if err != nil && rsp != nil && rsp.StatusCode != http.StatusSwitchingProtocols {
 		// It is this handshake that was refused, not the request, so a later one may do.
 		err = &binding.AnswerError{Code: rsp.StatusCode}
 	}
-	if err == nil && !strings.EqualFold(ws.Subprotocol(), protocol) {
-		_ = ws.Close(websocket.StatusProtocolError, "want the subprotocol "+protocol) // the error below says it
-		err = fmt.Errorf("the server does not speak the subprotocol %s", protocol)
+	if err == nil && !slices.ContainsFunc(protocols, func(p string) bool { return strings.EqualFold(p, ws.Subprotocol()) }) {
+		_ = ws.Close(websocket.StatusProtocolError, "want the subprotocol "+protocols[0]) // the error below says it
+		err = fmt.Errorf("the server does not speak the subprotocol %s", protocols[0])
 	}
 	if err == nil {
 		ws.SetReadLimit(b.o.MaxMessage)
