@@ -1,6 +1,7 @@
 package binding
 
 import (
+	"errors"
 	"strconv"
 	"time"
 )
@@ -14,3 +15,7 @@ type AnswerError struct {
 }
 
 func (e *AnswerError) Error() string { return "it answered with status " + strconv.Itoa(e.Code) }
+
+// ErrNoAnswer is the error of Client.Send when the target was given the request, as far as its protocol tells, and did
+// not answer while the context lasted.
+var ErrNoAnswer = errors.New("it was given the request and did not answer")

@@ -86,6 +86,15 @@ func Notification(req *onem2m.Request, address string) *onem2m.Request {
 	return &out
 }
 
+// Unawaited says whether Mobius waits for no answer to a notification with this content. What asks the target's leave
+// first (blocking update) is none: its answer counts.
+func Unawaited(content []byte) bool {
+	if sgn := onem2m.Field(content, "m2m:sgn"); sgn != nil {
+		return string(onem2m.Field(onem2m.Field(sgn, "nev"), "net")) != "7"
+	}
+	return onem2m.Field(content, "m2m:agn") != nil
+}
+
 // query moves the query of a target into the request's parameters. One that cannot be read stays where it is, where it
 // is no resource's address.
 func query(req *onem2m.Request) {

@@ -78,6 +78,56 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// A query in the target of a primitive, as nCube-Thyme for Arduino has it.
+func TestQuery(t *testing.T) {
+	req := &onem2m.Request{Operation: onem2m.Delete, To: "/Mobius/ae/cnt/sub?rcn=0", ResultContent: onem2m.ResultContentDefault}
+	if Request(req, "Mobius", "/Mobius2"); req.To != "Mobius/ae/cnt/sub" || req.ResultContent != onem2m.ResultContentNothing {
+		t.Errorf("%+v", req)
+	}
+	given := &onem2m.FilterCriteria{Usage: onem2m.FilterUsageDiscovery}
+	req = &onem2m.Request{Operation: onem2m.Retrieve, To: "/Mobius/ae?ty=4&lbl=a%20b", ResultContent: onem2m.ResultContentDefault, Filter: given}
+	if Request(req, "Mobius", "/Mobius2"); req.To != "Mobius/ae" || len(req.Filter.Types) != 1 || req.Filter.Labels[0] != "a b" || req.Filter.Usage != onem2m.FilterUsageDiscovery {
+		t.Errorf("%+v %+v", req, req.Filter)
+	}
+	if given.Types != nil {
+		t.Errorf("the filter of the caller was changed: %+v", given)
+	}
+	for _, to := range []string{"Mobius/ae?rcn=99", "Mobius/ae?rcn", "Mobius/ae?%zz=1", "Mobius/ae?"} {
+		req := &onem2m.Request{Operation: onem2m.Retrieve, To: to, ResultContent: onem2m.ResultContentDefault}
+		if Request(req, "Mobius", "/Mobius2"); req.To != to || req.ResultContent != onem2m.ResultContentDefault || req.Filter != nil {
+			t.Errorf("%s: %+v", to, req)
+		}
+	}
+}
+
+func TestNotification(t *testing.T) {
+	const full = `{"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:cin":{"ty":4,"ri":"cin1","pi":"cnt1","rn":"cin1","ct":"20260101T000000","lt":"20260101T000000","et":"20310101T000000","st":1,"cr":"Sa","cs":1,"con":"5","cnf":"text/plain:0"}}},"sur":"Mobius/ae/cnt/sub"}}`
+	const short = `{"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:cin":{"cs":1,"con":"5","cnf":"text/plain:0"}}},"sur":"Mobius/ae/cnt/sub"}}`
+	req := &onem2m.Request{Operation: onem2m.Notify, Content: []byte(full)}
+	for address, want := range map[string]string{
+		"mqtt://h:1883/Sa?ct=json&rcn=9": short, "http://h/noti?rcn=9": short, "mqtt://h/Sa?ct=json": full, "mqtt://h/Sa?rcn=1": full, "mqtt://h/%zz?rcn=9": full,
+	} {
+		if got := Notification(req, address); string(got.Content) != want {
+			t.Errorf("%s: %s", address, got.Content)
+		}
+	}
+	if string(req.Content) != full {
+		t.Errorf("the notification itself was changed: %s", req.Content)
+	}
+	for content, want := range map[string]bool{
+		full: true, `{"m2m:agn":{"m2m:sgn":[]}}`: true, `{"m2m:sgn":{"sud":true,"sur":"s"}}`: true,
+		`{"m2m:sgn":{"nev":{"net":7},"sur":"s"}}`: false, `{"m2m:tsn":{}}`: false, `{"x":1}`: false, ``: false,
+	} {
+		if Unawaited([]byte(content)) != want {
+			t.Errorf("%s: want %t", content, want)
+		}
+		short := &onem2m.Request{Operation: onem2m.Notify, Content: []byte(content)}
+		if got := Notification(short, "mqtt://h/S?rcn=9"); content != full && string(got.Content) != content {
+			t.Errorf("%s: %s", content, got.Content)
+		}
+	}
+}
+
 // What is made of a content is still one JSON value when that was, and doing it again changes nothing.
 func FuzzContent(f *testing.F) {
 	f.Add([]byte(`{"m2m:sub":{"enc":{"net":["3"],"atr":"x"},"nu":"u","nct":"2"}}`))

@@ -19,11 +19,14 @@ import (
 )
 
 // startMobius starts a lab network that is known as Mobius is, and admits what was written for it.
-func startMobius(t *testing.T) *Node {
+func startMobius(t *testing.T) *Node { return startLabAs(t, true) }
+
+// startLabAs starts a lab network with the names of Mobius, which admits what was written for it or does not.
+func startLabAs(t *testing.T, mobius bool) *Node {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, Init(InitOptions{
-		Dir: dir, HTTP: "127.0.0.1:0", Lab: true, Mobius: true,
+		Dir: dir, HTTP: "127.0.0.1:0", Lab: true, Mobius: mobius,
 		CSE: Identity{SPID: "keti.example", CSEID: "/Mobius2", Name: "Mobius", BaseRI: "3-20240101", Admin: "Superman"},
 	}))
 	configure(t, dir, func(c *Config) { c.MinFreeBytes, c.MQTT, c.CoAP = 1, "127.0.0.1:0", "127.0.0.1:0" })
@@ -37,11 +40,16 @@ func startMobius(t *testing.T) *Node {
 // its own. It reads every answer as JSON and ends when there is none.
 func nCube(t *testing.T, n *Node, method, path, ty, body string) string {
 	t.Helper()
+	return nCubeAs(t, n, "SKETI3_DEMO", method, path, ty, body)
+}
+
+func nCubeAs(t *testing.T, n *Node, originator, method, path, ty, body string) string {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+n.Addr()+path, strings.NewReader(body))
 	must(t, err)
 	req.Header.Set("X-M2M-RI", "HJ8aT0rAG")
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("X-M2M-Origin", "SKETI3_DEMO")
+	req.Header.Set("X-M2M-Origin", originator)
 	req.Header.Set("Locale", "en")
 	switch {
 	case ty != "":
@@ -105,7 +113,7 @@ func TestMobiusHTTP(t *testing.T) {
 		wants(t, "command", nCube(t, n, "POST", "/Mobius/KETI3_DEMO/led", "4", `{"m2m:cin":{"con":"5"}}`), "2001")
 		select {
 		case got := <-notified:
-			wants(t, "notification", got, "application/json {", `"sur":"/Mobius2/Mobius/KETI3_DEMO/led/sub1"`, `"con":"5"`)
+			wants(t, "notification", got, "application/json {", `"sur":"Mobius/KETI3_DEMO/led/sub1"`, `"con":"5"`)
 		case <-time.After(10 * time.Second):
 			t.Fatal("no notification")
 		}
@@ -168,7 +176,7 @@ func checkPrimitive(t *testing.T, what string, text []byte, rqi string, want int
 	}
 }
 
-// TestMobiusMQTT is the start of nCube-Thyme over MQTT 3.1.1, a reading, and a command that comes as a notification to
+// TestMobiusMQTT is the start of nCube-Thyme over MQTT, a reading, and a command that comes as a notification to
 // the topic that it listens to, from the embedded broker.
 func TestMobiusMQTT(t *testing.T) {
 	n := startMobius(t)
@@ -200,7 +208,7 @@ func TestMobiusMQTT(t *testing.T) {
 	checkPrimitive(t, "subscription", got, "sub", 2001, `"nct":2`)
 	wants(t, "command", nCube(t, n, "POST", "/Mobius/KETI3_DEMO/led", "4", `{"m2m:cin":{"con":"on"}}`), "2001")
 	topic, got := receive()
-	if topic != "/oneM2M/req/Mobius2/SKETI3_DEMO/json" || !strings.Contains(string(got), `"sur":"/Mobius2/Mobius/KETI3_DEMO/led/sub1"`) || !strings.Contains(string(got), `"con":"on"`) {
+	if topic != "/oneM2M/req/Mobius2/SKETI3_DEMO/json" || !strings.Contains(string(got), `"sur":"Mobius/KETI3_DEMO/led/sub1"`) || !strings.Contains(string(got), `"con":"on"`) {
 		t.Errorf("notification at %s: %s", topic, got)
 	}
 	var rqp struct {
@@ -236,6 +244,8 @@ func TestMobiusCoAP(t *testing.T) {
 		reply string
 	}{
 		{"AE", 2, []string{"Mobius"}, 2, `{"m2m:ae":{"api":"measure_co2","rn":"KETI3_DEMO","rr":true}}`, 2001, `"aei":"SKETI3_DEMO"`},
+		{"AE again", 2, []string{"Mobius"}, 2, `{"m2m:ae":{"api":"measure_co2","rn":"KETI3_DEMO","rr":true}}`, 4105, ""},
+		{"look the AE up", 1, []string{"Mobius", "KETI3_DEMO"}, 0, "", 2000, `"aei":"SKETI3_DEMO"`},
 		{"container", 2, []string{"Mobius", "KETI3_DEMO"}, 3, `{"m2m:cnt":{"rn":"led","lbl":["led"]}}`, 2001, `"rn":"led"`},
 		{"reading", 2, []string{"Mobius", "KETI3_DEMO", "led"}, 4, `{"m2m:cin":{"con":"5"}}`, 2001, `"con":"5"`},
 		{"latest", 1, []string{"Mobius", "KETI3_DEMO", "led", "la"}, 0, "", 2000, `"con":"5"`},
@@ -265,6 +275,9 @@ func TestMobiusCoAP(t *testing.T) {
 		got, payload := coapOptions(b[:size])
 		if rsc := got[265]; len(rsc) != 2 || binary.BigEndian.Uint16(rsc) != x.want || string(got[257]) != fmt.Sprint("r", i) || !strings.Contains(payload, x.reply) {
 			t.Errorf("%s: options %v, %s; want %d with %s", x.what, got, payload, x.want, x.reply)
+		}
+		if !json.Valid([]byte(payload)) {
+			t.Errorf("%s: the answer %q is no JSON", x.what, payload)
 		}
 	}
 }

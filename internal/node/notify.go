@@ -26,7 +26,7 @@ func (n *Node) clients() (map[string]binding.Client, error) {
 	}
 	if n.app.Genesis().CSE.Mobius {
 		for scheme, c := range clients {
-			clients[scheme] = mobiusClient{c}
+			clients[scheme] = newMobiusClient(scheme, c)
 		}
 	}
 	return clients, nil

@@ -14,6 +14,8 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
+
+	"github.com/tallystick/tallystick/internal/binding"
 )
 
 // target is a connection to one machine: a UDP socket of its own, with DTLS on it for coaps.
@@ -291,6 +293,9 @@ func (t *target) ask(ctx context.Context, m *message.Message) (*message.Message,
 		case <-t.ended:
 			return nil, t.failure()
 		case <-ctx.Done():
+			if acked == nil {
+				return nil, fmt.Errorf("wait for the answer: %w: %w", binding.ErrNoAnswer, ctx.Err())
+			}
 			return nil, fmt.Errorf("wait for the answer: %w", ctx.Err())
 		}
 	}

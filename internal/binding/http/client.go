@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/binding"
@@ -59,7 +61,10 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // the request: the status is OK then. The error has no address, which may hold a password; it is a
 // *binding.AnswerError when the target answered.
 func (c *Client) Send(ctx context.Context, to binding.Address, req *onem2m.Request) (*onem2m.Response, error) {
-	r, err := newRequest(ctx, to, req)
+	var written atomic.Bool
+	r, err := newRequest(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(w httptrace.WroteRequestInfo) { written.Store(w.Err == nil) },
+	}), to, req)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +73,9 @@ func (c *Client) Send(ctx context.Context, to binding.Address, req *onem2m.Reque
 		var inner *url.Error
 		if errors.As(err, &inner) {
 			err = inner.Err
+		}
+		if written.Load() && ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", binding.ErrNoAnswer, err)
 		}
 		return nil, err
 	}

@@ -231,7 +231,7 @@ func (b *Broker) call(ctx context.Context, d destination, request string, payloa
 	case resp := <-answer:
 		return resp, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for a response on %s: %w", d.response, ctx.Err())
+		return nil, fmt.Errorf("wait for a response on %s: %w: %w", d.response, binding.ErrNoAnswer, ctx.Err())
 	case <-b.ctx.Done():
 		return nil, errors.New("the broker is closing")
 	}

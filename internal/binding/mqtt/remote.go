@@ -15,6 +15,7 @@ import (
 	mqttpackets "github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -224,7 +225,7 @@ func (r *remotes) call(ctx context.Context, u *url.URL, d destination, request s
 	case resp := <-answer:
 		return resp, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for a response on %s at %s: %w", d.response, u.Host, ctx.Err())
+		return nil, fmt.Errorf("wait for a response on %s at %s: %w: %w", d.response, u.Host, binding.ErrNoAnswer, ctx.Err())
 	}
 }
 

@@ -170,7 +170,7 @@ func (c *conn) ask(ctx context.Context, req *onem2m.Request) (*onem2m.Response, 
 		}
 		return rsp, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("%w: %w", binding.ErrNoAnswer, ctx.Err())
 	}
 }
 
