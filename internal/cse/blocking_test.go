@@ -175,7 +175,7 @@ func TestMobiusNotifications(t *testing.T) {
 	cnt := n.MustCreate("Ca", "Ca", onem2m.TypeContainer, `{"rn":"cnt1"}`)
 	n.MustCreate("Ca", cnt, onem2m.TypeSubscription, `{"rn":"s","nu":["http://h"],"nct":2,"enc":{"net":[3]}}`)
 	got := sgn(create(n, cnt, onem2m.TypeContentInstance, `{"con":"7"}`))
-	if len(got) != 1 || !strings.Contains(got[0], `"sur":"/tally/tally/ae1/cnt1/s"`) || !strings.Contains(got[0], `"con":"7"`) {
+	if len(got) != 1 || !strings.Contains(got[0], `"sur":"tally/ae1/cnt1/s"`) || !strings.Contains(got[0], `"con":"7"`) {
 		t.Errorf("%s", got)
 	}
 }
