@@ -63,8 +63,11 @@ const (
 	maxQueue         = 1024 // messages that wait for one session
 	maxQueueBytes    = 2 << 20
 	maxOut           = 1 << 20 // bytes that wait to be written to one connection, live data not counted
+	packetCost       = 64      // of them for a packet besides its own
 	maxWindow        = 128     // messages of QoS 1 sent to a client and not acknowledged
+	maxSentBytes     = 1 << 19 // their bytes
 	maxSubscriptions = 256     // of a session
+	maxSubLevels     = 1024    // of their filters together
 	maxAway          = 1000    // sessions of an originator that wait for their client
 	maxExpiry        = 7 * 24 * time.Hour
 	packetDeadline   = 30 * time.Second // to read or write one packet

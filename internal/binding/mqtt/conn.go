@@ -239,11 +239,15 @@ func (c *conn) disconnect(code packets.Code) {
 	}
 	c.ending = true
 	if c.version == version5 {
-		pk := &packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}, ReasonCode: code.Code}
-		pk.Properties.ReasonString = code.Reason
-		if b, err := encode(pk, c.version); err == nil {
-			c.append(b)
-		}
+		c.append(c.withReason(func(why string) []byte {
+			pk := &packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}, ReasonCode: code.Code}
+			pk.Properties.ReasonString = why
+			b, err := encode(pk, c.version)
+			if err != nil {
+				return []byte{packets.Disconnect << 4, 1, code.Code}
+			}
+			return b
+		}, code.Reason))
 	}
 	c.kick()
 	c.mu.Unlock()
@@ -276,10 +280,22 @@ func (c *conn) write(b []byte) {
 	c.kick()
 }
 
-// append queues bytes. c.mu is held.
+// withReason encodes a packet with a reason, or without when the client does not take one as large [MQTT-3.4.2-2].
+func (c *conn) withReason(encode func(why string) []byte, why string) []byte {
+	b := encode(why)
+	if c.maxPacket > 0 && len(b) > c.maxPacket {
+		return encode("")
+	}
+	return b
+}
+
+// append queues a packet, unless it is larger than the client takes, who then never gets it [MQTT-3.1.2-25]. c.mu is held.
 func (c *conn) append(b []byte) {
+	if c.maxPacket > 0 && len(b) > c.maxPacket {
+		return
+	}
 	c.out = append(c.out, b)
-	c.outBytes += len(b)
+	c.outBytes += len(b) + packetCost
 	if c.outBytes > maxOut && !c.closed {
 		c.closed = true
 		c.net.Close()

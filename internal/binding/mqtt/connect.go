@@ -51,7 +51,7 @@ func (c *conn) connect(pk *packets.Packet) bool {
 	c.append(b)
 	c.kick()
 	c.mu.Unlock()
-	s.resume(c)
+	s.catchUp()
 	return true
 }
 

@@ -115,7 +115,7 @@ func (f *feed) give(r *binding.Reading) {
 			}
 		},
 		func(g *group) {
-			if sub := g.pick(m.container); sub != nil {
+			if sub := g.pick(m); sub != nil {
 				f.note(sub, true)
 			}
 		})
@@ -136,19 +136,30 @@ func (f *feed) note(sub *subscription, shared bool) {
 	x.add(sub)
 }
 
-// pick returns the member of a group whose turn it is, of those that are there, keep up, and may read the container.
+// maxRefused bounds the members of a group that are asked whether they may read one reading: they are all of one
+// originator, so that most likely none may.
+const maxRefused = 8
+
+// pick returns the member of a group whose turn it is, of those that are there, have room, and may read the container.
 // When none is, nobody gets the reading: a group keeps nothing for later.
-func (g *group) pick(container string) *subscription {
+func (g *group) pick(m *message) *subscription {
+	refused := 0
 	for range g.members {
 		g.next = (g.next + 1) % len(g.members)
 		sub := g.members[g.next]
 		s := sub.session
 		s.mu.Lock()
 		c := s.conn
-		ok := c != nil && !s.behind && len(s.queue) < maxQueue
+		ok := c != nil && !s.behind && s.fits(m)
 		s.mu.Unlock()
-		if ok && s.mayRead(container, c.ip) {
+		switch {
+		case !ok:
+		case s.mayRead(m.container, c.ip):
 			return sub
+		default:
+			if refused++; refused == maxRefused {
+				return nil
+			}
 		}
 	}
 	return nil
@@ -194,7 +205,7 @@ func (f *feed) replayTo(s *session) error {
 		return sub.filter.group != "" || sub.options.Qos == 0
 	})
 	s.mu.Lock()
-	from := s.cursor
+	from, visit := s.cursor, s.visit
 	s.mu.Unlock()
 	var rs []binding.Reading
 	next := max(from, f.position.Load())
@@ -220,13 +231,17 @@ func (f *feed) replayTo(s *session) error {
 			continue
 		}
 		s.mu.Lock()
-		if !s.fits(m) || s.conn == nil || s.gone {
+		if s.visit != visit || s.gone { // park has noted where to go on
+			s.mu.Unlock()
+			return nil
+		}
+		if !s.fits(m) {
 			s.cursor = r.Index
 			s.mu.Unlock()
 			return nil
 		}
 		s.push(&outgoing{message: m, qos: x.qos, ids: x.ids})
-		s.seen = r.Index + 1
+		s.seen, s.cursor = r.Index+1, r.Index+1
 		c := s.conn
 		s.mu.Unlock()
 		c.wake()
@@ -235,6 +250,9 @@ func (f *feed) replayTo(s *session) error {
 	defer f.handing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.visit != visit {
+		return nil
+	}
 	s.cursor = next
 	if next >= f.position.Load() {
 		s.behind, s.seen = false, max(s.seen, next)

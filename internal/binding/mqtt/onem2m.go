@@ -139,7 +139,7 @@ func (c *conn) respond(t *oneM2MTopic, req *onem2m.Request, wrapped bool, resp *
 	}
 	owner := c.session.owner
 	c.broker.deliver(rt.String(), payload, func(s *session) bool {
-		return (s.owner == owner || s.anyone) && s.entitled(&rt)
+		return (s.owner == owner || s.isAnyone()) && s.entitled(&rt)
 	})
 }
 
@@ -167,7 +167,7 @@ func (s *session) mayPublish(t *oneM2MTopic) packets.Code {
 		return codeNotAuthorized
 	case !here(cse):
 		return packets.ErrTopicNameInvalid
-	case s.anyone || s.is(own) || t.kind == kindRegistrationRequest && own == topicID(s.client):
+	case s.isAnyone() || s.is(own) || t.kind == kindRegistrationRequest && own == topicID(s.client):
 		return refusalNone
 	default:
 		return codeNotAuthorized

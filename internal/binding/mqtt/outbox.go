@@ -31,21 +31,23 @@ type outgoing struct {
 // outbox is what one session still has to get. Messages leave it in the order of the log. What the session has no room
 // for, or is not there to take, is read from the log again from cursor on. The session's lock guards it.
 type outbox struct {
-	queue  []*outgoing
-	bytes  int
-	sent   []*outgoing // QoS 1, not acknowledged, oldest first
-	again  int         // how many of sent are to be sent once more, after the client came back
-	lastID uint16
+	queue     []*outgoing
+	bytes     int
+	sent      []*outgoing // QoS 1, not acknowledged, oldest first
+	sentBytes int
+	again     int // how many of sent are to be sent once more, after the client came back
+	lastID    uint16
 
+	visit   int    // counts the connections
 	behind  bool   // readings from cursor on are not in the queue
 	cursor  uint64 // meaningful while behind
 	seen    uint64 // log index after the last reading that was queued
 	reading bool   // a goroutine catches up
 }
 
-// fits says whether a message has room. s.mu is held.
+// fits says whether a message has room. One that is larger than all the room has it alone. s.mu is held.
 func (o *outbox) fits(m *message) bool {
-	return len(o.queue) < maxQueue && o.bytes+len(m.payload) <= maxQueueBytes
+	return len(o.queue) == 0 || len(o.queue) < maxQueue && o.bytes+len(m.payload) <= maxQueueBytes
 }
 
 // offer queues a message that is no reading for the session. It is false when the session has no room for it, or will
@@ -90,13 +92,21 @@ func (s *session) push(m *outgoing) {
 	s.bytes += len(m.payload)
 }
 
-// park notes where the session has come to when its client leaves. What is in the queue waits there, but for messages
-// of QoS 0. s.mu is held.
+// park notes where the session has come to when its client leaves. Of the queue only what is not in the log waits there,
+// or would not be read from there again, but for messages of QoS 0. s.mu is held.
 func (s *session) park() {
+	s.visit++
 	if !s.behind {
 		s.behind, s.cursor = true, max(s.broker.feed.position.Load(), s.seen)
 	}
-	s.queue = slices.DeleteFunc(s.queue, func(m *outgoing) bool { return m.qos == 0 })
+	s.queue = slices.DeleteFunc(s.queue, func(m *outgoing) bool {
+		again := m.reading && m.qos > 0 && !m.retain && !m.shared
+		if again {
+			s.cursor = min(s.cursor, m.index)
+		}
+		return again || m.qos == 0
+	})
+	s.queue = slices.Clip(s.queue)
 	s.bytes = 0
 	for _, m := range s.queue {
 		s.bytes += len(m.payload)
@@ -122,15 +132,6 @@ func (s *session) position() uint64 {
 	return at
 }
 
-// resume sends again what a client that is back has not acknowledged (MQTT 5.0 clause 4.4), and reads what it missed.
-func (s *session) resume(c *conn) {
-	s.mu.Lock()
-	s.again = len(s.sent)
-	s.mu.Unlock()
-	c.wake()
-	s.catchUp()
-}
-
 // wake starts the writer of a connection that may have something to write. c may be nil.
 func (c *conn) wake() {
 	if c == nil {
@@ -147,12 +148,21 @@ func (c *conn) wake() {
 func (s *session) waiting(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conn == c && (s.again > 0 || s.ready(c))
+	return s.conn == c && s.ready(c)
 }
 
-// ready says whether the first message of the queue may be sent. s.mu is held.
+// ready says whether there is a message that may be sent: the client takes only so many that it has not acknowledged
+// [MQTT-3.3.4-9]. s.mu is held.
 func (s *session) ready(c *conn) bool {
-	return len(s.queue) > 0 && (s.queue[0].qos == 0 || len(s.sent) < c.window)
+	switch {
+	case s.again > 0:
+		return len(s.sent)-s.again < c.window
+	case len(s.queue) == 0:
+		return false
+	case s.queue[0].qos == 0 || len(s.sent) == 0:
+		return true
+	}
+	return len(s.sent) < c.window && s.sentBytes+len(s.queue[0].payload) <= maxSentBytes
 }
 
 // burst bounds what next returns at a time, in bytes.
@@ -186,16 +196,13 @@ func (s *session) next(c *conn) (out net.Buffers) {
 func (s *session) take(c *conn) (m *outgoing, dup bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn != c {
+	if s.conn != c || !s.ready(c) {
 		return nil, false
 	}
 	if s.again > 0 {
 		m = s.sent[len(s.sent)-s.again]
 		s.again--
 		return m, true
-	}
-	if !s.ready(c) {
-		return nil, false
 	}
 	m = s.queue[0]
 	s.queue[0] = nil
@@ -207,6 +214,7 @@ func (s *session) take(c *conn) (m *outgoing, dup bool) {
 	if m.qos > 0 {
 		m.id = s.freeID()
 		s.sent = append(s.sent, m)
+		s.sentBytes += len(m.payload)
 	}
 	return m, false
 }
@@ -239,6 +247,7 @@ func (s *session) forget(id uint16) bool {
 	if i >= len(s.sent)-s.again {
 		s.again--
 	}
+	s.sentBytes -= len(s.sent[i].payload)
 	s.sent = slices.Delete(s.sent, i, i+1)
 	s.broker.moved.Add(1)
 	return true

@@ -317,7 +317,7 @@ func (c *conn) acknowledge(p *publication) {
 	if c.noReasons {
 		why = ""
 	}
-	c.append(encodeAck(typ, p.id, r.code.Code, why, c.version))
+	c.append(c.withReason(func(why string) []byte { return encodeAck(typ, p.id, r.code.Code, why, c.version) }, why))
 	c.kick()
 }
 

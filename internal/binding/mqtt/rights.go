@@ -64,7 +64,7 @@ func (s *session) retrieve(to, ip string) onem2m.StatusCode {
 // entitled says whether the session's client may get a message on a oneM2M topic (TS-0010 clause 7.4): responses to
 // what it asked, and requests to it.
 func (s *session) entitled(t *oneM2MTopic) bool {
-	if s.anyone {
+	if s.isAnyone() {
 		return true
 	}
 	switch t.kind {
@@ -77,6 +77,13 @@ func (s *session) entitled(t *oneM2MTopic) bool {
 	default:
 		return false
 	}
+}
+
+// isAnyone says whether the client may claim to be anybody, as one of a lab network without credential.
+func (s *session) isAnyone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.anyone
 }
 
 // is says whether an ID in a topic is the session's originator, in CSE-relative or SP-relative form.
@@ -115,7 +122,7 @@ func (s *session) mayListen(f *filter) bool {
 		}
 		return "+"
 	}
-	if level(2) == "+" || s.anyone {
+	if level(2) == "+" || s.isAnyone() {
 		return true
 	}
 	t := oneM2MTopic{kind: level(2), originator: level(3), receiver: level(4)}

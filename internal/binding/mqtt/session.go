@@ -22,7 +22,7 @@ type session struct {
 
 	mu     sync.Mutex
 	conn   *conn // nil while the client is away
-	taken  bool  // somebody is about to attach
+	taken  bool  // somebody is about to attach, or to end what the last connection began
 	token  string
 	anyone bool
 	expiry time.Duration
@@ -77,8 +77,13 @@ func (b *Broker) attach(c *conn, cl *client) (s *session, present bool, err erro
 			b.leftAway(s)
 			s.mu.Unlock()
 			b.mu.Unlock()
-			present = true
-			break
+			if !cl.clean {
+				present = true
+				break
+			}
+			s.fireLate() // the session ends (MQTT 5.0 clause 3.1.2.5)
+			b.discard(s)
+			continue
 		}
 		s.mu.Unlock()
 		b.mu.Unlock()
@@ -89,13 +94,9 @@ func (b *Broker) attach(c *conn, cl *client) (s *session, present bool, err erro
 		old.disconnect(codeTakenOver) // [MQTT-3.1.4-3]
 		<-old.ended
 	}
-	if present && cl.clean {
-		b.unsubscribeAll(s)
-		s.reset()
-		present = false
-	}
 	s.mu.Lock()
 	s.conn, s.taken = c, false
+	s.again = len(s.sent) // what was not acknowledged is sent again (MQTT 5.0 clause 4.4)
 	s.token, s.anyone, s.expiry = cl.token, cl.anyone, cl.expiry
 	s.rights.forget()
 	s.stopWill()
@@ -125,6 +126,7 @@ func (c *conn) leave(goodbye bool) {
 	b.mu.Lock()
 	s.mu.Lock()
 	s.conn, s.since = nil, time.Now()
+	s.taken = true // until all is done that is to be done before the client is back
 	b.moved.Add(1)
 	lasts := s.expiry > 0 && !b.blame.condemned(s.key())
 	if lasts {
@@ -137,9 +139,14 @@ func (c *conn) leave(goodbye bool) {
 	if will != nil && b.ctx.Err() == nil {
 		s.fire(will, c.ip, lasts)
 	}
-	if !lasts {
+	if lasts {
+		s.mu.Lock()
+		s.taken = false
+		s.mu.Unlock()
+	} else {
 		b.discard(s)
-	} else if crowded {
+	}
+	if crowded {
 		b.discardOldest(s.owner)
 	}
 	close(c.ended)
@@ -226,17 +233,9 @@ func (b *Broker) discardOldest(owner string) {
 	}
 	b.mu.Unlock()
 	if oldest != nil {
+		oldest.fireLate()
 		b.discard(oldest)
 	}
-}
-
-// reset drops everything of the session but its name.
-func (s *session) reset() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.in = nil
-	s.outbox = outbox{}
-	s.stopWill()
 }
 
 // subscriptions returns the session's subscriptions, ordered by filter.

@@ -65,7 +65,11 @@ func (s *session) keep(sub *subscription) (fits, existed bool) {
 	b := s.broker
 	s.mu.Lock()
 	old := s.subs[sub.text]
-	if old == nil && len(s.subs) >= maxSubscriptions {
+	levels := len(sub.filter.levels)
+	for _, other := range s.subs {
+		levels += len(other.filter.levels)
+	}
+	if old == nil && (len(s.subs) >= maxSubscriptions || levels > maxSubLevels) {
 		s.mu.Unlock()
 		return false, false
 	}
