@@ -44,19 +44,12 @@ func (c *Core) BlockingUpdate(r Reader, req *onem2m.Request, env Env) (ri string
 	if err != nil || sub == nil {
 		return "", nil
 	}
-	reference, err := c.reference(r, sub)
-	if err != nil {
+	w := c.compile(sub).watch
+	dst := append([]byte(`{"m2m:sgn":{"nev":{"net":7,"rep":`), req.Content...)
+	if dst, err = c.closeNotification(r, append(dst, '}'), sub, w, c.localID(req.From)); err != nil {
 		return "", nil
 	}
-	dst := append([]byte(`{"m2m:sgn":{"nev":{"net":7,"rep":`), req.Content...)
-	dst = onem2m.AppendQuote(append(dst, `},"sur":`...), reference)
-	w := c.compile(sub).watch
-	if w.creator != "" {
-		dst = onem2m.AppendQuote(append(dst, `,"cr":`...), w.creator)
-	}
-	return t.resource.RI, &Event{
-		Subscription: sub.RI, Targets: w.targets, Content: append(dst, '}', '}'), Originator: c.cfg.CSEID,
-	}
+	return t.resource.RI, &Event{Subscription: sub.RI, Targets: w.targets, Content: dst, Originator: c.cfg.CSEID}
 }
 
 // blocks gives the subscription that an update of attributes of a resource has to wait for, nil when there is none.

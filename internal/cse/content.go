@@ -95,7 +95,7 @@ func appendCanonical(dst, value []byte) []byte {
 // that sets one is refused, so that nobody relies on it in vain.
 var notImplemented = map[onem2m.ResourceType][]string{
 	onem2m.TypeSubscription: {
-		"acrs", "eeno", "gpi", "ma", "nfu", "nsp", "psn",
+		"acrs", "gpi", "ma", "nfu", "nsp", "psn",
 	},
 	onem2m.TypeGroup: {"nar", "spty"},
 	onem2m.TypeACP:   {"adri", "airi", "apri"},

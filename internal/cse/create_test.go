@@ -274,7 +274,7 @@ func TestCreateSubscription(t *testing.T) {
 		`{"nu":["Ca"],"enc":{"aq":"x"}}`:                              onem2m.StatusNotImplemented,
 		`{"nu":["Ca"],"bn":{"num":3}}`:                                onem2m.StatusCreated,
 		`{"nu":["Ca"],"bn":{"dur":"PT0S"},"ln":true,"nse":true}`:      onem2m.StatusCreated,
-		`{"nu":["Ca"],"eeno":true}`:                                   onem2m.StatusNotImplemented,
+		`{"nu":["Ca"],"psn":3}`:                                       onem2m.StatusNotImplemented,
 		`{"nu":["Ca"],"nct":1,"enc":{"net":[7]}}`:                     onem2m.StatusBadRequest,
 		`{"nu":["Ca"],"nct":2,"enc":{"net":[2]}}`:                     onem2m.StatusBadRequest,
 		`{"nu":["Ca"],"enc":{"net":[1,7]}}`:                           onem2m.StatusBadRequest,
@@ -292,9 +292,15 @@ func TestCreateSubscription(t *testing.T) {
 	if res, _ := n.State.Resource(sub); string(res.Get("nct")) != "1" || res.Get("cr") != nil {
 		t.Errorf("default nct is %s, creator %s", res.Get("nct"), res.Get("cr"))
 	}
-	sub = n.MustCreate("Ca", "Ca", onem2m.TypeSubscription, `{"nu":["/tally/Ca","http://x"]}`)
-	if res, _ := n.State.Resource(sub); string(res.Get("cr")) != `"Ca"` {
-		t.Errorf("creator of a subscription that notifies others is %s", res.Get("cr"))
+	for body, want := range map[string]string{
+		`{"nu":["/tally/Ca","http://x"]}`: ``, // a URL does not say whose it is
+		`{"nu":["/tally/Ca","/other/x"]}`: `"Ca"`,
+		`{"nu":["http://x"],"cr":null}`:   `"Ca"`,
+	} {
+		sub = n.MustCreate("Ca", "Ca", onem2m.TypeSubscription, body)
+		if res, _ := n.State.Resource(sub); string(res.Get("cr")) != want {
+			t.Errorf("creator of subscription %s is %q, want %q", body, res.Get("cr"), want)
+		}
 	}
 }
 

@@ -40,7 +40,7 @@ func TestTargetsBounded(t *testing.T) {
 	sub := n.MustCreate("Ca", "Ca", onem2m.TypeSubscription, `{"rn":"s","nct":3,"enc":{"net":[3]},"nu":`+list(2000, "http://victim/")+`}`)
 	wantHas(t, n, sub, `"nu":["http://victim/"]`)
 	wantEvents(t, "notified once", create(n, "Ca", onem2m.TypeContainer, `{"rn":"x"}`),
-		`http://victim/ {"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:uri":"/tally/cnt5"}},"sur":"/tally/sub4","cr":"Ca"}}`)
+		`http://victim/ {"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:uri":"/tally/cnt5"}},"sur":"/tally/sub4"}}`)
 
 	n.MustCreate("Ca", "Ca", onem2m.TypeSubscription, `{"nu":`+list(16, "http://h/#")+`}`)
 	wantRefused(t, "create", create(n, "Ca", onem2m.TypeSubscription, `{"nu":`+list(17, "http://h/#")+`}`), limit)

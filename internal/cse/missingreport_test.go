@@ -39,7 +39,7 @@ func TestMissingDataReport(t *testing.T) {
 	told := func(ms, count int64, times ...int64) string {
 		list := `"` + strings.Join(at(times...), `","`) + `"`
 		res, _ := n.State.Child(series, "s")
-		return fmt.Sprintf(`%d {"m2m:sgn":{"nev":{"net":8,"rep":{"m2m:tsn":{"mdlt":[%s],"mdc":%d}}},"sur":"/tally/%s","cr":"Ca"}}`, ms, list, count, res)
+		return fmt.Sprintf(`%d {"m2m:sgn":{"nev":{"net":8,"rep":{"m2m:tsn":{"mdlt":[%s],"mdc":%d}}},"sur":"/tally/%s"}}`, ms, list, count, res)
 	}
 	// The time runs from 1.5 s, when the first was found, to 6.5 s, and from then on again.
 	want := []string{

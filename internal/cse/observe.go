@@ -77,7 +77,7 @@ func (c *Core) observation(r Reader, sub *Resource, w *watch, req *onem2m.Reques
 	} else {
 		dst = appendRepresentation(dst, &it, nil)
 	}
-	dst, err = c.closeNotification(r, append(dst, '}'), sub, w)
+	dst, err = c.closeNotification(r, append(dst, '}'), sub, w, c.localID(req.From))
 	return Event{Subscription: sub.RI, Targets: w.targets, Content: dst, Originator: c.cfg.CSEID, Category: w.category}, err
 }
 
@@ -94,15 +94,20 @@ func appendURI(dst []byte, cseID string, it *item) []byte {
 	return append(dst, '}')
 }
 
-// closeNotification ends a m2m:sgn with what it says of its subscription.
-func (c *Core) closeNotification(r Reader, dst []byte, sub *Resource, w *watch) ([]byte, error) {
+// closeNotification ends a m2m:sgn with what it says of its subscription. Whose event it is shows in the place of the
+// creator when the subscription has none and enableEventNotificationOriginator is true.
+func (c *Core) closeNotification(r Reader, dst []byte, sub *Resource, w *watch, originator string) ([]byte, error) {
 	reference, err := c.reference(r, sub)
 	if err != nil {
 		return nil, err
 	}
 	dst = onem2m.AppendQuote(append(dst, `,"sur":`...), reference)
-	if w.creator != "" {
-		dst = onem2m.AppendQuote(append(dst, `,"cr":`...), w.creator)
+	creator := w.creator
+	if creator == "" && w.tellsWho {
+		creator = originator
+	}
+	if creator != "" {
+		dst = onem2m.AppendQuote(append(dst, `,"cr":`...), creator)
 	}
 	return append(dst, '}', '}'), nil
 }

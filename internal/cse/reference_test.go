@@ -443,7 +443,6 @@ func (m *reference) represent(n *refNode, from string, nested bool) map[string]a
 		r["mid"], r["mnm"], r["mt"], r["csy"], r["cnm"] = append([]string{}, n.body.mid...), 3, 0, 1, len(n.body.mid)
 	case 23:
 		r["nu"], r["nct"], r["enc"] = []string{"http://h"}, 3, map[string]any{"net": n.body.net}
-		r["cr"] = n.owner
 		if n.body.exc > 0 {
 			r["exc"] = n.body.exc
 		}

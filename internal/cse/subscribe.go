@@ -158,7 +158,7 @@ func (c *Core) notification(r Reader, sub *Resource, w *watch, event int, ch *ch
 	default:
 		dst = appendRepresentation(dst, &it, nil)
 	}
-	if dst, err = c.closeNotification(r, append(dst, '}'), sub, w); err != nil {
+	if dst, err = c.closeNotification(r, append(dst, '}'), sub, w, ch.originator); err != nil {
 		return Event{}, err
 	}
 	e := Event{
@@ -214,15 +214,14 @@ func (c *Core) subscriptionDeletion(r Reader, out *notices, sub *Resource) error
 	if w.subscriber == "" {
 		return nil
 	}
-	reference, err := c.reference(r, sub)
+	dst, err := c.closeNotification(r, []byte(`{"m2m:sgn":{"sud":true`), sub, w, "")
 	if err != nil {
 		return err
 	}
-	dst := onem2m.AppendQuote([]byte(`{"m2m:sgn":{"sud":true,"sur":`), reference)
 	return out.add(Event{
 		Subscription: sub.RI,
 		Targets:      []string{w.subscriber},
-		Content:      append(dst, '}', '}'),
+		Content:      dst,
 		Originator:   c.cfg.CSEID,
 	})
 }

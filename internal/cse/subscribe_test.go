@@ -44,7 +44,7 @@ func watched(t testing.TB, attributes string) (n *csetest.Network, cnt string) {
 	n = csetest.NewNetwork(t)
 	n.Register("Ca", "ae1")
 	cnt = n.MustCreate("Ca", "Ca", onem2m.TypeContainer, `{"rn":"cnt1"}`)
-	n.MustCreate("Ca", cnt, onem2m.TypeSubscription, `{"rn":"sub1","nu":["http://h"],`+attributes+`}`)
+	n.MustCreate("Ca", cnt, onem2m.TypeSubscription, `{"rn":"sub1","cr":null,"nu":["http://h"],`+attributes+`}`)
 	return n, cnt
 }
 
@@ -131,6 +131,28 @@ func TestNotificationMonitor(t *testing.T) {
 	wantEvents(t, "delete", n.Delete("Ca", cnt), told(2, 4, cnt))
 }
 
+// TS-0001 clause 9.6.8, enableEventNotificationOriginator: a notification says whose event it is, in the place of the
+// creator that the subscription does not have.
+func TestNotificationOriginator(t *testing.T) {
+	n := csetest.NewNetwork(t)
+	n.Register("Ca", "ae1")
+	acp := n.MustCreate("Ca", "Ca", onem2m.TypeACP, `{"pv":{"acr":[{"acor":["Ca","Cb"],"acop":63}]},"pvs":{"acr":[{"acor":["Ca"],"acop":63}]}}`)
+	cnt := n.MustCreate("Ca", "Ca", onem2m.TypeContainer, `{"rn":"cnt1","acpi":["`+acp+`"]}`)
+	for rn, attributes := range map[string]string{"no": ``, "yes": `,"eeno":true`, "creator": `,"eeno":true,"cr":null`, "off": `,"eeno":false`} {
+		n.MustCreate("Ca", cnt, onem2m.TypeSubscription, `{"rn":"`+rn+`","nu":["http://`+rn+`"],"nct":3,"enc":{"net":[1]}`+attributes+`}`)
+	}
+	got := map[string]string{}
+	for _, e := range sgn(n.Update("Cb", cnt, onem2m.TypeContainer, `{"mni":4}`)) {
+		target, content, _ := strings.Cut(e, " ")
+		_, after, _ := strings.Cut(content, `"sur":"/tally/`)
+		_, got[target], _ = strings.Cut(after, `"`)
+	}
+	want := map[string]string{"http://no": `}}`, "http://yes": `,"cr":"Cb"}}`, "http://creator": `,"cr":"Ca"}}`, "http://off": `}}`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("whose event it is (-want +got):\n%s", diff)
+	}
+}
+
 // TS-0001 clause 9.6.8, expirationCounter: the subscription ends with its last notification.
 func TestNotificationCounter(t *testing.T) {
 	n, cnt := watched(t, `"enc":{"net":[3]},"nct":3,"exc":2,"su":"http://s"`)
@@ -140,8 +162,8 @@ func TestNotificationCounter(t *testing.T) {
 	}
 	wantEvents(t, "last", create(n, cnt, onem2m.TypeContentInstance, `{"con":"1"}`),
 		`http://h {"m2m:sgn":{"nev":{"net":3,"rep":{"m2m:uri":"/tally/cin7"}},"sur":"/tally/sub5","cr":"Ca"}}`,
-		`http://s {"m2m:sgn":{"sud":true,"sur":"/tally/sub5"}}`,
-		`http://other {"m2m:sgn":{"nev":{"net":4,"rep":{"m2m:uri":"/tally/sub5"}},"sur":"/tally/sub6","cr":"Ca"}}`)
+		`http://s {"m2m:sgn":{"sud":true,"sur":"/tally/sub5","cr":"Ca"}}`,
+		`http://other {"m2m:sgn":{"nev":{"net":4,"rep":{"m2m:uri":"/tally/sub5"}},"sur":"/tally/sub6"}}`)
 	wantStatus(t, "gone", n.Retrieve("Ca", cnt+"/sub1"), onem2m.StatusNotFound)
 	wantEvents(t, "no more", create(n, cnt, onem2m.TypeContentInstance, `{"con":"1"}`))
 }

@@ -16,7 +16,7 @@ const defaultBatchDuration = "PT60S"
 
 // completeSubscription checks what the attributes of a subscription say together (TS-0004 clauses 7.4.8.2.1 and
 // 7.4.8.2.3) and sets what the CSE assigns: defaults and, in a new subscription that notifies anybody but its
-// originator, the creator. A target that is named more than once stays once.
+// originator by a resource ID, the creator. A target that is named more than once stays once.
 func (c *Core) completeSubscription(r Reader, req *onem2m.Request, env Env, before, after *Resource) error {
 	if before == nil {
 		if err := checkSubscriptions(r, after.PI); err != nil {
@@ -53,7 +53,8 @@ func (c *Core) completeSubscription(r Reader, req *onem2m.Request, env Env, befo
 	return nil
 }
 
-// completeTargets checks the targets of a subscription.
+// completeTargets checks the targets of a subscription. The creator is set for a target that is another resource: a URL
+// does not say whose it is (TS-0004 clause 7.4.8.2.1).
 func (c *Core) completeTargets(r Reader, env Env, before, after *Resource) error {
 	named := stringsOf(after.Get("nu"))
 	targets := unique(named)
@@ -68,7 +69,7 @@ func (c *Core) completeTargets(r Reader, env Env, before, after *Resource) error
 		if err := checkNotificationTarget("nu", target); err != nil {
 			return err
 		}
-		foreign = foreign || !c.isOriginator(r, target, after.Owner, env)
+		foreign = foreign || !isURL(target) && !c.isOriginator(r, target, after.Owner, env)
 	}
 	if before == nil && foreign {
 		after.set("cr", onem2m.AppendQuote(nil, after.Owner))

@@ -75,10 +75,15 @@ func (c *Core) VerificationRequest(r Reader, req *onem2m.Request, env Env) []Eve
 	return []Event{event}
 }
 
+// isURL says whether a notification target is a URL; else it is a resource ID.
+func isURL(target string) bool {
+	return strings.Contains(target, "://")
+}
+
 // isOriginator says whether a notification target is the AE that sends the request, in any form of address.
 func (c *Core) isOriginator(r Reader, target, originator string, env Env) bool {
 	target, _ = cutSerialization(target)
-	if strings.Contains(target, "://") {
+	if isURL(target) {
 		return false
 	}
 	if c.localID(target) == originator {
@@ -112,7 +117,7 @@ type Address struct {
 // there is no such target (TS-0001 clause 9.6.5, TS-0004 clause 7.5.1.2.2).
 func (c *Core) Route(r Reader, nu string) Route {
 	nu, serialization := cutSerialization(nu)
-	if strings.Contains(nu, "://") {
+	if isURL(nu) {
 		return Route{To: nu, Reachable: true, URLs: []Address{{nu, serialization == "cbor"}}}
 	}
 	if id := c.withoutSP(nu); cseOf(id) != "" && cseOf(id) != c.cfg.CSEID {

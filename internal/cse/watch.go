@@ -40,6 +40,7 @@ type watch struct {
 	targets    []string
 	subscriber string // su
 	creator    string // cr
+	tellsWho   bool   // eeno
 	counter    int64  // exc, 0 when there is none
 
 	// md: a report on missing data points needs so many of them within so long, in microseconds.
@@ -153,7 +154,7 @@ func parseWatch(c *Core, sub *Resource) *watch {
 // parseDelivery reads the attributes that say how notifications are delivered (TS-0004 clause 7.5.1.2.2, steps 2.2 to
 // 2.4 and 4.0).
 func (w *watch) parseDelivery(sub *Resource) {
-	w.creator = text(sub.Get("cr"))
+	w.creator, w.tellsWho = text(sub.Get("cr")), trueValue(sub.Get("eeno"))
 	w.category = string(sub.Get("nec"))
 	w.counted = trueValue(sub.Get("nse"))
 	if w.latest = trueValue(sub.Get("ln")) || string(sub.Get("pn")) == pendingSendLatest; w.latest {
