@@ -24,14 +24,15 @@ import (
 	"github.com/coder/websocket"
 )
 
-// writeCertificate makes a certificate for 127.0.0.1 with a serial number, and gives a pool that trusts it.
-func writeCertificate(t *testing.T, dir string, serial int64) *x509.CertPool {
+// writeCertificate makes a certificate for 127.0.0.1 and other addresses with a serial number, and gives a pool that
+// trusts it.
+func writeCertificate(t *testing.T, dir string, serial int64, also ...net.IP) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "node"}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: append(also, net.IPv4(127, 0, 0, 1)),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
 	must(t, err)
