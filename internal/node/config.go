@@ -1,9 +1,11 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,8 +35,8 @@ type Config struct {
 	// CoAPTokensInClear is whether tokens are accepted that come over coap from other machines, where everybody on the
 	// way can read and use them. Default false.
 	CoAPTokensInClear bool `json:"coapTokensInClear,omitempty"`
-	// PointsOfAccess is the list of URLs by which other CSEs reach this node; its registrar is told. Default what the
-	// node listens on.
+	// PointsOfAccess is the list of URLs by which other CSEs reach this node; its registrar is told. Default the address of
+	// http.
 	PointsOfAccess []string `json:"pointsOfAccess,omitempty"`
 	// Registrar is the CSE at which this one registers, and by which it reaches others: {"cseID": "/in", "url": URL}. The
 	// token to show there is in peerTokens. Default none.
@@ -104,14 +106,23 @@ func LoadConfig(dir string) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("read the configuration: %w", err)
 	}
-	if err := json.Unmarshal(b, &c); err != nil {
+	// A misspelt name would leave its field at the default, and something open or closed that was not meant to be.
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
 		return c, fmt.Errorf("read the configuration %s: %w", path, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return c, fmt.Errorf("read the configuration %s: there is more after its end", path)
 	}
 	if c.Name == "" {
 		return c, fmt.Errorf("read the configuration %s: it has no name", path)
 	}
 	if c.MaxBody < 0 || c.MaxBody > 1<<20 {
 		return c, fmt.Errorf("read the configuration %s: maxBody is over 1 MiB", path)
+	}
+	if c.RetainBlocks < 0 {
+		return c, fmt.Errorf("read the configuration %s: retainBlocks is negative", path)
 	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		return c, fmt.Errorf("read the configuration %s: tls needs both cert and key", path)

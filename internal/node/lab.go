@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/url"
 	"path/filepath"
+	"strings"
 
 	"github.com/cometbft/cometbft/types"
 
@@ -52,18 +52,26 @@ func loopback(address string) error {
 	if address == "" {
 		return nil
 	}
-	if u, err := url.Parse(address); err == nil && u.Host != "" {
-		address = u.Host
-	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
 	}
-	if host == "localhost" {
-		return nil
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+	if !isLoopback(host) {
 		return fmt.Errorf("use 127.0.0.1, [::1] or localhost")
 	}
 	return nil
+}
+
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// namesThisMachine says whether the Host of an HTTP request, with a port or without, is this machine as a lab network is
+// reached. A browser that was given another name, which its owner lets lead to this machine, sends that name: so the pages
+// of others cannot use a network that asks for no credential.
+func namesThisMachine(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return host == "" || isLoopback(strings.ToLower(strings.Trim(host, "[]")))
 }

@@ -252,6 +252,8 @@ func (n *Node) serve() {
 	// ServeMux would redirect addresses that it deems unclean; what is none of the node's own pages is the binding's.
 	n.server = httpbinding.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
+		case n.tester != nil && !namesThisMachine(r.Host):
+			http.Error(w, "a lab network answers only requests to localhost, 127.0.0.1 or [::1] (Host): a page of another site could have its name lead here", http.StatusMisdirectedRequest)
 		// "-" stands for the CSEBase too (TS-0001 table 7.2-1), so what is no page may be a resource for who speaks
 		// oneM2M.
 		case strings.HasPrefix(r.URL.Path, Prefix+"/") && (r.Header["X-M2m-Ri"] == nil || isPage(own, r)):
