@@ -50,9 +50,9 @@ var plainMessages = []plainMessage{
 	{title: "RFC 8428 4.6: records are resolved", media: senMLJSON,
 		body:   `[{"bn":"urn:dev:ow:1:","bt":1795435200.25,"bu":"A","bver":5,"n":"voltage","u":"V","v":120.1},{"n":"current","t":-5,"v":1.2},{"n":"current","t":-4,"v":1.30}]`,
 		status: 2001, stored: [][2]string{
-			{"application/senml+json:0", `[{"bver":5,"n":"urn:dev:ow:1:voltage","u":"V","v":120.1,"t":1795435200.25}]`},
 			{"application/senml+json:0", `[{"bver":5,"n":"urn:dev:ow:1:current","u":"A","v":1.2,"t":1795435195.25}]`},
 			{"application/senml+json:0", `[{"bver":5,"n":"urn:dev:ow:1:current","u":"A","v":1.30,"t":1795435196.25}]`},
+			{"application/senml+json:0", `[{"bver":5,"n":"urn:dev:ow:1:voltage","u":"V","v":120.1,"t":1795435200.25}]`},
 		}},
 	{title: "RFC 8428 4.3: a value of each kind, and a sum", media: senMLJSON,
 		body:   `[{"bn":"x","bt":1795435200,"bs":1000},{"vs":"a"},{"vb":false},{"vd":"AQI"},{"s":0.5}]`,
@@ -82,8 +82,8 @@ var plainMessages = []plainMessage{
 		{-2: "urn:dev:ow:1:", -3: 1795435200, -4: "A", -1: 5, 0: "voltage", 1: "V", 2: 120.1},
 		{0: "current", 6: -5, 2: cbor.Tag{Number: 4, Content: []any{-2, 130}}}, {0: "door", 4: true}, {0: "raw", 8: []byte{0xfb, 0xff}},
 	}), status: 2001, stored: [][2]string{
-		{"application/senml+json:0", `[{"bver":5,"n":"urn:dev:ow:1:voltage","u":"V","v":120.1,"t":1795435200}]`},
 		{"application/senml+json:0", `[{"bver":5,"n":"urn:dev:ow:1:current","u":"A","v":1.30,"t":1795435195}]`},
+		{"application/senml+json:0", `[{"bver":5,"n":"urn:dev:ow:1:voltage","u":"V","v":120.1,"t":1795435200}]`},
 		{"application/senml+json:0", `[{"bver":5,"n":"urn:dev:ow:1:door","u":"A","vb":true,"t":1795435200}]`},
 		{"application/senml+json:0", `[{"bver":5,"n":"urn:dev:ow:1:raw","u":"A","vd":"-_8","t":1795435200}]`},
 	}},
