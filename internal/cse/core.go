@@ -52,6 +52,10 @@ type Env struct {
 	// means that nobody needs one.
 	Authentic func(originator string) (bool, error)
 
+	// Work is what is left of the resources that the requests of one block may look at in searches and for conditions, so
+	// that no block keeps every node busy for long. Nil is no bound.
+	Work *int
+
 	// share is the number of member requests among which a fan-out divides the bounds of one result; 0 for none.
 	share int
 	// used is what the members of a fan-out, or the resources that expire together, take of their common bounds; nil
@@ -160,7 +164,7 @@ func (c *Core) execute(st State, req *onem2m.Request, env Env) (Result, error) {
 	}
 	switch t.virtual {
 	case onem2m.TypeFanOutPoint:
-		return c.fanOut(st, req, env, t), nil
+		return c.fanOut(st, req, env, t)
 	case onem2m.TypePollingChannelURI:
 		return Result{}, notPolled(req)
 	}

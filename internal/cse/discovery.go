@@ -157,6 +157,9 @@ func (c *Core) newSearch(r Reader, req *onem2m.Request, env Env, op access) (*se
 	if err != nil {
 		return nil, err
 	}
+	if env.Work != nil && *env.Work <= 0 {
+		return nil, refuse(onem2m.StatusInternalServerError, "the requests of this block have too much to look at; try again")
+	}
 	s := &search{visit: c.newVisit(r, env), filter: f, collect: k, maxLevel: maxLevel, access: op, req: req}
 	s.visit.visible = s.sees
 	return s, nil

@@ -12,6 +12,7 @@ const (
 	maxFanOut      = 1000     // member requests
 	maxFanOutDepth = 8        // groups within groups
 	maxFanOutBytes = 16 << 20 // content of the member responses, the last one not counted
+	maxFanOutSent  = 32 << 20 // content of the member requests, the last one not counted
 )
 
 // fan is one request to a fanOutPoint under way (TS-0001 clause 10.7, TS-0004 clause 7.4.14.2).
@@ -24,13 +25,14 @@ type fan struct {
 	groups  []string                                                      // the groups being fanned out, outermost first
 	left    int                                                           // member requests that may still be made
 	bytes   int                                                           // content of the member responses so far
+	sent    int                                                           // content of the member requests so far
 	effects []Effect
 	events  []Event
 }
 
 // fanOut does a CREATE, UPDATE or DELETE on every member of a group, in the order of memberIDs. Each member decides
 // for itself; one that refuses changes nothing and stops no other. An overflow stops and refuses the whole request.
-func (c *Core) fanOut(st State, req *onem2m.Request, env Env, t target) Result {
+func (c *Core) fanOut(st State, req *onem2m.Request, env Env, t target) (Result, error) {
 	if env.used == nil {
 		env.used = &usage{}
 	}
@@ -38,7 +40,8 @@ func (c *Core) fanOut(st State, req *onem2m.Request, env Env, t target) Result {
 	f := &fan{c: c, r: st, env: env, left: maxFanOut}
 	f.execute = func(req *onem2m.Request, env Env, _ target) (Result, error) { return c.execute(st, req, env) }
 	f.update = func(req *onem2m.Request, env Env, t *target) (Result, error) { return c.update(st, req, env, t) }
-	return f.run(req, t)
+	rsp, err := f.group(req, t)
+	return Result{Response: rsp, Effects: f.effects, Events: f.events}, err
 }
 
 // fanOutRead does a RETRIEVE or NOTIFY on every member of a group.
@@ -50,15 +53,11 @@ func (c *Core) fanOutRead(r Reader, req *onem2m.Request, env Env, t target) Resu
 		}
 		return c.retrieve(r, req, env, t), nil
 	}
-	return f.run(req, t)
-}
-
-func (f *fan) run(req *onem2m.Request, t target) Result {
 	rsp, err := f.group(req, t)
 	if err != nil {
-		return f.c.failed(req, err)
+		return c.failed(req, err)
 	}
-	return Result{Response: rsp, Effects: f.effects, Events: f.events}
+	return Result{Response: rsp, Events: f.events}
 }
 
 // group fans a request out to the members of one group and aggregates their responses (m2m:agr). A member that is a
@@ -148,8 +147,11 @@ func (f *fan) member(req *onem2m.Request) (onem2m.Response, error) {
 		return f.c.refusal(req, onem2m.Errorf(onem2m.StatusNotAcceptable, "the group has more than %d members", maxFanOut)), nil
 	case f.bytes > maxFanOutBytes:
 		return f.c.refusal(req, onem2m.Errorf(onem2m.StatusNotAcceptable, "the responses of the members have more than %d bytes", maxFanOutBytes)), nil
+	case f.sent > maxFanOutSent:
+		return f.c.refusal(req, onem2m.Errorf(onem2m.StatusNotAcceptable, "the requests to the members have more than %d bytes", maxFanOutSent)), nil
 	}
 	f.left--
+	f.sent += len(req.Content)
 	t, err := f.c.resolve(f.r, req.To, f.env.Time)
 	var result Result
 	switch {

@@ -152,6 +152,9 @@ func observe(st State, ts *Resource, ref InstanceRef, now int64) error {
 	case !on:
 		return nil
 	case d.next == 0:
+		if ref.Generated > now+d.peid {
+			return nil
+		}
 		d.start(ref.Generated, now)
 	case !d.arrive(ref.Generated, now):
 		return nil

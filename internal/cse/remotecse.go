@@ -138,8 +138,8 @@ func (c *Core) Hop(r Reader, cseID string, now int64) (string, error) {
 	return registrar, nil
 }
 
-// SpeaksFor says whether requests of an originator may come from a CSE: they are its own, or those of an AE or CSE behind
-// it. Behind the registrar of this CSE is everybody but this CSE and those registered here.
+// SpeaksFor says whether requests of an originator may come from a CSE: they are its own, or those of an AE or CSE that is
+// reached by way of it. So whoever is registered here is behind nobody else, whatever others say of their descendants.
 func (c *Core) SpeaksFor(r Reader, cseID, originator string, now int64) (bool, error) {
 	from := cseOf(originator)
 	switch from {
@@ -152,10 +152,7 @@ func (c *Core) SpeaksFor(r Reader, cseID, originator string, now int64) (bool, e
 	if err != nil || res == nil {
 		return false, err
 	}
-	if slices.Contains(stringsOf(res.Get("dcse")), from) {
-		return true, nil
-	}
-	if res.Owner != c.cfg.CSEID {
+	if res.Owner != c.cfg.CSEID && !slices.Contains(stringsOf(res.Get("dcse")), from) {
 		return false, nil
 	}
 	hop, err := c.Hop(r, from, now)

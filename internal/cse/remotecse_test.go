@@ -100,6 +100,14 @@ func TestHop(t *testing.T) {
 			t.Errorf("%s speaks for %q: %t, %v", c.cse, c.from, got, err)
 		}
 	}
+	// A CSE that names others as its descendants gets no hold of those that are registered here.
+	wantStatus(t, "greedy", n.Update("/mn-1", "mn-1", onem2m.TypeRemoteCSE, `{"dcse":["/asn","/in","/mn2"]}`), onem2m.StatusUpdated)
+	n.MustCreate("/mn2", "tally", onem2m.TypeRemoteCSE, remoteBody(`,"cb":"/mn2/cse","dcse":["/asn"]`))
+	for _, c := range []struct{ cse, from string }{{"/mn-1", "/mn2/Ca"}, {"/mn-1", "/in"}, {"/mn-1", "/in/Ca"}, {"/mn2", "/asn/Ca"}} {
+		if got, err := n.SpeaksFor(n.State, c.cse, c.from, n.Time); err != nil || got {
+			t.Errorf("%s speaks for %q: %t, %v", c.cse, c.from, got, err)
+		}
+	}
 	for target, want := range map[string]cse.Route{
 		"/mn-1":             {Entity: "/mn-1", To: "/mn-1", Reachable: true, URLs: []cse.Address{{URL: "http://mn"}}},
 		"/asn/Ca":           {Entity: "/mn-1", To: "/asn/Ca", Reachable: true, URLs: []cse.Address{{URL: "http://mn"}}},

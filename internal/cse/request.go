@@ -18,9 +18,10 @@ const (
 
 // Bounds of a non-blocking request. Its <request> is one payload of the log.
 const (
-	maxRequestContent = maxContent / 2 // bytes of its own content
-	maxRequestBytes   = maxContent     // bytes of the <request>, the result included
-	maxLaterFanOut    = 8 << 10        // bytes of the content of a request that is fanned out later: each member gets it
+	maxRequestContent    = maxContent / 2 // bytes of its own content
+	maxRequestParameters = maxContent / 8 // bytes of all else in it; the result echoes some of that
+	maxRequestBytes      = maxContent     // bytes of the <request>, the result included
+	maxLaterFanOut       = 8 << 10        // bytes of the content of a request that is fanned out later: each member gets it
 )
 
 // maxRequests bounds the <request> resources of one originator: who has no privilege at all could make them without end.
@@ -100,21 +101,30 @@ func (c *Core) prepareNonBlocking(r Reader, req *onem2m.Request, env Env) (pendi
 	if len(req.Content) > maxRequestContent {
 		return p, refuse(onem2m.StatusNotAcceptable, "the content of a non-blocking request has %d bytes; the limit is %d", len(req.Content), maxRequestContent)
 	}
+	if n := len(onem2m.AppendRequest(nil, req)) - len(req.Content); n > maxRequestParameters {
+		return p, refuse(onem2m.StatusNotAcceptable, "the parameters of a non-blocking request have %d bytes; the limit is %d", n, maxRequestParameters)
+	}
 	if err := checkTargets("rt.nu", req.NotificationURIs); err != nil {
 		return p, err
 	}
-	t, err := c.resolve(r, wholeTarget(req).To, env.Time)
+	return p, c.checkNonBlockingTarget(r, req, p.later, env.Time)
+}
+
+// checkNonBlockingTarget refuses what only a blocking request can do with its target. That there is no target is left to
+// the result to say.
+func (c *Core) checkNonBlockingTarget(r Reader, req *onem2m.Request, later bool, now int64) error {
+	t, err := c.resolve(r, wholeTarget(req).To, now)
 	switch {
 	case asRefusal(err) != nil:
-		return p, nil // the result says so
+		return nil
 	case err != nil:
-		return p, err
+		return err
 	case t.virtual == onem2m.TypePollingChannelURI || t.resource.Type == onem2m.TypeRequest && !t.isInstance:
-		return p, refuse(onem2m.StatusBadRequest, "a request to a %s must be a blocking one", t.kind())
-	case t.virtual == onem2m.TypeFanOutPoint && p.later && len(req.Content) > maxLaterFanOut:
-		return p, refuse(onem2m.StatusNotAcceptable, "the content of a request that is fanned out later has %d bytes; the limit is %d", len(req.Content), maxLaterFanOut)
+		return refuse(onem2m.StatusBadRequest, "a request to a %s must be a blocking one", t.kind())
+	case t.virtual == onem2m.TypeFanOutPoint && later && len(req.Content) > maxLaterFanOut:
+		return refuse(onem2m.StatusNotAcceptable, "the content of a request that is fanned out later has %d bytes; the limit is %d", len(req.Content), maxLaterFanOut)
 	}
-	return p, nil
+	return nil
 }
 
 // executeNonBlocking does the operation and makes the <request> resource with its result, or only makes the <request>
@@ -371,11 +381,16 @@ func (c *Core) executeLater(st State, res *Resource, env Env) (Result, error) {
 		}
 	}
 	if env.Outcome == nil {
-		env.Outcome = c.unasked(st, req, env)
+		if env.Outcome, err = c.refusedLater(st, req, env); err != nil {
+			return Result{}, err
+		}
 	}
 	result, err := c.operate(st, req, env)
 	if err != nil {
 		return Result{}, err
+	}
+	if still, err := st.Resource(res.RI); err != nil || still == nil {
+		return result, err // it was a member of a group that the operation deleted
 	}
 	env.NextIndex += uint64(len(result.Effects))
 	content := c.statusContent(req, &result.Response, env)
@@ -397,20 +412,29 @@ func (c *Core) executeLater(st State, res *Resource, env Env) (Result, error) {
 	return result, nil
 }
 
-// unasked refuses an operation that others have to agree to: nobody can be asked in the middle of a block.
-func (c *Core) unasked(r Reader, req *onem2m.Request, env Env) *onem2m.Response {
+// refusedLater gives the refusal of an operation that cannot be executed at its time, nil when it can. Its target may be
+// another one than when the request was accepted, and nobody can be asked in the middle of a block.
+func (c *Core) refusedLater(r Reader, req *onem2m.Request, env Env) (*onem2m.Response, error) {
 	now := *req
 	now.ResponseType, now.RequestExpiration, now.ResultExpiration, now.OperationExecution = 0, "", "", ""
-	switch {
-	case req.Operation != onem2m.Create && req.Operation != onem2m.Update || c.Check(r, &now, env) != nil:
-		return nil
-	case len(c.VerificationRequest(r, &now, env)) > 0:
-		rsp := c.refusal(req, onem2m.Errorf(onem2m.StatusSubscriptionVerificationInitiationFailed, "targets cannot be asked at the operation execution time"))
-		return &rsp
+	err := c.checkNonBlockingTarget(r, req, true, env.Time)
+	if err == nil && (req.Operation == onem2m.Create || req.Operation == onem2m.Update) && c.Check(r, &now, env) == nil {
+		err = c.unasked(r, &now, env)
 	}
-	if _, ask := c.BlockingUpdate(r, &now, env); ask != nil {
-		rsp := c.refusal(req, onem2m.Errorf(onem2m.StatusOperationDeniedByRemoteEntity, "who has to agree to the update cannot be asked at the operation execution time"))
-		return &rsp
+	if e := asRefusal(err); e != nil {
+		rsp := c.refusal(req, e)
+		return &rsp, nil
+	}
+	return nil, err
+}
+
+// unasked refuses an operation that others have to agree to.
+func (c *Core) unasked(r Reader, req *onem2m.Request, env Env) error {
+	if len(c.VerificationRequest(r, req, env)) > 0 {
+		return refuse(onem2m.StatusSubscriptionVerificationInitiationFailed, "targets cannot be asked at the operation execution time")
+	}
+	if _, ask := c.BlockingUpdate(r, req, env); ask != nil {
+		return refuse(onem2m.StatusOperationDeniedByRemoteEntity, "who has to agree to the update cannot be asked at the operation execution time")
 	}
 	return nil
 }

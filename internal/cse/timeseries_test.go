@@ -307,6 +307,19 @@ func TestMissingDataPaused(t *testing.T) {
 	}
 }
 
+// An instance from the future does not set the beat: detection would begin then only.
+func TestMissingDataFuture(t *testing.T) {
+	n := csetest.NewNetwork(t)
+	n.Register("Ca", "ae1")
+	n.MustCreate("Ca", "Ca", onem2m.TypeTimeSeries, `{"rn":"t","pei":1000,"mdt":2000,"mdd":true}`)
+	n.MustCreate("Ca", "Ca/t", onem2m.TypeTimeSeriesInst, `{"con":"a","dgt":"99991231T235959"}`)
+	n.MustCreate("Ca", "Ca/t", onem2m.TypeTimeSeriesInst, fmt.Sprintf(`{"con":"b","dgt":%q}`, onem2m.FormatTime(n.Time)))
+	n.Time += 10_000_000
+	if result := n.Tick(n.State, n.Env(), 10); result.Err != nil || len(result.Effects) != 1 {
+		t.Errorf("%d effects, %v", len(result.Effects), result.Err)
+	}
+}
+
 // However long nobody looked and however short the interval, one detection is bounded, and so is the list.
 func TestMissingDataBounds(t *testing.T) {
 	n := csetest.NewNetwork(t)

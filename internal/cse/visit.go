@@ -19,13 +19,14 @@ type visit struct {
 	now   int64
 	left  int // resources that may still be looked at
 	spent bool
+	work  *int // what is left to all requests of the block; nil without a bound
 	// visible says whether the originator may know of an item. Conditions on parents and children pass over what it
 	// may not, so that a filter cannot be used to guess what is there. Nil when no originator asks.
 	visible func(*item) (bool, error)
 }
 
 func (c *Core) newVisit(r Reader, env Env) *visit {
-	return &visit{c: c, r: r, now: env.Time, left: max(maxVisited/max(env.share, 1), 1)}
+	return &visit{c: c, r: r, now: env.Time, left: max(maxVisited/max(env.share, 1), 1), work: env.Work}
 }
 
 // take counts one resource of size bytes, a large one as several; false when the bound is reached.
@@ -34,7 +35,11 @@ func (v *visit) take(size uint64) bool {
 		v.spent = true
 		return false
 	}
-	v.left -= 1 + int(size/1024)
+	cost := 1 + int(size/1024)
+	v.left -= cost
+	if v.work != nil {
+		*v.work -= cost
+	}
 	return true
 }
 

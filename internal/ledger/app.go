@@ -293,7 +293,7 @@ func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) ([]*abc
 	if err := a.rewindLog(); err != nil {
 		return nil, err
 	}
-	b := &building{height: height, time: head.Time, base: head.LogSize}
+	b := &building{height: height, time: head.Time, base: head.LogSize, work: maxBlockWork}
 	switch {
 	case len(txs) > 0:
 		t, err := decodeTime(txs[0])
@@ -350,7 +350,7 @@ func (a *App) passTime(b *building, seed [32]byte) error {
 		return fmt.Errorf("expire resources: %w", res.Err)
 	}
 	due := a.core.Tick(b.state, cse.Env{
-		Time: b.time, NextIndex: b.nextIndex() + uint64(len(res.Effects)),
+		Time: b.time, NextIndex: b.nextIndex() + uint64(len(res.Effects)), Work: &b.work,
 		Authentic: func(originator string) (bool, error) { return a.authentic(b.state, originator) },
 	}, duePerBlock)
 	if due.Err != nil {

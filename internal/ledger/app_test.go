@@ -295,6 +295,48 @@ func TestBlockIsBounded(t *testing.T) {
 	}
 }
 
+// TestUndoneCredential: a credential that is enrolled together with what is refused is nobody's, also on a node that has
+// seen it used in between.
+func TestUndoneCredential(t *testing.T) {
+	a, b := openApp(t, "data", memFS(t)), openApp(t, "data", memFS(t))
+	defer a.Close()
+	defer b.Close()
+	h := newHistory(1, func() uint64 { return a.Head().LogSize })
+	both := func(height int64, txs [][]byte) {
+		t.Helper()
+		x, err := apply(a, height, txs)
+		must(t, err)
+		y, err := apply(b, height, txs)
+		must(t, err)
+		if x != y {
+			t.Fatalf("height %d: hashes differ", height)
+		}
+		clear(b.creds) // as after a restart
+	}
+	both(1, h.next())
+	used := Item{
+		Operation: proof.Operation(onem2m.Create), From: "Cnew", Key: testKeyID("new"), To: "tally", Type: onem2m.TypeAE,
+		Content: []byte(`{"m2m:ae":{"api":"Nx","rr":false,"srv":["4"]}}`), ResultContent: onem2m.ResultContentNothing, Release: "4",
+	}
+	enrol, revoke, refused := h.enrol("Cnew", "new"), h.own(proof.OpRevoke, OwnRequest{Key: fmt.Sprintf("%x", testKeyID("Cae1"))}), used
+	refused.To = "nowhere"
+	enrol.Together = 2
+	both(2, [][]byte{encodeTime(h.time + 1), h.batch([]Item{enrol, used, refused})})
+	both(3, [][]byte{encodeTime(h.time + 2), h.batch([]Item{used})})
+	revoke.Together = 2
+	used.From, used.Key = "Cae1", testKeyID("Cae1")
+	both(4, [][]byte{encodeTime(h.time + 3), h.batch([]Item{revoke, used, refused})})
+	both(5, [][]byte{encodeTime(h.time + 4), h.batch([]Item{used})})
+	view := a.View()
+	defer view.Close()
+	if res, err := view.Resource("Cnew"); err != nil || res != nil {
+		t.Errorf("the AE of an undone credential: %+v, %v", res, err)
+	}
+	if res, err := view.Resource("Cae1"); err != nil || res == nil {
+		t.Errorf("the AE of a credential that was not revoked after all: %+v, %v", res, err)
+	}
+}
+
 // TestNumbersAfterCrash: batches of the time before a crash that are executed again leave their numbers behind, so
 // that none of the new ones counts as replayed.
 func TestNumbersAfterCrash(t *testing.T) {

@@ -30,6 +30,7 @@ type building struct {
 	results   []Result
 	codes     []uint32 // CometBFT's result code of each transaction
 	bytes     int      // what records and events take so far
+	work      int      // resources that requests may still look at
 	// identities says that a credential was enrolled or revoked.
 	identities bool
 }
@@ -45,6 +46,7 @@ type event struct {
 const (
 	maxBlockRecords = 1 << 18
 	maxBlockEffects = 32 << 20 // bytes of records and events
+	maxBlockWork    = 400_000  // resources looked at in searches and for conditions
 	recordOverhead  = 64
 )
 
@@ -162,7 +164,7 @@ func (a *App) applyTogether(b *building, items []Item, responses []onem2m.Respon
 		}
 		if i > 0 {
 			b.state.Rollback(mark)
-			b.undo(&was)
+			a.undo(b, &was)
 		}
 		for j := range responses {
 			responses[j] = resp
@@ -173,7 +175,10 @@ func (a *App) applyTogether(b *building, items []Item, responses []onem2m.Respon
 }
 
 // undo drops what items recorded since b was as was.
-func (b *building) undo(was *building) {
+func (a *App) undo(b, was *building) {
+	if b.identities {
+		clear(a.creds) // it may have what was undone
+	}
 	clear(b.log.Records[len(was.log.Records):])
 	b.log.Records = b.log.Records[:len(was.log.Records)]
 	b.salt, b.events, b.bytes, b.identities = was.salt, was.events[:len(was.events):len(was.events)], was.bytes, was.identities
@@ -225,6 +230,7 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 	}
 	env := cse.Env{
 		Time: b.time, NextIndex: b.nextIndex(), MayRegister: true, Assigned: it.Assigned, Statistics: a.statistics(b.state.Local),
+		Work: &b.work,
 	}
 	if it.Parameters != nil {
 		it.Parameters.apply(&a.req, &env)
@@ -441,12 +447,12 @@ func eraseKey(index uint64) string {
 
 // authenticated returns the credential that an item was accepted with, nil when it is not valid for its originator.
 func (a *App) authenticated(b *building, it *Item) (*identity.Credential, proof.Auth, error) {
-	if a.genesis.CSE.Lab && it.Key == (identity.KeyID{}) {
-		return &identity.Credential{Originator: it.From}, noAuth, nil
-	}
-	if it.Key == (identity.KeyID{}) && it.From == a.genesis.CSE.CSEID && it.Operation != proof.Operation(onem2m.Delete) {
-		// The CSE itself, for which any member may speak. It owns nothing but the <remoteCSE> of its registrar. What it
-		// deletes is what has expired, and needs no request.
+	switch itself := it.From == a.genesis.CSE.CSEID; {
+	case it.Key != (identity.KeyID{}):
+	case itself && it.Operation == proof.Operation(onem2m.Delete):
+		return nil, noAuth, nil // what the CSE deletes is what has expired, and needs no request
+	case itself || a.genesis.CSE.Lab:
+		// For the CSE any member may speak. It owns nothing but the <remoteCSE> of its registrar.
 		return &identity.Credential{Originator: it.From}, noAuth, nil
 	}
 	cred, err := a.credential(b.state, it.Key)

@@ -161,16 +161,12 @@ func (c *chain) history(seed uint64, n int) {
 	h := newHistory(seed, func() uint64 { return c.app.Head().LogSize })
 	h.time = time.Now().UnixMicro()
 	var items []Item
-	for i := range 4 {
-		items = append(items, h.enrol(fmt.Sprintf("Cae%d", i), fmt.Sprintf("Cae%d", i)))
+	for _, who := range historyOriginators {
+		items = append(items, h.enrol(who, who))
 	}
 	c.submit(items)
 	for range n {
-		items = nil
-		for range 1 + h.rng.IntN(20) {
-			items = append(items, h.item())
-		}
-		c.submit(items)
+		c.submit(h.items(1 + h.rng.IntN(20)))
 	}
 }
 

@@ -126,19 +126,15 @@ func (h *history) next() [][]byte {
 	switch {
 	case len(h.blocks) == 0:
 		var items []Item
-		for i := range 4 {
-			items = append(items, h.enrol(fmt.Sprintf("Cae%d", i), fmt.Sprintf("Cae%d", i)))
+		for _, who := range historyOriginators {
+			items = append(items, h.enrol(who, who))
 		}
 		txs = append(txs, h.batch(items))
 	case h.rng.IntN(12) == 0: // an empty block
 		txs = nil
 	default:
 		for range 1 + h.rng.IntN(3) {
-			var items []Item
-			for range 1 + h.rng.IntN(14) {
-				items = append(items, h.item())
-			}
-			txs = append(txs, h.batch(items))
+			txs = append(txs, h.batch(h.items(1+h.rng.IntN(14))))
 		}
 		if h.rng.IntN(8) == 0 { // a batch comes again
 			txs = append(txs, txs[1])
@@ -179,6 +175,9 @@ func (h *history) item() Item {
 		return h.own(proof.OpRevoke, OwnRequest{Key: hex.EncodeToString(id[:])})
 	case 2, 3:
 		return h.own(proof.OpErase, OwnRequest{Index: h.rng.Uint64N(h.size() + 3)})
+	}
+	if h.rng.IntN(5) == 0 {
+		return h.rarer()
 	}
 	who := h.pick("Cae0", "Cae1", "Cae2", "Cae3", "Coperator")
 	it := Item{

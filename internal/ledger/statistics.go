@@ -3,6 +3,8 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/onem2m"
@@ -15,7 +17,8 @@ const (
 	localSent   = "nss/" // + subscription, 0 and target
 )
 
-// eventCount is how many notifications each target was to get. It begins with the first one that is counted.
+// eventCount is how many notifications each target was to get, of the targets that the subscription has. It begins with
+// the first one that is counted.
 type eventCount struct {
 	Since  uint64            `json:"since"` // log index of the entry that called for that one
 	Events map[string]uint64 `json:"noec"`  // by target
@@ -49,6 +52,7 @@ func (b *building) countEvent(e *event) error {
 	if c == nil {
 		c = &eventCount{Since: e.index, Events: make(map[string]uint64)}
 	}
+	maps.DeleteFunc(c.Events, func(target string, _ uint64) bool { return !slices.Contains(e.Targets, target) })
 	for _, target := range e.Targets {
 		c.Events[target]++
 	}

@@ -75,6 +75,11 @@ func TestStatistics(t *testing.T) {
 	s.do(onem2m.Update, "tally/c", 0, `{"m2m:cnt":{"lbl":["4"]}}`)
 	want(`[{"tg":"http://b","rqs":0,"rsr":0,"noec":1},{"tg":"http://a","rqs":0,"rsr":0,"noec":1}]`)
 	a.CountSent(sub, "http://b", 1, 0)
+	s.do(onem2m.Update, "tally/c/s", 0, `{"m2m:sub":{"nu":["http://b"]}}`)
+	s.do(onem2m.Update, "tally/c", 0, `{"m2m:cnt":{"lbl":["5"]}}`)
+	if c, err := readCount[eventCount](a.tree.Local, localEvents+sub); err != nil || len(c.Events) != 1 || c.Events["http://b"] != 2 {
+		t.Errorf("counts of targets that it had: %+v, %v", c, err)
+	}
 	s.do(onem2m.Delete, "tally/c/s", 0, "")
 	a.CountSent(sub, "http://a", 1, 1) // too late
 	want("")

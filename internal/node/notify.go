@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/binding"
@@ -45,12 +46,22 @@ func (n *Node) resolve(target string) notify.Route {
 		})
 	}
 	for _, a := range to.URLs {
+		if own(a.URL) {
+			continue
+		}
 		route.Addresses = append(route.Addresses, binding.Address{URL: a.URL, CBOR: a.CBOR, Token: n.peers[to.Entity]})
 	}
 	if to.Polls {
 		route.Addresses = append(route.Addresses, binding.Address{URL: polling.Scheme + ":" + to.Entity, CBOR: to.CBOR})
 	}
 	return route
+}
+
+// own says whether an address is of a scheme that only the node itself makes addresses of. As a point of access it would
+// lead to somebody else's connection or polling channel.
+func own(address string) bool {
+	scheme, _, _ := strings.Cut(address, ":")
+	return strings.EqualFold(scheme, wsbinding.SchemeConn) || strings.EqualFold(scheme, polling.Scheme)
 }
 
 // wake delivers what an originator has missed, now that requests can be sent to it.

@@ -1,0 +1,141 @@
+package ledger
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/proof"
+)
+
+// historyOriginators are those that a history enrols first.
+var historyOriginators = []string{"Cae0", "Cae1", "Cae2", "Cae3", "/mn1", "/mn2"}
+
+// items makes requests, of which some belong together and some were delivered before.
+func (h *history) items(n int) []Item {
+	items := make([]Item, 0, n)
+	for len(items) < n {
+		items = append(items, h.item())
+	}
+	for i := 0; i < n; i++ {
+		if h.rng.IntN(6) == 0 {
+			items[i].Delivery = &onem2m.Delivery{Slot: uint16(h.rng.IntN(3)), Message: [8]byte{byte(h.rng.IntN(4))}, Again: h.rng.IntN(2) == 0}
+		}
+		if left := n - i - 1; left > 0 && h.rng.IntN(5) == 0 {
+			pack := 1 + h.rng.IntN(min(left, 4))
+			items[i].Together = uint16(pack)
+			i += pack
+		}
+	}
+	return items
+}
+
+// rarer makes a non-blocking request of another one, or something about polling channels and other CSEs.
+func (h *history) rarer() Item {
+	who := h.pick("Cae0", "Cae1", "Cae2")
+	it := Item{From: who, Key: testKeyID(who), ResultContent: onem2m.ResultContentDefault, Release: "4", To: "tally/ae" + who[3:]}
+	switch h.rng.IntN(12) {
+	case 10:
+		it.Operation, it.Type = proof.Operation(onem2m.Create), onem2m.TypeGroup
+		member := it.To + "/" + h.pick("c0", "c1", "t0", "f0")
+		if h.rng.IntN(3) == 0 {
+			member = onem2m.ResourceRI(onem2m.TypeRequest, h.size()-min(h.size(), h.rng.Uint64N(9)))
+		}
+		it.Content = fmt.Appendf(nil, `{"m2m:grp":{"rn":%q,"mnm":9,"mid":[%q,%q]}}`, h.pick("g1", "g2"), it.To+"/c2", member)
+	case 11:
+		it.Operation, it.To = proof.Operation(onem2m.Delete), it.To+"/"+h.pick("g1", "g2", "g1/fopt", "g1/fopt", "g2/fopt")
+		if h.rng.IntN(2) == 0 {
+			it.Parameters = &Parameters{ResponseType: 1, RequestID: "later", OperationExecution: fmt.Sprint(h.rng.IntN(9_000))}
+		}
+	case 0:
+		it.Operation, it.Type, it.Content = proof.Operation(onem2m.Create), onem2m.TypePollingChannel, []byte(`{"m2m:pch":{"rn":"p"}}`)
+	case 1:
+		it.Operation, it.To = proof.Operation(onem2m.Delete), it.To+"/p"
+	case 2, 3, 4:
+		return h.remote()
+	default:
+		if it = h.item(); it.Operation > proof.Operation(onem2m.Notify) || it.Parameters != nil {
+			return it
+		}
+		if h.rng.IntN(3) == 0 {
+			it.Operation, it.Content, it.Assigned, it.Type = proof.Operation(onem2m.Retrieve), nil, "", 0
+		}
+		it.Assigned = ""
+		it.Parameters = &Parameters{ResponseType: 1 + uint8(h.rng.IntN(2)), RequestID: fmt.Sprint("q", h.rng.IntN(9))}
+		if h.rng.IntN(2) == 0 {
+			it.Parameters.ResultPersistence = fmt.Sprint(10_000 + h.rng.IntN(30_000))
+		}
+		switch h.rng.IntN(6) {
+		case 0, 1, 2:
+			it.Parameters.OperationExecution = fmt.Sprint(h.rng.IntN(9_000))
+		case 3:
+			it.Parameters.Outcome = &Outcome{Status: onem2m.StatusNotFound, Content: []byte(`{"m2m:dbg":"far"}`)}
+		case 4: // of what comes to be meanwhile, the <request> itself among it
+			it.Operation, it.Content = proof.Operation(onem2m.Delete), nil
+			it.To = onem2m.ResourceRI(onem2m.TypeRequest, h.size()+h.rng.Uint64N(4))
+			it.Parameters.OperationExecution = fmt.Sprint(h.rng.IntN(9_000))
+		}
+	}
+	return it
+}
+
+// remote is about the <remoteCSE> of another CSE, by itself or by this one.
+func (h *history) remote() Item {
+	id := h.pick("/mn1", "/mn2")
+	it := Item{From: id, Key: testKeyID(id), ResultContent: onem2m.ResultContentDefault, Release: "4", To: "tally" + id}
+	switch h.rng.IntN(6) {
+	case 0, 1:
+		it.Operation, it.To, it.Type = proof.Operation(onem2m.Create), "tally", onem2m.TypeRemoteCSE
+		it.Content = fmt.Appendf(nil, `{"m2m:csr":{"rn":%q,"csi":%q,"cb":%q,"rr":true,"srv":["4"],"dcse":["/far"]}}`, id[1:], id, id+"/x")
+		if h.rng.IntN(3) == 0 {
+			it.From, it.Key = "/tally", [8]byte{}
+		}
+	case 2:
+		it.Operation, it.Content = proof.Operation(onem2m.Update), fmt.Appendf(nil, `{"m2m:csr":{"poa":["http://x%d/"]}}`, h.rng.IntN(9))
+	case 3:
+		it.Operation = proof.Operation(onem2m.Delete)
+		if h.rng.IntN(2) == 0 {
+			it.From, it.Key = "/tally", [8]byte{}
+		}
+	case 4:
+		it.From = h.pick("/far/Ca", "/mn1/Ca", "/mn2/Cb")
+		it.Operation, it.To, it.Type, it.Content = proof.Operation(onem2m.Create), "tally/ae0", onem2m.TypeContainer, []byte(`{"m2m:cnt":{"rn":"far"}}`)
+	default:
+		it.Operation, it.Type, it.Content = proof.Operation(onem2m.Create), onem2m.TypePollingChannel, []byte(`{"m2m:pch":{"rn":"p"}}`)
+	}
+	return it
+}
+
+var firstSeed = flag.Uint64("history.seed", 100, "the first seed of TestHistoryIsInLog")
+var seeds = flag.Uint64("history.seeds", 4, "how many histories TestHistoryIsInLog makes")
+
+// TestHistoryIsInLog: the log of a random history gives back the state that it led to, and so does a log of which
+// payloads were erased. Nothing stops a node.
+func TestHistoryIsInLog(t *testing.T) {
+	for seed := *firstSeed; seed < *firstSeed+*seeds; seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			kinds := make(map[string]int)
+			a := openApp(t, "data", memFS(t))
+			h := newHistory(seed, func() uint64 { return a.Head().LogSize })
+			for height := int64(1); height <= 150; height++ {
+				_, err := apply(a, height, h.next())
+				must(t, err)
+			}
+			if _, err := a.Check(context.Background(), nil, filepath.Join(t.TempDir(), "scratch"), noProgress); err != nil {
+				t.Fatal(err)
+			}
+			for blk, err := range a.log.Blocks(0) {
+				must(t, err)
+				for _, r := range blk.Records {
+					kinds[fmt.Sprint(r.Entry.Operation, " ", onem2m.ResourceType(r.Entry.Type))]++
+				}
+			}
+			t.Log(kinds)
+			must(t, a.Close())
+		})
+	}
+}
