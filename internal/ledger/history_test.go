@@ -14,16 +14,13 @@ import (
 // historyOriginators are those that a history enrols first.
 var historyOriginators = []string{"Cae0", "Cae1", "Cae2", "Cae3", "/mn1", "/mn2"}
 
-// items makes requests, of which some belong together and some were delivered before.
+// items makes requests, of which some belong together.
 func (h *history) items(n int) []Item {
 	items := make([]Item, 0, n)
 	for len(items) < n {
 		items = append(items, h.item())
 	}
 	for i := 0; i < n; i++ {
-		if h.rng.IntN(6) == 0 {
-			items[i].Delivery = &onem2m.Delivery{Slot: uint16(h.rng.IntN(3)), Message: [8]byte{byte(h.rng.IntN(4))}, Again: h.rng.IntN(2) == 0}
-		}
 		if left := n - i - 1; left > 0 && h.rng.IntN(5) == 0 {
 			pack := 1 + h.rng.IntN(min(left, 4))
 			items[i].Together = uint16(pack)
