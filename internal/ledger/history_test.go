@@ -21,8 +21,8 @@ func (h *history) items(n int) []Item {
 		items = append(items, h.item())
 	}
 	for i := 0; i < n; i++ {
-		if left := n - i - 1; left > 0 && h.rng.IntN(5) == 0 {
-			pack := 1 + h.rng.IntN(min(left, 4))
+		if left := n - i - 1; left > 0 && h.rng.IntN(15) == 0 {
+			pack := 1 + h.rng.IntN(min(left, 3))
 			items[i].Together = uint16(pack)
 			i += pack
 		}
