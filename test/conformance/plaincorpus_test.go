@@ -47,7 +47,7 @@ var plainMessages = []plainMessage{
 
 	{title: "RFC 8428 5.1.1: one record", media: senMLJSON, body: `[{"n":"urn:dev:ow:10e2073a01080063","u":"Cel","v":23.10,"t":1795435200}]`, status: 2001,
 		stored: one("application/senml+json:0", `[{"n":"urn:dev:ow:10e2073a01080063","u":"Cel","v":23.10,"t":1795435200}]`)},
-	{title: "RFC 8428 4.6: records are resolved", media: senMLJSON,
+	{title: "RFC 8428 4.6: records are resolved, and in the order of their times", media: senMLJSON,
 		body:   `[{"bn":"urn:dev:ow:1:","bt":1795435200.25,"bu":"A","bver":5,"n":"voltage","u":"V","v":120.1},{"n":"current","t":-5,"v":1.2},{"n":"current","t":-4,"v":1.30}]`,
 		status: 2001, stored: [][2]string{
 			{"application/senml+json:0", `[{"bver":5,"n":"urn:dev:ow:1:current","u":"A","v":1.2,"t":1795435195.25}]`},

@@ -73,9 +73,10 @@ func (r Result) String() string {
 // Run runs a tally command to its end, for a minute at most.
 func Run(tb testing.TB, args ...string) Result {
 	tb.Helper()
+	binary := Tally(tb) // building it may take longer
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, Tally(tb), args...)
+	cmd := exec.CommandContext(ctx, binary, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
