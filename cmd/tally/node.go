@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/tallystick/tallystick/internal/node"
 )
@@ -44,6 +45,9 @@ func (c *nodeStartCmd) Run(ctx context.Context, s *streams) error {
 	}
 	h := n.App().Head()
 	fmt.Fprintf(s.out, "Node ready: oneM2M over HTTP on http://%s, %d entries at height %d.\n", n.Addr(), h.LogSize, h.Height)
+	if more := n.Listens()[1:]; len(more) > 0 {
+		fmt.Fprintf(s.out, "It also listens on %s.\n", strings.Join(more, ", "))
+	}
 	return untilEnd(ctx, n)
 }
 

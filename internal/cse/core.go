@@ -277,7 +277,22 @@ func accessOf(op onem2m.Operation) access {
 
 // noPrivilege refuses a request that access control does not allow.
 func noPrivilege(req *onem2m.Request, ri string) error {
-	return refuse(onem2m.StatusOriginatorHasNoPrivilege, "originator %q has no privilege for operation %d on %s", req.From, req.Operation, ri)
+	return refuse(onem2m.StatusOriginatorHasNoPrivilege, "originator %q has no privilege to %s %s; an accessControlPolicy (acpi) has to grant it", req.From, verb(req.Operation), ri)
+}
+
+// verb is what a refusal calls an operation.
+func verb(op onem2m.Operation) string {
+	switch op {
+	case onem2m.Create:
+		return "create a child of"
+	case onem2m.Retrieve:
+		return "retrieve"
+	case onem2m.Update:
+		return "update"
+	case onem2m.Delete:
+		return "delete"
+	}
+	return "notify"
 }
 
 // requireAccess refuses a request that access control does not allow on its target.

@@ -102,7 +102,7 @@ func (g *Ingest) read(m *binding.Message, token string) (*delivery, error) {
 			d.from = id
 		}
 	} else if !g.o.Door.Known(token) {
-		return nil, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required")
+		return nil, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)")
 	}
 	var err error
 	if d.path, err = splitPath(m.Path); err != nil {

@@ -184,7 +184,7 @@ func (g *Ingress) identify(req *onem2m.Request, token string) (*identity.Credent
 		return nil, failure(onem2m.StatusInternalServerError, "check the credential: "+err.Error())
 	}
 	if cred == nil {
-		return nil, failure(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required")
+		return nil, failure(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)")
 	}
 	if req.From == "" && req.Operation == onem2m.Create && req.Type == onem2m.TypeAE {
 		req.From = cred.Originator
@@ -438,7 +438,7 @@ func (g *Ingress) Reset(ctx context.Context) *onem2m.Response {
 }
 
 // ErrNoCredential means that a token is no valid credential.
-var ErrNoCredential = errors.New("a valid bearer token is required")
+var ErrNoCredential = errors.New("a valid bearer token is required (tally device enrol makes one)")
 
 // Authenticate returns the credential of a token, ErrNoCredential when it is none.
 func (g *Ingress) Authenticate(token string) (*identity.Credential, error) {

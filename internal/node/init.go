@@ -51,7 +51,7 @@ func Exists(dir string) bool {
 // one was left half made and is made anew.
 func Init(o InitOptions) error {
 	if Exists(o.Dir) {
-		return fmt.Errorf("%s holds a node already", o.Dir)
+		return fmt.Errorf("%s holds a node already: start it with tally node start --data %s, or choose another folder", o.Dir, o.Dir)
 	}
 	for _, data := range []string{ledger.LogDir, ledger.TreeDir, ledger.ChainDir} {
 		if _, err := os.Stat(filepath.Join(o.Dir, data)); err == nil {

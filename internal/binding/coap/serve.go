@@ -96,7 +96,7 @@ func (s *Server) handle(key exchangeKey, datagram []byte) {
 }
 
 var (
-	errUnknown = onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid token is required (parameter tkns in the query)")
+	errUnknown = onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid token is required, as parameter tkns of the query (tally device enrol makes one)")
 	errBusy    = &refusal{code: codes.ServiceUnavailable, status: onem2m.StatusInternalServerError, why: "the node is busy; try again later", maxAge: 5}
 )
 

@@ -20,7 +20,7 @@ const (
 )
 
 var (
-	errUnknown = onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required")
+	errUnknown = onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)")
 	errHangUp  = onem2m.Errorf(errUnknown.Status, "%s", errUnknown.Message) // to one with a long body
 	errBusy    = onem2m.Errorf(onem2m.StatusInternalServerError, "the node is busy: the bodies of other requests fill the memory set aside for them; try again later")
 )

@@ -200,7 +200,7 @@ func answer(req *onem2m.Request) *onem2m.Response {
 	rsp := &onem2m.Response{Status: onem2m.StatusOK, RequestID: req.RequestID, ReleaseVersion: req.ReleaseVersion}
 	switch name := req.To[strings.LastIndexByte(req.To, '/')+1:]; name {
 	case "secret":
-		rsp.Status, rsp.Content = onem2m.StatusSecurityAssociationRequired, []byte(`{"m2m:dbg":"a valid bearer token is required"}`)
+		rsp.Status, rsp.Content = onem2m.StatusSecurityAssociationRequired, []byte(`{"m2m:dbg":"a valid bearer token is required (tally device enrol makes one)"}`)
 	case "partial":
 		rsp.ContentStatus, rsp.ContentOffset = 1, 20
 		rsp.OriginatingTimestamp, rsp.VendorInformation = req.OriginatingTimestamp, req.VendorInformation

@@ -284,7 +284,7 @@ func TestTokenInRequest(t *testing.T) {
 	b, url := serve(t, &world{}, nil)
 	c := dial(t, url, "oneM2M.json", "")
 	c.send(`{"op":2,"to":"c","fr":"Cdev","rqi":"1"}`)
-	c.want(`{"rsc":4107,"rqi":"1","rvi":"4","to":"Cdev","pc":{"m2m:dbg":"a valid bearer token is required"}}`)
+	c.want(`{"rsc":4107,"rqi":"1","rvi":"4","to":"Cdev","pc":{"m2m:dbg":"a valid bearer token is required (tally device enrol makes one)"}}`)
 	if b.Connected("Cdev") {
 		t.Error("who showed nothing counts as an originator")
 	}

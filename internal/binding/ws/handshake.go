@@ -131,7 +131,7 @@ func (b *Binding) judge(r *http.Request) (hs handshake, status int, why string) 
 	case b.o.Plain == nil:
 		return hs, http.StatusNotFound, "this node takes no messages of plain devices"
 	case !hs.known:
-		return hs, http.StatusUnauthorized, "a valid bearer token is required"
+		return hs, http.StatusUnauthorized, "a valid bearer token is required (tally device enrol makes one)"
 	}
 	hs.format, hs.path, hs.media = formatPlain, strings.TrimSuffix(rest, "/"), query.Get("ct")
 	if hs.media == "" {

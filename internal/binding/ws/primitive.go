@@ -62,7 +62,7 @@ func (c *conn) execute(m message, req *onem2m.Request, cost int64) bool {
 	token, ok := c.credential(req)
 	if !ok {
 		c.giveBack(m)
-		c.refuse(req, k, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required"))
+		c.refuse(req, k, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)"))
 		if c.refused++; c.refused >= maxRefused {
 			c.hangUp(websocket.StatusPolicyViolation, "no valid credential was shown")
 			return false
