@@ -91,6 +91,9 @@ func (g *Ingress) transit(ctx context.Context, core *cse.Core, req *onem2m.Reque
 	defer cancel()
 	on := *req
 	on.To = target
+	if on.ResponseType == onem2m.ResponseTypeNone {
+		on.ResponseType = 0 // who wants no answer is told a refusal all the same, and silence would look like one
+	}
 	if on.From[0] != '/' {
 		on.From = cfg.CSEID + "/" + on.From
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,7 +56,8 @@ func (b *server) readContent(x *exchange, r *http.Request, body *format, held *s
 	return text, nil
 }
 
-// readBody reads the body as it is, of a known originator only. The result is the caller's own.
+// readBody reads the body as it is, of a known originator only. The result is the caller's own. Nothing is decompressed:
+// a few bytes could become many.
 func (b *server) readBody(token string, r *http.Request, held *share) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
@@ -65,6 +67,13 @@ func (b *server) readBody(token string, r *http.Request, held *share) ([]byte, e
 			return nil, errHangUp
 		}
 		return nil, errUnknown
+	}
+	encoding, _, err := singleHeader(r.Header, "Content-Encoding")
+	if err != nil {
+		return nil, err
+	}
+	if encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, onem2m.Errorf(onem2m.StatusUnsupportedMediaType, "Content-Encoding %.40q is not understood; send the body as it is", encoding)
 	}
 	if r.ContentLength > b.maxBody {
 		return nil, b.tooLarge

@@ -32,13 +32,15 @@ func (b *server) servePlain(w http.ResponseWriter, x *exchange, r *http.Request)
 // parsePlain fills the message. The body is the message's own.
 func (b *server) parsePlain(x *exchange, r *http.Request, held *share) (*binding.Message, error) {
 	m := &binding.Message{SourceIP: sourceIP(r.RemoteAddr)}
-	var authorization, encoding string
-	for key, dst := range map[string]*string{
-		"X-M2m-Ri": &x.req.RequestID, "X-M2m-Origin": &m.From, "Authorization": &authorization,
-		"Content-Type": &m.MediaType, "Content-Encoding": &encoding,
+	var authorization string
+	for _, h := range [...]struct {
+		key string
+		dst *string
+	}{
+		{"X-M2m-Ri", &x.req.RequestID}, {"X-M2m-Origin", &m.From}, {"Authorization", &authorization}, {"Content-Type", &m.MediaType},
 	} {
 		var err error
-		if *dst, _, err = singleHeader(r.Header, key); err != nil {
+		if *h.dst, _, err = singleHeader(r.Header, h.key); err != nil {
 			return nil, err
 		}
 	}
@@ -63,9 +65,6 @@ func (b *server) parsePlain(x *exchange, r *http.Request, held *share) (*binding
 	}
 	if r.URL.RawQuery != "" {
 		return nil, onem2m.Errorf(onem2m.StatusBadRequest, "a POST has its reading in the body and no parameters")
-	}
-	if encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, onem2m.Errorf(onem2m.StatusUnsupportedMediaType, "Content-Encoding %.40q is not understood; send the body as it is", encoding)
 	}
 	var err error
 	m.Body, err = b.readBody(x.token, r, held)
