@@ -22,7 +22,7 @@ type Live interface {
 	// Grown returns a channel that is closed at the next commit.
 	Grown() <-chan struct{}
 	// Read returns the readings among at most max entries from index from on, of containers whose path want accepts,
-	// and the index to go on from. changed says that one of the entries may have changed rights.
+	// and the index to go on from; fewer when they are large. changed says that one of the entries may have changed rights.
 	Read(from uint64, max int, want func(path string) bool) (rs []Reading, next uint64, changed bool, err error)
 	// Reading returns the reading at an index; ok is false when there is none, or it was deleted since.
 	Reading(index uint64) (r Reading, ok bool, err error)

@@ -3,6 +3,7 @@
 package live
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -33,6 +34,9 @@ func (l *Live) Head() uint64 { return l.app.Head().LogSize }
 // Grown implements binding.Live.
 func (l *Live) Grown() <-chan struct{} { return l.app.Grown() }
 
+// maxRead is how many bytes of readings Read gives at a time, unless one alone has more.
+const maxRead = 4 << 20
+
 // Read implements binding.Live.
 func (l *Live) Read(from uint64, max int, want func(path string) bool) (rs []binding.Reading, next uint64, changed bool, err error) {
 	end := l.Head()
@@ -45,6 +49,7 @@ func (l *Live) Read(from uint64, max int, want func(path string) bool) (rs []bin
 	view := l.app.View()
 	defer view.Close()
 	next = from
+	size := 0
 	for b, err := range l.app.Log().Blocks(from) {
 		if err != nil {
 			return nil, from, false, fmt.Errorf("read the log from %d: %w", from, err)
@@ -74,6 +79,9 @@ func (l *Live) Read(from uint64, max int, want func(path string) bool) (rs []bin
 				continue
 			}
 			rs = append(rs, reading(index, path, rec))
+			if size += len(rs[len(rs)-1].Payload); size >= maxRead {
+				return rs, next, changed, nil
+			}
 		}
 		if next >= end {
 			break
@@ -135,7 +143,7 @@ func payload(content []byte) (body []byte, mediaType string) {
 	mediaType, encoding, _ := strings.Cut(cnf, ":")
 	text, ok := onem2m.Unquote(con)
 	if !ok {
-		return con, mediaType
+		return bytes.Clone(con), mediaType // it shares the memory of its block
 	}
 	if strings.HasPrefix(encoding, "1") || strings.HasPrefix(encoding, "2") {
 		if raw, err := base64.StdEncoding.DecodeString(text); err == nil {

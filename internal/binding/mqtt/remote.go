@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eclipse/paho.golang/autopaho"
@@ -21,10 +22,12 @@ import (
 
 // Bounds of the connections to other brokers.
 const (
-	maxRemotes    = 64
-	maxAnswer     = 1 << 20 // bytes of a response
-	remoteIdle    = 5 * time.Minute
-	remoteTimeout = 10 * time.Second // to connect
+	maxRemotes = 64
+	maxAnswer  = 1 << 20 // bytes of a response
+	// maxRemoteTopics bounds the response topics of one broker.
+	maxRemoteTopics = 4096
+	remoteIdle      = 5 * time.Minute
+	remoteTimeout   = 10 * time.Second // to connect
 )
 
 // remotes are the connections to other brokers, which speak MQTT 5.0.
@@ -44,6 +47,8 @@ type remote struct {
 	mu         sync.Mutex
 	subscribed map[string]bool // response topics of the present connection
 	users      int
+	used       time.Time // last
+	forgotten  bool
 	idle       *time.Timer
 }
 
@@ -57,7 +62,7 @@ func (r *remotes) get(u *url.URL) (*remote, error) {
 	}
 	m := r.open[key]
 	if m == nil {
-		if len(r.open) >= maxRemotes {
+		if len(r.open) >= maxRemotes && !r.dropIdle() {
 			return nil, fmt.Errorf("%d other brokers are in use; that is as many as may be", maxRemotes)
 		}
 		var err error
@@ -79,6 +84,36 @@ func (r *remotes) get(u *url.URL) (*remote, error) {
 	return m, nil
 }
 
+// dropIdle ends the connection that nobody has used for longest, and says whether there was one. r.mu is held.
+func (r *remotes) dropIdle() bool {
+	var idlest *remote
+	var since time.Time
+	for _, m := range r.open {
+		m.mu.Lock()
+		if m.users == 0 && (idlest == nil || m.used.Before(since)) {
+			idlest, since = m, m.used
+		}
+		m.mu.Unlock()
+	}
+	if idlest != nil {
+		r.forget(idlest)
+	}
+	return idlest != nil
+}
+
+// forget has the next request make a connection of its own; this one ends when nobody uses it. r.mu is held.
+func (r *remotes) forget(m *remote) {
+	if r.open[m.key] == m {
+		delete(r.open, m.key)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgotten = true
+	if m.users == 0 {
+		m.cancel()
+	}
+}
+
 // release ends a use of the connection. One that nobody uses is closed after a while.
 func (r *remotes) release(m *remote) {
 	m.mu.Lock()
@@ -86,6 +121,11 @@ func (r *remotes) release(m *remote) {
 	if m.users--; m.users > 0 {
 		return
 	}
+	if m.forgotten {
+		m.cancel()
+		return
+	}
+	m.used = time.Now()
 	m.idle = time.AfterFunc(remoteIdle, func() {
 		r.mu.Lock()
 		m.mu.Lock()
@@ -117,11 +157,17 @@ func dialRemote(key string, u *url.URL) (*remote, error) {
 	m := &remote{key: key}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
+	var tried atomic.Bool
 	cfg := autopaho.ClientConfig{
-		ServerUrls:       []*url.URL{{Scheme: u.Scheme, Host: u.Host}},
-		KeepAlive:        30,
-		ConnectTimeout:   remoteTimeout,
-		ReconnectBackoff: func(attempt int) time.Duration { return min(time.Second<<min(attempt, 6), time.Minute) },
+		ServerUrls:     []*url.URL{{Scheme: u.Scheme, Host: u.Host}},
+		KeepAlive:      30,
+		ConnectTimeout: remoteTimeout,
+		ReconnectBackoff: func(attempt int) time.Duration {
+			if !tried.Swap(true) {
+				return 0
+			}
+			return min(time.Second<<min(attempt, 6), time.Minute)
+		},
 		OnConnectionUp: func(*autopaho.ConnectionManager, *paho.Connack) {
 			m.mu.Lock()
 			m.subscribed = nil
@@ -156,15 +202,66 @@ func dial(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, e
 		port = defaultPort(u.Scheme)
 	}
 	addr := net.JoinHostPort(u.Hostname(), port)
-	if u.Scheme == "mqtt" {
-		return (&net.Dialer{Timeout: remoteTimeout}).DialContext(ctx, "tcp", addr)
-	}
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: remoteTimeout}, Config: &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}}
+	d := net.Dialer{Timeout: remoteTimeout}
 	c, err := d.DialContext(ctx, "tcp", addr)
+	if err == nil && u.Scheme == "mqtts" {
+		secure := tls.Client(c, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()})
+		if err = secure.HandshakeContext(ctx); err != nil {
+			c.Close()
+		}
+		c = secure
+	}
 	if err != nil {
 		return nil, err
 	}
-	return mqttpackets.NewThreadSafeConn(c), nil
+	return mqttpackets.NewThreadSafeConn(&bounded{Conn: c}), nil
+}
+
+// bounded ends a connection that brings a packet larger than an answer may be: paho makes room for as much as a packet
+// says that it has, 256 MiB, before it has come.
+type bounded struct {
+	net.Conn
+	state  int // what comes next: below
+	shift  int // in the length
+	length int // of the packet, or what is still to come of it
+}
+
+const (
+	atType = iota
+	atLength
+	atBody
+)
+
+// Read implements net.Conn.
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.Conn.Read(p)
+	for i := 0; i < n; {
+		switch b.state {
+		case atType:
+			b.state, b.shift, b.length = atLength, 0, 0
+			i++
+		case atLength:
+			b.length |= int(p[i]&127) << b.shift
+			b.shift += 7
+			if p[i] < 128 {
+				b.state = atBody
+			}
+			if b.shift > 28 || b.length > maxAnswer+maxControl {
+				return 0, fmt.Errorf("a packet of the other broker has more than %d bytes", maxAnswer+maxControl)
+			}
+			i++
+			if b.state == atBody && b.length == 0 {
+				b.state = atType
+			}
+		case atBody:
+			some := min(n-i, b.length)
+			i += some
+			if b.length -= some; b.length == 0 {
+				b.state = atType
+			}
+		}
+	}
+	return n, err
 }
 
 // received takes a response.
@@ -216,6 +313,11 @@ func (r *remotes) call(ctx context.Context, u *url.URL, d destination, request s
 		}
 	}
 	if _, err := m.cm.Publish(ctx, &paho.Publish{QoS: 1, Topic: d.topic, Payload: payload}); err != nil {
+		if ctx.Err() != nil { // paho would keep the message for as long as the connection lasts
+			r.mu.Lock()
+			r.forget(m)
+			r.mu.Unlock()
+		}
 		return nil, fmt.Errorf("publish to %s at %s: %w", d.topic, u.Host, err)
 	}
 	if answer == nil {
@@ -231,10 +333,13 @@ func (r *remotes) call(ctx context.Context, u *url.URL, d destination, request s
 
 func (m *remote) subscribe(ctx context.Context, topic string) error {
 	m.mu.Lock()
-	done := m.subscribed[topic]
+	done, many := m.subscribed[topic], len(m.subscribed) >= maxRemoteTopics
 	m.mu.Unlock()
 	if done {
 		return nil
+	}
+	if many {
+		return fmt.Errorf("there are %d subscriptions already", maxRemoteTopics)
 	}
 	if _, err := m.cm.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: topic, QoS: 1}}}); err != nil {
 		return err
