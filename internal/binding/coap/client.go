@@ -217,6 +217,10 @@ func readAnswer(m *message.Message, req *onem2m.Request) (*onem2m.Response, erro
 			format = n
 		case message.MaxAge:
 			after = time.Duration(n) * time.Second
+		default:
+			if _, ok := definitions[o.ID]; !ok && critical(o.ID) {
+				return nil, fmt.Errorf("the answer has the critical option %d, which is not known (RFC 7252 clause 5.4.1)", o.ID)
+			}
 		}
 	}
 	success := m.Code>>5 == 2

@@ -26,7 +26,7 @@ const (
 
 // front is a socket that DTLS sessions share. Of the many addresses that datagrams can pretend to come from, each that
 // sends a ClientHello takes a place among the handshakes; the oldest handshake makes place for a new one, so that a
-// flood of forged ones delays who is quick but keeps nobody out. Before the client has sent back the cookie of the
+// flood of forged ones takes no more than these places. Before the client has sent back the cookie of the
 // HelloVerifyRequest (RFC 6347 clause 4.2.1) nothing is computed for it.
 type front struct {
 	s           *Server
@@ -148,7 +148,8 @@ func (f *front) shake(from netip.AddrPort) *association {
 	return a
 }
 
-// established makes a session of a handshake. With too many, the one that was idle for longest ends.
+// established makes a session of a handshake. With too many, one ends that never showed a valid credential, if there is
+// such a one, else the one that was idle for longest.
 func (f *front) established(a *association) bool {
 	f.mu.Lock()
 	if f.closed {
@@ -163,7 +164,7 @@ func (f *front) established(a *association) bool {
 	var idlest *association
 	if len(f.sessions) > f.s.l.sessions {
 		for b := range f.sessions {
-			if b != a && (idlest == nil || b.active.Load() < idlest.active.Load()) {
+			if b != a && (idlest == nil || b.yields(idlest)) {
 				idlest = b
 			}
 		}
@@ -198,11 +199,13 @@ type association struct {
 	from   netip.AddrPort // where the handshake came from
 	cid    [cidSize]byte
 	began  time.Time
-	cancel context.CancelFunc // of the handshake
-	active atomic.Int64       // when the last message came, Unix nanoseconds
-	conn   *dtls.Conn         // set before the session is established
+	cancel context.CancelFunc        // of the handshake
+	active atomic.Int64              // when the last message came, Unix nanoseconds
+	known  atomic.Bool               // a message had a valid credential
+	conn   atomic.Pointer[dtls.Conn] // set from before the session is established until it ends: what is remembered of requests holds the association
 
 	queue    chan packet
+	queued   atomic.Int64 // bytes in it
 	deadline *deadline
 	once     sync.Once
 	ended    chan struct{}
@@ -217,7 +220,7 @@ func (a *association) run(ctx context.Context) {
 	conn, err := dtls.ServerWithOptions(a, net.UDPAddrFromAddrPort(a.from),
 		dtls.WithGetCertificate(func(*dtls.ClientHelloInfo) (*tls.Certificate, error) { return a.front.certificate(), nil }),
 		dtls.WithConnectionIDGenerator(func() []byte { return a.cid[:] }),
-		dtls.WithLoggerFactory(silent))
+		cipherSuites, dtls.WithLoggerFactory(silent))
 	if err != nil {
 		s.o.Log.Error("begin a DTLS handshake", "err", err)
 		return
@@ -227,7 +230,8 @@ func (a *association) run(ctx context.Context) {
 		s.o.Log.Debug("DTLS handshake", "from", a.from, "err", err)
 		return
 	}
-	a.conn = conn
+	a.conn.Store(conn)
+	defer a.conn.Store(nil)
 	a.active.Store(time.Now().UnixNano())
 	if !a.front.established(a) {
 		return
@@ -250,14 +254,37 @@ func (a *association) run(ctx context.Context) {
 	}
 }
 
-func (a *association) send(_ netip.AddrPort, datagram []byte) { _, _ = a.conn.Write(datagram) }
+func (a *association) send(_ netip.AddrPort, datagram []byte) {
+	if conn := a.conn.Load(); conn != nil {
+		_, _ = conn.Write(datagram)
+	}
+}
 
 func (a *association) remote(netip.AddrPort) netip.Addr {
-	if u, ok := a.conn.RemoteAddr().(*net.UDPAddr); ok {
-		return u.AddrPort().Addr()
+	if conn := a.conn.Load(); conn != nil {
+		if u, ok := conn.RemoteAddr().(*net.UDPAddr); ok {
+			return u.AddrPort().Addr()
+		}
 	}
 	return a.from.Addr()
 }
+
+// yields says whether a has to make place before b: strangers first, then who is idle for longest.
+func (a *association) yields(b *association) bool {
+	if known := a.known.Load(); known != b.known.Load() {
+		return !known
+	}
+	return a.active.Load() < b.active.Load()
+}
+
+// cipherSuites are those with forward secrecy and authenticated encryption, with the one that RFC 7252 clause 9.1.3.3
+// demands: many small devices have no other.
+var cipherSuites = dtls.WithCipherSuites(
+	dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, dtls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	dtls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, dtls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	dtls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, dtls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	dtls.TLS_ECDHE_ECDSA_WITH_AES_128_CCM, dtls.TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8,
+)
 
 // silent keeps pion's own log away: what strangers send is none of the operator's business.
 var silent = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}

@@ -9,8 +9,11 @@ import (
 	"time"
 )
 
-// packetQueue is how many datagrams wait for a session to read them. More are lost.
-const packetQueue = 64
+// What waits for a session to read it. More is lost.
+const (
+	packetQueue = 64       // datagrams
+	packetBytes = 64 << 10 // their bytes
+)
 
 // packet is a datagram of an association.
 type packet struct {
@@ -23,9 +26,14 @@ func (a *association) deliver(from netip.AddrPort, datagram []byte) {
 	if len(a.queue) == cap(a.queue) {
 		return // before it is copied
 	}
+	if a.queued.Add(int64(len(datagram))) > packetBytes {
+		a.queued.Add(-int64(len(datagram)))
+		return
+	}
 	select {
 	case a.queue <- packet{slices.Clone(datagram), from}:
 	default:
+		a.queued.Add(-int64(len(datagram)))
 	}
 }
 
@@ -44,6 +52,7 @@ func (a *association) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 	select {
 	case p := <-a.queue:
+		a.queued.Add(-int64(len(p.data)))
 		return copy(b, p.data), net.UDPAddrFromAddrPort(p.from), nil
 	case <-a.deadline.wait():
 		return 0, nil, os.ErrDeadlineExceeded

@@ -1,6 +1,7 @@
 package coapbinding
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/plgd-dev/go-coap/v3/message"
@@ -198,6 +199,11 @@ func setTargets(c *call, value []byte) error {
 		c.req.NotificationURIs = strings.Split(string(value), "&")
 	}
 	return nil
+}
+
+func isBadOption(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.code == codes.BadOption
 }
 
 func badOption(id message.OptionID) error {

@@ -1,6 +1,7 @@
 package coapbinding
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -103,6 +104,16 @@ func (c *call) parse() error {
 func (c *call) hasContent() bool {
 	return c.req.Operation != onem2m.Retrieve && c.req.Operation != onem2m.Delete
 }
+
+// repeatable says whether the request can be executed again, should it come again: it only reads, and gives then what is
+// true then. One to a polling channel takes what it gives, and one that does not wait makes a <request> resource.
+func (c *call) repeatable() bool {
+	waits := c.req.ResponseType == 0 || c.req.ResponseType == onem2m.ResponseTypeBlocking
+	return c.code == codes.GET && waits && !slices.Contains(c.path, pollingChannelURI)
+}
+
+// pollingChannelURI is the name of the virtual resource of polling channels (TS-0004 clause 7.4.22).
+const pollingChannelURI = "pcu"
 
 // parseMethod finds the operation (TS-0008 clause 6.2.1, table 6.2.1-1). A POST may name it in the query, as
 // non-blocking requests do (clause 6.3.2); else it is a CREATE when it has a resource type, a NOTIFY when not.

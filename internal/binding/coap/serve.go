@@ -70,10 +70,16 @@ func (s *Server) handle(key exchangeKey, datagram []byte) {
 		return
 	}
 	c, err := s.newCall(key.peer, m, len(datagram))
+	if !confirmable && isBadOption(err) {
+		key.peer.send(header(message.Reset, key.mid)) // rejected, not answered (RFC 7252 clause 5.4.1)
+		return
+	}
 	if err == nil {
 		// Nothing of a stranger is remembered, and his payload is not looked at.
 		if c.known = s.handler.Known(c.token); !c.known {
 			err = errUnknown
+		} else if a, ok := key.peer.link.(*association); ok {
+			a.known.Store(true)
 		}
 	}
 	if err != nil {
@@ -176,8 +182,7 @@ func (s *Server) answer(x *exchange, c *call, m *message.Message, reply *message
 	if !separate || !s.confirms.add(x.key, datagram) {
 		x.key.peer.send(datagram)
 	}
-	// What only reads can be done again, and then gives what is true then.
-	s.exchanges.end(x, c.code != codes.GET)
+	s.exchanges.end(x, !c.repeatable())
 }
 
 // refuseStranger answers a request that nothing is remembered of, with no more than three times its bytes: a forged

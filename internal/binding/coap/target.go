@@ -144,7 +144,7 @@ func (t *target) dial(ctx context.Context) (net.Conn, error) {
 		return nil, errors.New("no UDP socket")
 	}
 	options := []dtls.ClientOption{
-		dtls.WithServerName(t.host), dtls.WithLoggerFactory(silent),
+		dtls.WithServerName(t.host), cipherSuites, dtls.WithLoggerFactory(silent),
 		// Cheap for both, and the session lives on when a NAT changes the address (RFC 9146).
 		dtls.WithConnectionIDGenerator(dtls.OnlySendCIDGenerator()),
 	}
