@@ -239,7 +239,7 @@ func (b *Broker) housekeep() {
 			b.endRevoked()
 			b.expire(now)
 			b.blame.forget(now)
-			if err := b.store.saveMoving(b); err != nil {
+			if err := b.store.saveSometimes(b, now); err != nil {
 				b.o.Log.Warn("save the positions of MQTT sessions", "error", err)
 			}
 		}

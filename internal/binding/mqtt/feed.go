@@ -222,15 +222,17 @@ func (f *feed) replayTo(s *session) error {
 		r := &rs[i]
 		m := newMessage(r)
 		x := matched{}
+		s.mu.Lock()
 		for _, sub := range subs {
-			if sub.from <= r.Index && sub.filter.matches(m.topic) && !(sub.options.NoLocal && r.Originator == s.owner) {
+			if s.subs[sub.text] == sub && // or the client has unsubscribed meanwhile [MQTT-3.10.4-2]
+				sub.from <= r.Index && sub.filter.matches(m.topic) && !(sub.options.NoLocal && r.Originator == s.owner) {
 				x.add(sub)
 			}
 		}
 		if x.qos == 0 {
+			s.mu.Unlock()
 			continue
 		}
-		s.mu.Lock()
 		if s.visit != visit || s.gone { // park has noted where to go on
 			s.mu.Unlock()
 			return nil

@@ -14,7 +14,7 @@ import (
 )
 
 // maxRetained bounds the topics with a retained message.
-const maxRetained = 1 << 20
+const maxRetained = 1 << 18
 
 // retained knows which readings are retained messages: of each topic the last that was published with the RETAIN flag
 // on this node. The messages themselves are in the log.

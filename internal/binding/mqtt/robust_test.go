@@ -211,3 +211,55 @@ func TestBadFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignFiles: a file that is too large, or is that of another session, is not taken for a session.
+func TestForeignFiles(t *testing.T) {
+	b := newBed(t)
+	p := b.client(t, version5, "app", "t-app", persistent(60))
+	p.subscribe("tally/dev/#", 1)
+	p.goodbye()
+	if err := b.broker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	own := filepath.Join(b.dir, (&session{owner: "Capp", client: "app"}).file()+sessionExt)
+	text, err := os.ReadFile(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, text []byte) {
+		if err := os.WriteFile(filepath.Join(b.dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("copy"+sessionExt, text)
+	write((&session{owner: "Capp", client: "large"}).file()+sessionExt, append(text, make([]byte, maxSessionFile)...))
+	b.start()
+	b.broker.mu.RLock()
+	if n := len(b.broker.sessions); n != 1 {
+		t.Errorf("%d sessions", n)
+	}
+	b.broker.mu.RUnlock()
+	b.broker.subs.RLock()
+	defer b.broker.subs.RUnlock()
+	if n := len(b.broker.trie.root.children["tally"].children["dev"].children["#"].subs); n != 1 {
+		t.Errorf("%d subscriptions", n)
+	}
+}
+
+// TestSavingTakesLittleTime: with very many sessions what moves is saved less often.
+func TestSavingTakesLittleTime(t *testing.T) {
+	b := newBed(t)
+	s := &store{dir: t.TempDir()}
+	now := time.Now()
+	if err := s.saveSometimes(b.broker, now); err != nil {
+		t.Fatal(err)
+	}
+	if !s.rest.After(now) {
+		t.Error("it may be saved again at once")
+	}
+	b.broker.moved.Add(1)
+	seen := s.seen
+	if err := s.saveSometimes(b.broker, now); err != nil || s.seen != seen {
+		t.Errorf("saved again at once, %v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -19,14 +20,22 @@ import (
 )
 
 // store keeps sessions across a restart: one small file a session, written when its subscriptions change, and one file
-// with what moves all the time, written every second at most. Messages are not kept: they are in the log, and every
-// session knows from where it has to be read.
+// with what moves all the time, written every second at most and, with very many sessions, as often as it takes no more
+// than a twentieth of the time. Messages are not kept: they are in the log, and every session knows from where it has to
+// be read.
 type store struct {
 	dir  string
 	mu   sync.Mutex // one writer at a time
 	last []byte     // moving file as written
 	seen uint64     // the broker's moved when it was
+	rest time.Time  // it is not written again before
 }
+
+// The largest files that are read, in bytes.
+const (
+	maxSessionFile = 4 << 20
+	maxMovingFile  = 1 << 29
+)
 
 const (
 	storeVersion = 1
@@ -119,6 +128,17 @@ func (t *store) write(name string, b []byte) error {
 	return os.Rename(path+".tmp", path)
 }
 
+// saveSometimes does what saveMoving does, unless it was done a moment ago.
+func (t *store) saveSometimes(b *Broker, now time.Time) error {
+	if now.Before(t.rest) {
+		return nil
+	}
+	began := time.Now()
+	err := t.saveMoving(b)
+	t.rest = now.Add(20 * time.Since(began))
+	return err
+}
+
 // saveMoving writes the positions of all sessions and the retained messages, if they have changed.
 func (t *store) saveMoving(b *Broker) error {
 	moved := b.moved.Load()
@@ -175,7 +195,7 @@ func (b *Broker) load() error {
 		return err
 	}
 	var m movingRecord
-	if err := readRecord(filepath.Join(dir, movingFile), &m); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := readRecord(filepath.Join(dir, movingFile), maxMovingFile, &m); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.o.Log.Warn("read how far MQTT clients have come: they get more than they missed", "error", err)
 		m = movingRecord{}
 	}
@@ -188,7 +208,7 @@ func (b *Broker) load() error {
 			continue
 		}
 		var r sessionRecord
-		if err := readRecord(filepath.Join(dir, e.Name()), &r); err != nil {
+		if err := readRecord(filepath.Join(dir, e.Name()), maxSessionFile, &r); err != nil {
 			b.o.Log.Warn("read the session of an MQTT client: it begins a new one", "error", err)
 			continue
 		}
@@ -196,17 +216,25 @@ func (b *Broker) load() error {
 		if !known {
 			at = moving{Position: r.From}
 		}
-		if err := b.revive(&r, at); err != nil {
+		if err := b.revive(name, &r, at); err != nil {
 			b.o.Log.Warn("resume the session of an MQTT client: it begins a new one", "file", e.Name(), "error", err)
 		}
 	}
 	return nil
 }
 
-func readRecord(path string, into any) error {
-	b, err := os.ReadFile(path)
+func readRecord(path string, limit int64, into any) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return err
+	}
+	if int64(len(b)) > limit {
+		return fmt.Errorf("%s is larger than %d bytes", path, limit)
 	}
 	if err := json.Unmarshal(b, into); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -215,11 +243,20 @@ func readRecord(path string, into any) error {
 }
 
 // revive makes a session of what its file says.
-func (b *Broker) revive(r *sessionRecord, at moving) error {
+func (b *Broker) revive(name string, r *sessionRecord, at moving) error {
 	if r.Version != storeVersion {
 		return fmt.Errorf("it is of version %d; this program knows version %d", r.Version, storeVersion)
 	}
+	if len(r.Subs) > maxSubscriptions || r.Expiry < 0 || r.Expiry > int64(maxExpiry/time.Second) {
+		return fmt.Errorf("it has %d subscriptions and expires after %d s: more than a session may", len(r.Subs), r.Expiry)
+	}
+	if len(b.sessions) >= b.o.MaxSessions {
+		return fmt.Errorf("there are %d sessions already", len(b.sessions))
+	}
 	s := &session{broker: b, owner: r.Owner, client: r.Client, expiry: time.Duration(r.Expiry) * time.Second, stored: true}
+	if s.file() != name {
+		return errors.New("it is the file of another session")
+	}
 	s.since = time.Now()
 	if at.Since != 0 {
 		s.since = time.Unix(at.Since, 0)
