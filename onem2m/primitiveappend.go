@@ -65,7 +65,7 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	case len(r.Content) > 0:
 		o.name("pc")
 		o.b = append(o.b, r.Content...)
-	case r.Operation == Retrieve && len(r.Attributes) > 0:
+	case (r.Operation == Retrieve || r.Operation == Delete) && len(r.Attributes) > 0:
 		o.open("pc")
 		o.texts("m2m:atrl", r.Attributes)
 		o.close()

@@ -4,7 +4,7 @@ import "slices"
 
 func (r *Request) set(members []Member) error {
 	err := setAll(members, r.setMember)
-	if err == nil && r.Operation == Retrieve {
+	if err == nil && (r.Operation == Retrieve || r.Operation == Delete) {
 		err = r.setAttributeList()
 	}
 	switch {
@@ -82,7 +82,7 @@ func (r *Request) setMember(name string, value []byte) error {
 }
 
 // setAttributeList takes the attributes that a partial RETRIEVE asks for out of its content (TS-0004 clause 7.3.2.1,
-// m2m:attributeList).
+// m2m:attributeList), and those of a DELETE, for which there is no such thing, so that it is refused in every protocol.
 func (r *Request) setAttributeList() error {
 	list := Field(r.Content, "m2m:atrl")
 	if list == nil {

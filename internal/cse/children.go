@@ -38,7 +38,7 @@ func (c *Core) withChildren(r Reader, req *onem2m.Request, env Env, it *item, rc
 		}
 		w := openRepresentation(it)
 		w.attributes(it)
-		if len(refs) > 0 && w.key("ch") {
+		if w.key("ch") {
 			w.dst = appendChildRefs(w.dst, refs, req.DesiredIDType)
 		}
 		rsp.Content = append(w.dst, '}', '}')

@@ -192,6 +192,25 @@ func TestInstanceExpires(t *testing.T) {
 	}
 }
 
+// TS-0001 clause 9.6.6: what has outlived maxInstanceAge is not counted any more, before it is removed too.
+func TestCountsOfInstanceAge(t *testing.T) {
+	n := csetest.NewNetwork(t)
+	n.Register("Ca", "ae1")
+	cnt := n.MustCreate("Ca", "Ca", onem2m.TypeContainer, `{"mia":100}`)
+	for i := range 4 {
+		n.Time = csetest.Start + int64(i)*20_000_000
+		n.MustCreate("Ca", cnt, onem2m.TypeContentInstance, `{"con":"abc"}`)
+	}
+	for after, want := range map[int64]string{
+		90: `"cni":4,"cbs":12`, 110: `"cni":3,"cbs":9`, 150: `"cni":1,"cbs":3`, 170: `"cni":0,"cbs":0`,
+	} {
+		n.Time = csetest.Start + after*1_000_000
+		if got := n.Retrieve("Ca", cnt).Response; !strings.Contains(string(got.Content), want) {
+			t.Errorf("after %d s: %s, want %s", after, got.Content, want)
+		}
+	}
+}
+
 // Erasing drops the instance, once.
 func TestEraseInstance(t *testing.T) {
 	n := csetest.NewNetwork(t)

@@ -132,7 +132,11 @@ func (c *Core) authorizeCreate(r Reader, req *onem2m.Request, env Env, t *target
 		return c.authorizeRemote(r, req, env, t, d.originator)
 	}
 	if err := c.requireAccess(r, req, env, t, accessCreate); err != nil {
-		if asRefusal(err) != nil && req.Type == onem2m.TypeAE && t.resource.Type == onem2m.TypeCSEBase {
+		switch {
+		case asRefusal(err) == nil || req.Type != onem2m.TypeAE || t.resource.Type != onem2m.TypeCSEBase:
+		case d.originator == c.cfg.CSEID[1:]:
+			err = refuse(onem2m.StatusSecurityAssociationRequired, "originator %q may not register: that is this CSE's name", req.From)
+		default:
 			err = refuse(onem2m.StatusAppRuleValidationFailed, "originator %q may not register: its credential is not bound to an AE-ID, and it has no CREATE privilege on the CSEBase", req.From)
 		}
 		return err

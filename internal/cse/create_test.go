@@ -102,6 +102,7 @@ func TestCreateAE(t *testing.T) {
 	runCreates(t, n, []createCase{
 		{"Ca", "tally", onem2m.TypeAE, body, onem2m.StatusAppRuleValidationFailed},
 		{"", "tally", onem2m.TypeAE, body, onem2m.StatusAppRuleValidationFailed},
+		{"tally", "tally", onem2m.TypeAE, body, onem2m.StatusSecurityAssociationRequired}, // the CSE itself
 	})
 	n.MayRegister = true
 	runCreates(t, n, []createCase{

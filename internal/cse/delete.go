@@ -22,6 +22,9 @@ func (c *Core) delete(st State, req *onem2m.Request, env Env, t *target) (Result
 
 // prepareDelete checks a DELETE in the order of TS-0004 clause 7.2.2.2.
 func (c *Core) prepareDelete(r Reader, req *onem2m.Request, env Env, t *target) (*removal, error) {
+	if len(req.Attributes) > 0 {
+		return nil, refuse(onem2m.StatusBadRequest, "an attribute list (atrl) goes with RETRIEVE only")
+	}
 	if def := onem2m.Lookup(t.typ()); !def.Deletable {
 		return nil, refuse(onem2m.StatusOperationNotAllowed, "a %s cannot be deleted", def.Name)
 	}

@@ -14,9 +14,9 @@ import (
 // maxExpireParts a call, until the rest is within the bounds. Notifications beyond maxEventBytes, which only a
 // single resource or a number of expirationCounters that run out at once can call for, are dropped.
 //
-// contentInstances are not among them. One that has outlived its time is hidden from every request, but still counts
-// in currentNrOfInstances and currentByteSize until a write to its container comes upon it (see retain): to find such
-// instances in time would take an index of all of them.
+// contentInstances are not among them. One that has outlived its time is hidden from every request, but is there until a
+// write to its container comes upon it (see retain): to find such instances in time would take an index of all of them.
+// One that outlived its own expirationTime, not maxInstanceAge, is counted until then (see discount).
 func (c *Core) Expire(st State, env Env, limit int) Result {
 	var due []string
 	for ri, err := range st.Due(env.Time) {

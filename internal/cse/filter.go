@@ -221,7 +221,8 @@ func onParent(holds func(*item) bool) condition {
 	}
 }
 
-// matchesContentType compares the media type in contentInfo, without encoding and security (TS-0004 clause 7.3.3.17.8).
+// matchesContentType compares the media type in contentInfo, without encoding and security (TS-0004 clause 7.3.3.17.8),
+// or contentInfo as it is with a pattern that has these too.
 func matchesContentType(patterns []string, it *item) bool {
 	if it.instance == nil {
 		return false
@@ -230,9 +231,13 @@ func matchesContentType(patterns []string, it *item) bool {
 	if it.instance.container.Type == onem2m.TypeTimeSeries {
 		cnf = it.instance.container.Get("cnf") // it says what all instances contain
 	}
-	media, _, _ := strings.Cut(text(cnf), ":")
-	return media != "" && slices.ContainsFunc(patterns, func(p string) bool {
-		return len(media) <= maxFiltered && matchWildcard(p, media)
+	info := text(cnf)
+	media, _, _ := strings.Cut(info, ":")
+	return media != "" && len(info) <= maxFiltered && slices.ContainsFunc(patterns, func(p string) bool {
+		if strings.Contains(p, ":") {
+			return matchWildcard(p, info)
+		}
+		return matchWildcard(p, media)
 	})
 }
 

@@ -424,7 +424,8 @@ func (m *reference) represent(n *refNode, from string, nested bool) map[string]a
 	case 2:
 		r["api"], r["rr"], r["srv"], r["aei"] = "Ntest", false, []string{"4"}, n.ri
 	case 3, 29:
-		r["cni"], r["cbs"] = len(n.cins), n.bytes()
+		live := refNode{cins: slices.DeleteFunc(slices.Clone(n.cins), m.overdue)}
+		r["cni"], r["cbs"] = len(live.cins), live.bytes()
 		if n.ty == 3 {
 			r["st"] = n.st
 		} else {

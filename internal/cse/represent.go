@@ -1,6 +1,7 @@
 package cse
 
 import (
+	"math"
 	"slices"
 	"strconv"
 
@@ -60,6 +61,43 @@ func newItem(r Reader, res *Resource) (item, error) {
 		it.counters = counters
 	}
 	return it, nil
+}
+
+// maxUncounted bounds the instances that one look at counters finds overdue.
+const maxUncounted = 10_000
+
+// discount takes instances that have outlived maxInstanceAge off the counters that are shown: they are hidden already, but
+// go only with the next write to what holds them (see Expire). When that are more than maxUncounted and not all, the rest
+// is counted.
+func (c *Core) discount(r Reader, it *item, now int64) error {
+	if it.instance != nil || it.counters.Count == 0 {
+		return nil
+	}
+	limits := &c.compile(it.resource).limits
+	if limits.age == math.MaxInt64 {
+		return nil
+	}
+	_, newest, ok, err := r.LookupInstance(it.counters.Newest)
+	if err != nil {
+		return err
+	}
+	if ok && now-newest.Time >= limits.age {
+		it.counters.Count, it.counters.Bytes = 0, 0
+		return nil
+	}
+	seen := 0
+	for ref, err := range r.Instances(it.resource.RI, false) {
+		if err != nil {
+			return err
+		}
+		if seen == maxUncounted || !limits.overdue(ref, now) {
+			break
+		}
+		seen++
+		it.counters.Count--
+		it.counters.Bytes -= ref.Size
+	}
+	return nil
 }
 
 // holds says whether a resource is of a type that holds instances, and so has counters.

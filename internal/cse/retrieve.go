@@ -145,8 +145,11 @@ func (c *Core) itemOf(r Reader, env Env, t *target) (item, error) {
 		}
 	case !t.isInstance:
 		it, err := newItem(r, t.resource)
+		if err != nil {
+			return it, err
+		}
 		it.statistics = env.statistics(t.resource)
-		return it, err
+		return it, c.discount(r, &it, env.Time)
 	}
 	in, err := readInstance(r, t.resource, ref)
 	return item{instance: in}, err

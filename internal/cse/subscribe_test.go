@@ -234,12 +234,12 @@ func TestRoute(t *testing.T) {
 	n.MustCreate("Cc", "tally", onem2m.TypeAE, `{"rn":"c","api":"Nc","rr":true,"srv":["4"],"csz":["application/cbor","application/json"],"poa":["http://c","http://d?ct=json"]}`)
 	n.MustCreate("Cd", "tally", onem2m.TypeAE, `{"rn":"d","api":"Nd","rr":false,"srv":["4"],"poa":["http://d"]}`)
 	for nu, want := range map[string]string{
-		"http://x/y": "{ http://x/y true [{http://x/y false}] false false}", "http://x/y?ct=json": "{ http://x/y true [{http://x/y false}] false false}",
-		"http://x/y?ct=cbor": "{ http://x/y true [{http://x/y true}] false false}", "http://x/?a=b": "{ http://x/?a=b true [{http://x/?a=b false}] false false}",
-		"Cb": "{Cb /tally/Cb true [{http://b false} {mqtt://b false}] false false}", "tally/b?ct=cbor": "{Cb /tally/Cb true [{http://b true} {mqtt://b true}] true false}",
-		"/tally/Cc": "{Cc /tally/Cc true [{http://c true} {http://d false}] true false}", "Cc?ct=json": "{Cc /tally/Cc true [{http://c false} {http://d false}] false false}",
-		"Cd": "{Cd /tally/Cd false [] false false}", "Ca": "{Ca /tally/Ca false [] false false}",
-		"Cnone": "{  false [] false false}", "tally": "{  false [] false false}", "/other/Cx": "{  false [] false false}",
+		"http://x/y": "{ http://x/y true [{http://x/y false}] false false []}", "http://x/y?ct=json": "{ http://x/y true [{http://x/y false}] false false []}",
+		"http://x/y?ct=cbor": "{ http://x/y true [{http://x/y true}] false false []}", "http://x/?a=b": "{ http://x/?a=b true [{http://x/?a=b false}] false false []}",
+		"Cb": "{Cb /tally/Cb true [{http://b false} {mqtt://b false}] false false [4]}", "tally/b?ct=cbor": "{Cb /tally/Cb true [{http://b true} {mqtt://b true}] true false [4]}",
+		"/tally/Cc": "{Cc /tally/Cc true [{http://c true} {http://d false}] true false [4]}", "Cc?ct=json": "{Cc /tally/Cc true [{http://c false} {http://d false}] false false [4]}",
+		"Cd": "{Cd /tally/Cd false [] false false [4]}", "Ca": "{Ca /tally/Ca false [] false false [4]}",
+		"Cnone": "{  false [] false false []}", "tally": "{  false [] false false []}", "/other/Cx": "{  false [] false false []}",
 	} {
 		if got := fmt.Sprint(n.Route(n.State, nu)); got != want {
 			t.Errorf("%s: got %s, want %s", nu, got, want)

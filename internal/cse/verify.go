@@ -104,6 +104,7 @@ type Route struct {
 	URLs      []Address // in the order in which they are to be tried
 	CBOR      bool      // what is sent by an open connection or a polling channel is encoded as CBOR
 	Polls     bool      // the target has a polling channel
+	Releases  []string  // that it speaks (supportedReleaseVersions); none when that is not known
 }
 
 // Address is a URL to send requests to, and whether they are to be encoded as CBOR, else as JSON.
@@ -135,6 +136,7 @@ func (c *Core) Route(r Reader, nu string) Route {
 // routeOf completes the way to an AE or CSE by what its resource says.
 func routeOf(r Reader, res *Resource, route Route, serialization string) Route {
 	route.Reachable = trueValue(res.Get("rr"))
+	route.Releases = stringsOf(res.Get("srv"))
 	route.CBOR = serialization == "cbor" || serialization == "" && prefersCBOR(res)
 	if channel, err := pollingChannelOf(r, res); err == nil && channel != nil {
 		route.Polls = true

@@ -75,6 +75,9 @@ func (v *visit) walk(top *Resource, path string, level, maxLevel int, wantInstan
 			continue
 		}
 		it, err := newItem(v.r, res)
+		if err == nil {
+			err = v.c.discount(v.r, &it, v.now)
+		}
 		if err != nil {
 			return stepStop, err
 		}

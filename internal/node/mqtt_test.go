@@ -323,7 +323,8 @@ func TestMQTTS(t *testing.T) {
 	c.expect("tally/dev/temp", "3")
 }
 
-// TestMQTTLab: in a lab network one client without a password may speak for any originator.
+// TestMQTTLab: in a lab network one client without a password, or with one that cannot be a token, may speak for any
+// originator.
 func TestMQTTLab(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, Init(InitOptions{Dir: dir, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0", Lab: true}))
@@ -331,6 +332,7 @@ func TestMQTTLab(t *testing.T) {
 	n, err := StartLab(context.Background(), dir, slog.New(slog.DiscardHandler))
 	must(t, err)
 	defer stopNode(t, n)
+	dialMQTT(t, n, "test", "mqtt")
 	c := dialMQTT(t, n, "suite", "")
 	c.subscribe("/oneM2M/resp/+/tally/json")
 	for _, id := range []string{"Cone", "Ctwo"} {

@@ -33,23 +33,28 @@ func (n *Node) clients() (map[string]binding.Client, error) {
 	return clients, nil
 }
 
-// resolve gives the way to a notification target: an open connection of the entity itself, then its points of access,
-// then its polling channel.
+// resolve gives the way to a notification target: its points of access in their order, then its polling channel. An
+// open connection of the entity itself takes the place of the first point of access over WebSocket; without one it comes
+// after all of them.
 func (n *Node) resolve(target string) notify.Route {
 	view := n.app.View()
 	defer view.Close()
 	to := n.app.Core().Route(view, target)
-	route := notify.Route{Entity: to.Entity, To: to.To}
-	if to.Entity != "" && to.Reachable {
-		route.Addresses = append(route.Addresses, binding.Address{
-			URL: wsbinding.SchemeConn + ":" + to.Entity, CBOR: to.CBOR, Token: n.peers[to.Entity],
-		})
-	}
+	route := notify.Route{Entity: to.Entity, To: to.To, Releases: to.Releases}
+	connected := to.Entity != "" && to.Reachable
+	connection := binding.Address{URL: wsbinding.SchemeConn + ":" + to.Entity, CBOR: to.CBOR, Token: n.peers[to.Entity]}
 	for _, a := range to.URLs {
 		if own(a.URL) {
 			continue
 		}
+		if connected && overWebSocket(a.URL) {
+			route.Addresses = append(route.Addresses, connection)
+			connected = false
+		}
 		route.Addresses = append(route.Addresses, binding.Address{URL: a.URL, CBOR: a.CBOR, Token: n.peers[to.Entity]})
+	}
+	if connected {
+		route.Addresses = append(route.Addresses, connection)
 	}
 	if to.Polls {
 		route.Addresses = append(route.Addresses, binding.Address{URL: polling.Scheme + ":" + to.Entity, CBOR: to.CBOR})
@@ -62,6 +67,11 @@ func (n *Node) resolve(target string) notify.Route {
 func own(address string) bool {
 	scheme, _, _ := strings.Cut(address, ":")
 	return strings.EqualFold(scheme, wsbinding.SchemeConn) || strings.EqualFold(scheme, polling.Scheme)
+}
+
+func overWebSocket(address string) bool {
+	scheme, _, _ := strings.Cut(address, ":")
+	return strings.EqualFold(scheme, "ws") || strings.EqualFold(scheme, "wss")
 }
 
 // wake delivers what an originator has missed, now that requests can be sent to it.

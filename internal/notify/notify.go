@@ -20,6 +20,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -99,8 +100,27 @@ type Route struct {
 	Entity string
 	// To is the target of a NOTIFY request that has to name one: an SP-relative ID, or the URL.
 	To string
+	// Releases are the values of rvi that the target speaks; none when that is not known.
+	Releases []string
 	// Addresses are tried in their order. None means that the target cannot be reached at the moment.
 	Addresses []binding.Address
+}
+
+// knownReleases are the release versions there are, latest first (TS-0004 clause 6.4.1).
+var knownReleases = []string{"5", "4", "3", "2a", "2", "1"}
+
+// release is the rvi of a request to the target: the one wanted if the target speaks it, or else the latest that it does
+// (TS-0001 clause 9.6.5, supportedReleaseVersions).
+func (r *Route) release(wanted string) string {
+	if len(r.Releases) == 0 || slices.Contains(r.Releases, wanted) {
+		return wanted
+	}
+	for _, known := range knownReleases {
+		if slices.Contains(r.Releases, known) {
+			return known
+		}
+	}
+	return wanted
 }
 
 // Resolver gives the route to a target: a URL, or the resource ID or structured address of an AE or a CSE.

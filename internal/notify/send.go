@@ -155,7 +155,7 @@ func (d *Deliverer) exchange(ctx context.Context, target string, route Route, re
 			}
 			continue
 		}
-		rsp, failure := d.send(ctx, client, to, route.To, req)
+		rsp, failure := d.send(ctx, client, to, &route, req)
 		if failure == nil && (req.Operation != onem2m.Notify || rsp.Status.Success()) {
 			return rsp, nil
 		}
@@ -181,14 +181,14 @@ func (d *Deliverer) exchange(ctx context.Context, target string, route Route, re
 }
 
 // send sends a request to one address.
-func (d *Deliverer) send(ctx context.Context, client binding.Client, to binding.Address, target string, req *onem2m.Request) (*onem2m.Response, *sendError) {
+func (d *Deliverer) send(ctx context.Context, client binding.Client, to binding.Address, route *Route, req *onem2m.Request) (*onem2m.Response, *sendError) {
 	ctx, cancel := context.WithTimeout(ctx, d.o.Timeout)
 	defer cancel()
 	one := *req
 	one.RequestID = cmp.Or(req.RequestID, randomRequestID())
-	one.ReleaseVersion = cmp.Or(req.ReleaseVersion, d.o.Release)
+	one.ReleaseVersion = route.release(cmp.Or(req.ReleaseVersion, d.o.Release))
 	if req.To == "" {
-		one.To = notificationTarget(to.URL, target)
+		one.To = notificationTarget(to.URL, route.To)
 	}
 	rsp, err := client.Send(ctx, to, &one)
 	if err == nil {

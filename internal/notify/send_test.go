@@ -70,6 +70,38 @@ func TestNotificationTarget(t *testing.T) {
 	}
 }
 
+// TS-0001 clause 9.6.5, supportedReleaseVersions: a target gets a request of a release that it speaks.
+func TestRelease(t *testing.T) {
+	for _, test := range []struct {
+		speaks []string
+		wanted string
+		want   string
+	}{
+		{nil, "", "4"},
+		{[]string{"3", "4", "5"}, "", "4"},
+		{[]string{"2"}, "", "2"},
+		{[]string{"2a", "3"}, "4", "3"},
+		{[]string{"5"}, "3", "5"},
+		{[]string{"2a", "3"}, "2a", "2a"},
+		{[]string{"unheard of"}, "", "4"},
+	} {
+		got := ""
+		client := clientFunc(func(_ context.Context, _ binding.Address, req *onem2m.Request) (*onem2m.Response, error) {
+			got = req.ReleaseVersion
+			return &onem2m.Response{Status: onem2m.StatusOK}, nil
+		})
+		o := options(newOutbox(), client)
+		o.Resolve = func(string) notify.Route {
+			return notify.Route{To: "/tally/Ca", Releases: test.speaks, Addresses: []binding.Address{{URL: "http://h"}}}
+		}
+		req := verification()
+		req.ReleaseVersion = test.wanted
+		if _, err := notify.New(o).Request(t.Context(), []string{"Ca"}, req); err != nil || got != test.want {
+			t.Errorf("to one that speaks %q, asked for %q: sent %q, want %q (%v)", test.speaks, test.wanted, got, test.want, err)
+		}
+	}
+}
+
 func TestRequestFails(t *testing.T) {
 	n := newNetwork()
 	n.hosts["500"] = func(int) (onem2m.StatusCode, error) { return 0, &binding.AnswerError{Code: 500} }

@@ -38,6 +38,8 @@ type Options struct {
 	// Dir is the folder where sessions survive a restart.
 	Dir string
 	Log *slog.Logger
+	// NoPassword says whether a password counts as none. Nil means that only an empty one does.
+	NoPassword func(password string) bool
 
 	// MaxPacket bounds packets, in bytes. Default 1 MiB and what topic and properties take.
 	MaxPacket int

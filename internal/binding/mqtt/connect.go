@@ -92,6 +92,9 @@ func (c *conn) admit(pk *packets.Packet) (packets.Code, *client) {
 	if cl.id == "" {
 		cl.id, cl.assigned = newClientID(), true
 	}
+	if no := c.broker.o.NoPassword; no != nil && no(cl.token) {
+		cl.token = ""
+	}
 	claimed := string(p.Username)
 	if cl.token == "" && claimed == "" {
 		claimed = cl.id
