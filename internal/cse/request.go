@@ -250,10 +250,11 @@ func (c *Core) requestContent(req *onem2m.Request, p *pending, outcome *onem2m.R
 	return append(w.dst, '}', '}')
 }
 
-// appendStatus writes requestStatus and operationResult (TS-0004 table 7.3.2.5-2).
+// appendStatus writes requestStatus and operationResult (TS-0004 tables 7.3.2.2-2 and 7.3.2.5-2).
 func (c *Core) appendStatus(w *objectWriter, req *onem2m.Request, outcome *onem2m.Response, env Env) {
 	if outcome == nil {
 		w.number("rs", requestPending)
+		w.raw("ors", onem2m.AppendResponse(nil, &onem2m.Response{Status: onem2m.StatusAccepted, RequestID: req.RequestID}))
 		return
 	}
 	status := uint64(requestFailed)

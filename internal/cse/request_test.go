@@ -266,7 +266,7 @@ func TestOperationExecutionTime(t *testing.T) {
 		t.Fatalf("recall: %d", rsp.Status)
 	}
 	watching := n.must("Coperator", second, onem2m.TypeSubscription, `{"nu":["http://x/"],"enc":{"net":[1]}}`)
-	expect(t, n.request("Coperator", first), map[string]string{"rs": "3", "ors": "", "mi/oet": `"20261123T070100"`})
+	expect(t, n.request("Coperator", first), map[string]string{"rs": "3", "ors/rsc": "1000", "mi/oet": `"20261123T070100"`})
 	n.replay()
 
 	if got := n.tick(csetest.Start + 30_000_000); len(got.Effects) != 0 {

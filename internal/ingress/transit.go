@@ -61,7 +61,8 @@ func (g *Ingress) elsewhere(to string) (target string, ok bool) {
 }
 
 // transit hands a request on to the next CSE on the way to its target and gives that one's response (TS-0004 clause
-// 7.3.2.6). The receiver decides about rights; here it is only made sure who the originator is.
+// 7.3.2.6). The receiver decides about rights; here it is only made sure who the originator is, and that it does not
+// register at another CSE through this one.
 func (g *Ingress) transit(ctx context.Context, core *cse.Core, req *onem2m.Request, target string, from *identity.Credential) *onem2m.Response {
 	cfg := &g.o.App.Genesis().CSE
 	switch {
@@ -69,6 +70,9 @@ func (g *Ingress) transit(ctx context.Context, core *cse.Core, req *onem2m.Reque
 		return failure(onem2m.StatusBadRequest, "the request has no request identifier (rqi)")
 	case req.From == "":
 		return failure(onem2m.StatusBadRequest, "the request names no originator (fr)")
+	case req.Operation == onem2m.Create && (req.Type == onem2m.TypeAE || req.Type == onem2m.TypeRemoteCSE):
+		// TS-0004 clause 7.3.2.8.
+		return failure(onem2m.StatusBadRequest, "a registration is not handed on: register at "+req.To+" itself")
 	}
 	far, path, _ := strings.Cut(target[1:], "/")
 	view := g.o.App.View()

@@ -108,7 +108,9 @@ func twoLabCSEs(t *testing.T, scheme string) {
 
 	// Down and up, as an AE that is registered here and acts there.
 	wants(t, "AE", ask(t, in, "POST", "/cse-id-in", "Clocal", "", "2", aeBody), "2001")
-	wants(t, "register there", ask(t, in, "POST", "/~/id-mn/-", "/id-in/Clocal", "", "2", aeBody), "2001", `"aei":"/id-in/Clocal"`)
+	wants(t, "register there by way of here", ask(t, in, "POST", "/~/id-mn/-", "/id-in/Clocal", "", "2", aeBody), "4000") // TS-0004 7.3.2.8
+	wants(t, "a CSE by way of here", ask(t, in, "POST", "/~/id-mn/-", "/id-third", "", "16", `{"m2m:csr":{"cb":"/id-third/x","csi":"/id-third","rr":true,"srv":["4"]}}`), "4000")
+	wants(t, "register there", ask(t, mn, "POST", "/cse-id-mn", "/id-in/Clocal", "", "2", aeBody), "2001", `"aei":"/id-in/Clocal"`)
 	wants(t, "create there", ask(t, in, "POST", "/~/id-mn/-/ae", "Clocal", "", "3", `{"m2m:cnt":{"rn":"cnt"}}`), "2001")
 	wants(t, "it is there", ask(t, mn, "GET", "/cse-id-mn/ae/cnt", "CAdmin", "", "", ""), "2000")
 	wants(t, "instance, absolute", ask(t, in, "POST", "/_/sp.example/id-mn/-/ae/cnt", "Clocal", "", "4", `{"m2m:cin":{"con":"21"}}`), "2001")
