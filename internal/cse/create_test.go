@@ -325,6 +325,7 @@ func TestGroupMembers(t *testing.T) {
 		{`{"mnm":9,"mid":["` + c1 + `","Ca"]}`, onem2m.StatusCreated, `["` + c1 + `","Ca"]`, "0", "2", ""},
 		{`{"mnm":9,"mt":3,"mid":["` + c1 + `","tally/ae1/c2"]}`, onem2m.StatusCreated, `["` + c1 + `","tally/ae1/c2"]`, "3", "2", "true"},
 		{`{"mnm":3,"mid":["` + c1 + `","/tally/` + c1 + `","` + c2 + `"]}`, onem2m.StatusCreated, `["` + c1 + `","` + c2 + `"]`, "0", "2", ""},
+		{`{"mnm":3,"mid":["/tally/tally/ae1/c1","` + c1 + `","/tally/Ca/c2"]}`, onem2m.StatusCreated, `["` + c1 + `","` + c2 + `"]`, "0", "2", ""},
 		{body: `{"mnm":2,"mid":["` + c1 + `","/tally/` + c1 + `","` + c2 + `"]}`, want: onem2m.StatusMaxNumberOfMemberExceeded},
 		{body: `{"mnm":1,"mid":["` + c1 + `","` + c2 + `"]}`, want: onem2m.StatusMaxNumberOfMemberExceeded},
 		{`{"mnm":9,"mt":3,"mid":["Ca","` + c1 + `"]}`, onem2m.StatusCreated, `["` + c1 + `"]`, "3", "1", "true"},

@@ -42,7 +42,8 @@ func (c *Core) withoutGoneMembers(r Reader, env Env, group *Resource) (*Resource
 // completeGroup checks the members of a group and sets what follows from them (TS-0004 clauses 7.4.13.2.1 and
 // 7.4.13.2.3): there may be no more than maxNrOfMembers, duplicates go, each new one must exist and be readable by the
 // originator, and those of another type than memberType are treated as consistencyStrategy says. A member from before
-// that has gone since stays in the list: its absence shows when a request is fanned out to it.
+// that has gone since stays in the list: its absence shows when a request is fanned out to it. A resource of this CSE that
+// is named as others name it, SP-relative or absolute, is listed by its resource ID.
 func (c *Core) completeGroup(r Reader, req *onem2m.Request, env Env, before, after *Resource) error {
 	if before == nil || string(before.Get("macp")) != string(after.Get("macp")) {
 		if err := c.checkPolicies(r, after, "macp", env.Time); err != nil {
@@ -100,7 +101,13 @@ func (c *Core) completeGroup(r Reader, req *onem2m.Request, env Env, before, aft
 				continue
 			}
 		}
-		kept = append(kept, id)
+		if id[0] == '/' && t.virtual == 0 && !t.isInstance {
+			// The ID of a resource of this CSE is the one that is valid within it.
+			id = t.resource.RI
+		}
+		if !slices.Contains(kept, id) {
+			kept = append(kept, id)
+		}
 	}
 	after.set("mid", appendStrings(nil, kept))
 	after.set("mt", strconv.AppendInt(nil, memberType, 10))
