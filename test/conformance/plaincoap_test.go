@@ -20,18 +20,23 @@ import (
 )
 
 func init() {
-	plainWays["coap"] = func(t *testing.T, n *scenario.Network) plainWay {
-		c, err := udp.Dial(n.CoAP)
-		if err != nil {
-			t.Fatal(err)
+	for name, kind := range map[string]message.Type{"coap": message.Confirmable, "coap-non": message.NonConfirmable} {
+		plainWays[name] = func(t *testing.T, n *scenario.Network) plainWay {
+			c, err := udp.Dial(n.CoAP)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			return &plainCoAP{conn: c, kind: kind}
 		}
-		t.Cleanup(func() { c.Close() })
-		return &plainCoAP{conn: c}
 	}
 }
 
 // plainCoAP posts to /ingest/<ae>/<path>.
-type plainCoAP struct{ conn *client.Conn }
+type plainCoAP struct {
+	conn *client.Conn
+	kind message.Type
+}
 
 // contentFormats are the registered numbers of the media types of the corpus.
 var contentFormats = map[string]message.MediaType{
@@ -44,12 +49,13 @@ func (*plainCoAP) has(m *plainMessage) bool {
 	return (ok || m.media == "") && m.method != "GET"
 }
 
-func (w *plainCoAP) send(t *testing.T, path string, m *plainMessage, _, token string) plainAnswer {
+func (w *plainCoAP) send(t *testing.T, path string, m *plainMessage, token string) plainAnswer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	req := w.conn.AcquireMessage(ctx)
 	defer w.conn.ReleaseMessage(req)
+	req.SetType(w.kind)
 	req.SetCode(codes.POST)
 	if m.method == "PUT" {
 		req.SetCode(codes.PUT)

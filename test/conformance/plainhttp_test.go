@@ -34,7 +34,7 @@ type plainHTTP struct{ base string }
 
 func (*plainHTTP) has(*plainMessage) bool { return true }
 
-func (w *plainHTTP) send(t *testing.T, path string, m *plainMessage, _, token string) plainAnswer {
+func (w *plainHTTP) send(t *testing.T, path string, m *plainMessage, token string) plainAnswer {
 	t.Helper()
 	method, address := "POST", w.base+escapePath(path)
 	if m.method != "" {
@@ -105,7 +105,7 @@ type plainWS struct {
 
 func (*plainWS) has(m *plainMessage) bool { return m.method == "" && m.query == "" }
 
-func (w *plainWS) send(t *testing.T, path string, m *plainMessage, _, token string) plainAnswer {
+func (w *plainWS) send(t *testing.T, path string, m *plainMessage, token string) plainAnswer {
 	t.Helper()
 	address := w.base + escapePath(path)
 	if m.media != "" {

@@ -16,20 +16,23 @@ import (
 )
 
 func init() {
-	plainWays["mqtt"] = func(t *testing.T, n *scenario.Network) plainWay {
-		w := &plainMQTT{addr: n.MQTT, conns: make(map[string]*plainMQTTConn)}
-		t.Cleanup(func() {
-			for _, c := range w.conns {
-				c.client.Disconnect(&paho.Disconnect{})
-			}
-		})
-		return w
+	for name, qos := range map[string]byte{"mqtt": 1, "mqtt-qos2": 2} {
+		plainWays[name] = func(t *testing.T, n *scenario.Network) plainWay {
+			w := &plainMQTT{addr: n.MQTT, qos: qos, conns: make(map[string]*plainMQTTConn)}
+			t.Cleanup(func() {
+				for _, c := range w.conns {
+					c.client.Disconnect(&paho.Disconnect{})
+				}
+			})
+			return w
+		}
 	}
 }
 
-// plainMQTT publishes to tally/<ae>/<path> with QoS 1 and MQTT 5.0, over one connection for each credential.
+// plainMQTT publishes to tally/<ae>/<path> with MQTT 5.0, over one connection for each credential.
 type plainMQTT struct {
 	addr  string
+	qos   byte
 	conns map[string]*plainMQTTConn
 }
 
@@ -40,13 +43,13 @@ type plainMQTTConn struct {
 
 func (*plainMQTT) has(m *plainMessage) bool { return m.method == "" && m.query == "" }
 
-func (w *plainMQTT) send(t *testing.T, path string, m *plainMessage, originator, token string) plainAnswer {
+func (w *plainMQTT) send(t *testing.T, path string, m *plainMessage, token string) plainAnswer {
 	t.Helper()
-	c, refused := w.conn(t, originator, token)
+	c, refused := w.conn(t, token)
 	if c == nil {
 		return plainAnswer{code: fmt.Sprintf("CONNECT 0x%02x", refused)}
 	}
-	p := &paho.Publish{Topic: "tally/" + path, Payload: []byte(m.body), QoS: 1}
+	p := &paho.Publish{Topic: "tally/" + path, Payload: []byte(m.body), QoS: w.qos}
 	if m.media != "" {
 		p.Properties = &paho.PublishProperties{ContentType: m.media}
 	}
@@ -78,7 +81,7 @@ func (w *plainMQTT) send(t *testing.T, path string, m *plainMessage, originator,
 }
 
 // conn gives the connection of a credential, or the reason code of the CONNACK that refuses it.
-func (w *plainMQTT) conn(t *testing.T, originator, token string) (c *plainMQTTConn, refused byte) {
+func (w *plainMQTT) conn(t *testing.T, token string) (c *plainMQTTConn, refused byte) {
 	t.Helper()
 	if c := w.conns[token]; c != nil {
 		return c, 0
@@ -87,12 +90,13 @@ func (w *plainMQTT) conn(t *testing.T, originator, token string) (c *plainMQTTCo
 	if err != nil {
 		t.Fatal(err)
 	}
+	id := fmt.Sprint("plain-", w.qos)
 	c = &plainMQTTConn{ended: make(chan byte, 1)}
 	c.client = paho.NewClient(paho.ClientConfig{
-		ClientID: "plain-" + originator, Conn: nc, OnServerDisconnect: func(d *paho.Disconnect) { c.ended <- d.ReasonCode },
+		ClientID: id, Conn: nc, OnServerDisconnect: func(d *paho.Disconnect) { c.ended <- d.ReasonCode },
 	})
 	ack, err := c.client.Connect(t.Context(), &paho.Connect{
-		KeepAlive: 30, ClientID: "plain-" + originator, CleanStart: true, PasswordFlag: token != "", Password: []byte(token),
+		KeepAlive: 30, ClientID: id, CleanStart: true, PasswordFlag: token != "", Password: []byte(token),
 	})
 	if err != nil && ack != nil {
 		return nil, ack.ReasonCode
