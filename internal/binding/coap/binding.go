@@ -48,6 +48,7 @@ type limits struct {
 	handlingBytes    int           // datagrams that are worked on
 	running          int           // requests executed at a time
 	runningPerPeer   int           // of one peer
+	runningPerToken  int           // of one credential, from wherever it comes
 	exchangeBytes    int           // answers that are remembered for requests that come again
 	exchangeLifetime time.Duration // how long: EXCHANGE_LIFETIME (RFC 7252 clause 4.8.2)
 	transfers        int           // block-wise transfers in one direction
@@ -66,7 +67,7 @@ type limits struct {
 func defaultLimits() limits {
 	return limits{
 		body: 1 << 20, handlingBytes: 64 << 20,
-		running: 4096, runningPerPeer: 256,
+		running: 4096, runningPerPeer: 256, runningPerToken: 1024,
 		exchangeBytes: 32 << 20, exchangeLifetime: 247 * time.Second,
 		transfers: 4096, transfersPerPeer: 4, transferBytes: 32 << 20, transferIdle: 30 * time.Second,
 		confirmables: 4096, ackTimeout: 2 * time.Second, ackDelay: time.Second,

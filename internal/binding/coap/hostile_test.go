@@ -37,7 +37,7 @@ func TestRepeatedGet(t *testing.T) {
 		n     int
 	}{"tally/a/c": {"rt=3", 2}, "tally/a/ch/pcu": {"rt=3", 1}, "tally/a/d": {"rt=1", 1}} {
 		f := &fake{respond: func(*onem2m.Request) *onem2m.Response { return &onem2m.Response{Status: onem2m.StatusOK} }}
-		_, addr := serve(t, f, Options{}, nil)
+		s, addr := serve(t, f, Options{}, nil)
 		c := newRaw(t, addr)
 		b, err := encode(&message.Message{
 			Type: message.Confirmable, Code: codes.GET, MessageID: 7, Token: message.Token("t"), Options: oneM2M(path, str(message.URIQuery, want.query)),
@@ -48,6 +48,7 @@ func TestRepeatedGet(t *testing.T) {
 			if m := c.receive(); m.Code != codes.Content {
 				t.Errorf("%s: %v", path, m)
 			}
+			must(t, s.exchanges.drain(t.Context())) // the answer is sent a moment before the request has ended
 		}
 		if f.count() != want.n {
 			t.Errorf("%s?%s: executed %d times, want %d", path, want.query, f.count(), want.n)
@@ -128,5 +129,49 @@ func TestAnswerWithUnknownOption(t *testing.T) {
 	m.Options = append(m.Options, num(9999, 1))
 	if rsp, err := readAnswer(m, req); err == nil {
 		t.Errorf("got %+v", rsp)
+	}
+}
+
+// Who has one token keeps nobody else out, however many sockets he has.
+func TestRequestsOfOneToken(t *testing.T) {
+	let := make(chan struct{})
+	f := &fake{lab: true, respond: func(req *onem2m.Request) *onem2m.Response {
+		if req.From == "CA" {
+			<-let
+		}
+		return &onem2m.Response{Status: onem2m.StatusOK}
+	}}
+	s, addr := serve(t, f, Options{}, func(l *limits) { l.runningPerToken = 2 })
+	for i := range 3 {
+		c := newRaw(t, addr)
+		c.send(create(t, message.Confirmable, int32(i), "a"))
+		if i < 2 {
+			for f.count() <= i {
+				time.Sleep(time.Millisecond)
+			}
+			continue
+		}
+		if m := c.receive(); m.Code != codes.ServiceUnavailable {
+			t.Errorf("got %v, want 5.03", m)
+		}
+	}
+	other := newRaw(t, addr)
+	b, err := encode(&message.Message{Type: message.Confirmable, Code: codes.GET, MessageID: 1, Options: message.Options{str(message.URIPath, "tally"), str(optionFR, "CB"), str(optionRQI, "r")}})
+	must(t, err)
+	other.send(b)
+	if m := other.receive(); m.Code != codes.Content {
+		t.Errorf("another: %v", m)
+	}
+	close(let)
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		s.exchanges.mu.Lock()
+		n := len(s.exchanges.tokens) + len(s.exchanges.peers)
+		s.exchanges.mu.Unlock()
+		if n == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d are still counted", n)
+		}
 	}
 }

@@ -87,7 +87,7 @@ func (s *Server) handle(key exchangeKey, datagram []byte) {
 		s.refuseStranger(key, c, m, err, confirmable)
 		return
 	}
-	x, again := s.exchanges.begin(key, digest, confirmable, time.Now())
+	x, again := s.exchanges.begin(key, digest, c.token, confirmable, time.Now())
 	switch {
 	case again:
 		x.again()
