@@ -1,6 +1,7 @@
 package coapbinding
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -46,10 +47,18 @@ func serveDTLS(t testing.TB, s *Server) (addr string, pool *x509.CertPool) {
 	done := make(chan error, 1)
 	go func() { done <- s.ServeDTLS(conn, func() *tls.Certificate { return cert }) }()
 	t.Cleanup(func() {
-		must(t, s.Shutdown(t.Context()))
+		shutdown(t, s)
 		must(t, <-done)
 	})
 	return conn.LocalAddr().String(), pool
+}
+
+// shutdown ends a server after a test, whose own context has ended.
+func shutdown(t testing.TB, s *Server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	must(t, s.Shutdown(ctx))
 }
 
 // What the client sends is what the server gets, by UDP and DTLS, in JSON and CBOR, small and large (TS-0008 clause 6).
@@ -76,7 +85,7 @@ func TestClient(t *testing.T) {
 					conn, err := ListenUDP("127.0.0.1:0")
 					must(t, err)
 					go s.Serve(conn)
-					t.Cleanup(func() { must(t, s.Shutdown(t.Context())) })
+					t.Cleanup(func() { shutdown(t, s) })
 					url = "coap://" + conn.LocalAddr().String()
 				}
 				c := NewClient(o)
