@@ -201,6 +201,29 @@ func TestSentAgain(t *testing.T) {
 	})
 }
 
+// TestIdentifierUsedAgain: a message that is sent again is not taken for an older one with the same packet identifier
+// and content, which its client knows to have been acknowledged.
+func TestIdentifierUsedAgain(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		b := newBed(t)
+		p := b.client(t, version311, "dev", "t-dev", persistent(0))
+		p.publish("tally/dev/temp", "21", 1, 1)
+		p.expect(packets.Puback, 1, 0)
+		p.send(&packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}})
+		p.expectEnd(0)
+		if restart {
+			b.restart()
+		}
+		b.client(t, version311, "dev", "t-dev", persistent(0)).Close() // with it the next message, which never came
+		p = b.client(t, version311, "dev", "t-dev", persistent(0))
+		p.publish("tally/dev/temp", "21", 1, 1, dup)
+		p.expect(packets.Puback, 1, 0)
+		if got := b.stored("dev/temp"); len(got) != 2 {
+			t.Errorf("restart %v: stored %q", restart, got)
+		}
+	}
+}
+
 // TestLive: subscribers get what is committed, whatever way it came, by filters with and without wildcards.
 func TestLive(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v byte) {

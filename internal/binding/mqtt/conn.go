@@ -197,6 +197,14 @@ func (c *conn) handle(pk *packets.Packet) error {
 
 // goodbye handles DISCONNECT (MQTT 5.0 clause 3.14).
 func (c *conn) goodbye(pk *packets.Packet) bool {
+	c.mu.Lock()
+	done := len(c.pending) == 0
+	c.mu.Unlock()
+	if done {
+		c.session.mu.Lock()
+		c.session.goodbyes++
+		c.session.mu.Unlock()
+	}
 	if pk.Properties.SessionExpiryIntervalFlag {
 		if !c.session.setExpiry(expiry(pk.Properties.SessionExpiryInterval)) {
 			c.fault(packets.ErrProtocolViolationZeroNonZeroExpiry) // [MQTT-3.14.2-2]

@@ -170,12 +170,13 @@ func (c *conn) ingest(m *binding.Message, done func(*onem2m.Response)) {
 // delivery names the message for the ledger, when the client will send it again under the same packet identifier
 // should it not be acknowledged.
 func (c *conn) delivery(pk *packets.Packet, p *publication, topic string) *onem2m.Delivery {
-	if p.qos == 0 || !c.session.lasts() {
+	goodbyes, lasts := c.session.delivers()
+	if p.qos == 0 || !lasts {
 		return nil
 	}
 	return &onem2m.Delivery{
 		Slot: slot(c.session.client, p.id), Again: pk.FixedHeader.Dup,
-		Message: messageHash(c.session.client, p.id, topic, pk.Payload),
+		Message: messageHash(c.session.client, goodbyes, p.id, topic, pk.Payload),
 	}
 }
 
@@ -194,12 +195,16 @@ func slot(client string, id uint16) uint16 {
 	return uint16((h.Sum32() + uint32(id)) % onem2m.MaxDeliveries)
 }
 
-func messageHash(client string, id uint16, topic string, payload []byte) (h [8]byte) {
+// messageHash names a message. Packet identifiers are used again; goodbyes keeps a message apart from one that the same
+// client sent under the same identifier before it said goodbye.
+func messageHash(client string, goodbyes uint64, id uint16, topic string, payload []byte) (h [8]byte) {
 	d := sha256.New()
-	var n [4]byte
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], goodbyes)
+	d.Write(n[:])
 	for _, part := range [][]byte{[]byte(client), []byte(topic), payload} {
 		binary.BigEndian.PutUint32(n[:], uint32(len(part)))
-		d.Write(n[:])
+		d.Write(n[:4])
 		d.Write(part)
 	}
 	binary.BigEndian.PutUint16(n[:2], id)
@@ -214,6 +219,13 @@ func (s *session) lasts() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.expiry > 0
+}
+
+// delivers says whether the session outlives its connection, and how often the client has said goodbye.
+func (s *session) delivers() (goodbyes uint64, lasts bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.goodbyes, s.expiry > 0
 }
 
 // The states of a packet identifier when a PUBLISH comes with it.

@@ -29,6 +29,9 @@ type session struct {
 	since  time.Time // when the client went away
 	gone   bool      // not the broker's any more
 	stored bool      // it has a file
+	// goodbyes counts the connections that the client ended with DISCONNECT when all its publishes were acknowledged: it
+	// will not send them again.
+	goodbyes uint64
 
 	subs map[string]*subscription // by filter as the client wrote it
 	in   map[uint16]*inbound      // publishes of QoS 1 and 2 by packet identifier

@@ -72,6 +72,7 @@ type movingRecord struct {
 type moving struct {
 	Position uint64 `json:"position"`
 	Since    int64  `json:"since,omitempty"` // Unix seconds since when the client is away
+	Goodbyes uint64 `json:"goodbyes,omitempty"`
 }
 
 func (s *session) file() string {
@@ -154,13 +155,13 @@ func (t *store) saveMoving(b *Broker) error {
 	b.mu.RUnlock()
 	for _, s := range all {
 		s.mu.Lock()
-		stored, since := s.stored, int64(0)
+		stored, since, goodbyes := s.stored, int64(0), s.goodbyes
 		if s.conn == nil {
 			since = s.since.Unix()
 		}
 		s.mu.Unlock()
 		if stored {
-			r.Sessions[s.file()] = moving{Position: s.position(), Since: since}
+			r.Sessions[s.file()] = moving{Position: s.position(), Since: since, Goodbyes: goodbyes}
 		}
 	}
 	b.retain.mu.Lock()
@@ -257,7 +258,7 @@ func (b *Broker) revive(name string, r *sessionRecord, at moving) error {
 	if s.file() != name {
 		return errors.New("it is the file of another session")
 	}
-	s.since = time.Now()
+	s.since, s.goodbyes = time.Now(), at.Goodbyes
 	if at.Since != 0 {
 		s.since = time.Unix(at.Since, 0)
 	}
