@@ -27,6 +27,7 @@ const (
 	OpRevoke  Operation = 34 // a credential was revoked
 	OpErase   Operation = 35 // the payload of an earlier entry was erased
 	OpReset   Operation = 36 // a lab network's resources were all removed, and those of genesis made anew
+	OpDeliver Operation = 37 // messages of sessions that entries of this block come from, so that none counts twice
 )
 
 // AuthMethod says how the originator was authenticated.

@@ -79,6 +79,8 @@ func operationName(op proof.Operation) string {
 		return "ERASE"
 	case proof.OpReset:
 		return "RESET"
+	case proof.OpDeliver:
+		return "DELIVER"
 	}
 	switch onem2m.Operation(op) {
 	case onem2m.Create:

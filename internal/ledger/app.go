@@ -336,6 +336,7 @@ func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) ([]*abc
 			return nil, err
 		}
 	}
+	a.recordDelivered(b)
 	for _, r := range results {
 		b.codes = append(b.codes, r.Code)
 	}
@@ -413,8 +414,7 @@ func (a *App) commit() (retain int64, err error) {
 		a.unsynced += int64(len(frame))
 	}
 	for i := range b.log.Records {
-		// A contentInstance's ID names its entry; of all others the newest entry is noted.
-		if e := &b.log.Records[i].Entry; !onem2m.ResourceType(e.Type).IsInstance() {
+		if e := &b.log.Records[i].Entry; isNewest(e) {
 			b.state.SetLocal(entryKey(e.Resource), binary.BigEndian.AppendUint64(nil, b.base+uint64(i)))
 		}
 	}

@@ -31,6 +31,8 @@ type building struct {
 	codes     []uint32 // CometBFT's result code of each transaction
 	bytes     int      // what records and events take so far
 	work      int      // resources that requests may still look at
+	// delivered are the payloads, less their last byte, of the entries that tell of the messages remembered.
+	delivered [][]byte
 	// identities says that a credential was enrolled or revoked.
 	identities bool
 }

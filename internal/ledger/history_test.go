@@ -7,6 +7,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tallystick/tallystick/internal/tree"
 	"github.com/tallystick/tallystick/onem2m"
 	"github.com/tallystick/tallystick/proof"
 )
@@ -14,13 +18,16 @@ import (
 // historyOriginators are those that a history enrols first.
 var historyOriginators = []string{"Cae0", "Cae1", "Cae2", "Cae3", "/mn1", "/mn2"}
 
-// items makes requests, of which some belong together.
+// items makes requests, of which some belong together and some were delivered before.
 func (h *history) items(n int) []Item {
 	items := make([]Item, 0, n)
 	for len(items) < n {
 		items = append(items, h.item())
 	}
 	for i := 0; i < n; i++ {
+		if h.rng.IntN(6) == 0 {
+			items[i].Delivery = &onem2m.Delivery{Slot: uint16(h.rng.IntN(3)), Message: [8]byte{byte(h.rng.IntN(4))}, Again: h.rng.IntN(2) == 0}
+		}
 		if left := n - i - 1; left > 0 && h.rng.IntN(15) == 0 {
 			pack := 1 + h.rng.IntN(min(left, 3))
 			items[i].Together = uint16(pack)
@@ -125,6 +132,7 @@ func TestHistoryIsInLog(t *testing.T) {
 			if _, err := a.Check(context.Background(), nil, filepath.Join(t.TempDir(), "scratch"), noProgress); err != nil {
 				t.Fatal(err)
 			}
+			sameDeliveries(t, a)
 			for blk, err := range a.log.Blocks(0) {
 				must(t, err)
 				for _, r := range blk.Records {
@@ -134,5 +142,25 @@ func TestHistoryIsInLog(t *testing.T) {
 			t.Log(kinds)
 			must(t, a.Close())
 		})
+	}
+}
+
+// sameDeliveries rebuilds the tree from the log and compares what is remembered of messages.
+func sameDeliveries(t *testing.T, a *App) {
+	t.Helper()
+	r := newReplayer(a.genesis, a.Options.Genesis, a.log)
+	must(t, r.open("tree", tree.Options{FS: vfs.NewMem()}))
+	defer r.app.tree.Close()
+	must(t, r.run(context.Background(), a.Head().LogSize, func(meta) error { return nil }))
+	remembered := func(from *tree.Tree) (all []string) {
+		for l, err := range from.Locals(localDelivery) {
+			must(t, err)
+			all = append(all, fmt.Sprintf("%q %x", l.Key, l.Value))
+		}
+		return all
+	}
+	want := remembered(a.tree)
+	if diff := cmp.Diff(want, remembered(r.app.tree)); diff != "" || len(want) == 0 {
+		t.Errorf("%d deliveries are remembered; (-want +got):\n%s", len(want), diff)
 	}
 }

@@ -96,7 +96,7 @@ func (r *replayer) block(blk *translog.Block) (meta, error) {
 	next.Chain = chainState(a.last.Chain, blk.Height, blk.Time, b.state.Digest())
 	next.AppHash = next.appHash()
 	for i := range b.log.Records {
-		if e := &b.log.Records[i].Entry; !onem2m.ResourceType(e.Type).IsInstance() {
+		if e := &b.log.Records[i].Entry; isNewest(e) {
 			b.state.SetLocal(entryKey(e.Resource), binary.BigEndian.AppendUint64(nil, b.base+uint64(i)))
 		}
 	}
@@ -134,6 +134,8 @@ func (r *replayer) entry(b *building, blk *translog.Block, n int) error {
 			err = fmt.Errorf("refused when repeated: %s", resp.Content)
 		}
 		return err
+	case proof.OpDeliver:
+		return a.repeatDelivered(b, content)
 	case proof.Operation(onem2m.Delete):
 		if e.Originator == a.genesis.CSE.CSEID {
 			res := a.core.Expire(b.state, cse.Env{Time: b.time, NextIndex: b.nextIndex()}, expirePerBlock)
