@@ -23,14 +23,34 @@ func deliveryKey(originator string, slot uint16) string {
 	return string(binary.BigEndian.AppendUint16([]byte(localDelivery+originator+"/"), slot))
 }
 
+// locals reads node-local records: of a block under way or of what is committed.
+type locals interface {
+	Local(key string) ([]byte, error)
+}
+
+// delivery gives what is remembered of a message, nil when that was not committed or is forgotten.
+func delivery(r locals, originator string, d *onem2m.Delivery) ([]byte, error) {
+	v, err := r.Local(deliveryKey(originator, d.Slot))
+	if err != nil || len(v) != 16 || [8]byte(v) != d.Message {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Delivered says whether a message of an originator is remembered as committed.
+func (a *App) Delivered(originator string, d *onem2m.Delivery) (bool, error) {
+	v, err := delivery(a.tree, originator, d)
+	return v != nil, err
+}
+
 // delivered says whether a message marked as delivered before was indeed committed before, and answers it as then.
 func (a *App) delivered(b *building, first *Item, responses []onem2m.Response) (bool, error) {
 	d := first.Delivery
 	if d == nil || !d.Again {
 		return false, nil
 	}
-	v, err := b.state.Local(deliveryKey(first.From, d.Slot))
-	if err != nil || len(v) != 16 || [8]byte(v) != d.Message {
+	v, err := delivery(b.state, first.From, d)
+	if err != nil || v == nil {
 		return false, err
 	}
 	// Who may no longer write is not told what was written.
