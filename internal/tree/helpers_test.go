@@ -144,7 +144,11 @@ func same(t interface {
 		wc, wok, _ := want.Container(ri)
 		check("container "+ri, gok, wok)
 		check("counters of "+ri, gc, wc)
-		for at := range int64(generatedRange) {
+		step := int64(1)
+		if w == nil || w.Type != onem2m.TypeTimeSeries {
+			step = 37 // it has none
+		}
+		for at := int64(0); at < generatedRange; at += step {
 			g, err := got.Generated(ri, at)
 			must(t, err)
 			if w, _ := want.Generated(ri, at); g != w {
