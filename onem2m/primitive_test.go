@@ -57,6 +57,25 @@ func TestParseRequest(t *testing.T) {
 	}
 }
 
+// TS-0001 clause 8.2.2.3: a result that nobody is notified of, and one whose notification goes to the originator.
+func TestNotificationURIs(t *testing.T) {
+	for in, want := range map[string][]string{
+		`{"rtv":2,"nu":[]}`: {}, `{"rtv":2,"nu":[ "" ]}`: {}, `{"rtv":2,"nu":["http://a"]}`: {"http://a"}, `{"rtv":2}`: nil,
+	} {
+		p, err := ParsePrimitive([]byte(`{"op":2,"to":"c","fr":"Ca","rqi":"1","rvi":"4","rt":` + in + `}`))
+		if err != nil {
+			t.Errorf("%s: %v", in, err)
+			continue
+		}
+		if diff := cmp.Diff(want, p.Request.NotificationURIs); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", in, diff)
+		}
+	}
+	if _, err := ParsePrimitive([]byte(`{"op":2,"to":"c","fr":"Ca","rqi":"1","rvi":"4","rt":{"rtv":2,"nu":["http://a",""]}}`)); err == nil {
+		t.Error("an empty text among others is taken")
+	}
+}
+
 // The contents stay as they are, blanks and all.
 func TestRequestContentIsRaw(t *testing.T) {
 	const pc = `{ "m2m:cin": {"con": 2.50, "x":[1, {"a":"\u00e9"}]} }`

@@ -1,6 +1,9 @@
 package onem2m
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 func (r *Request) set(members []Member) error {
 	err := setAll(members, r.setMember)
@@ -108,8 +111,12 @@ func (r *Request) setResponseType(value []byte) error {
 			rtv, err = intParameter("rtv", v, 1, maxResponseType)
 			r.ResponseType = uint8(rtv)
 		case "nu":
-			r.NotificationURIs = []string{} // an empty list asks for no notification
-			err = listParameter(&r.NotificationURIs, "nu", v)
+			// An empty list asks for no notification. So does an empty text alone in the list: some clients split the
+			// empty X-M2M-RTU of HTTP into that.
+			r.NotificationURIs = []string{}
+			if string(bytes.Join(bytes.Fields(v), nil)) != `[""]` {
+				err = listParameter(&r.NotificationURIs, "nu", v)
+			}
 		}
 		if err != nil {
 			return err

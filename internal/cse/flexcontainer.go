@@ -96,6 +96,9 @@ func (c *Core) recordUpdated(st State, v *revision, env Env) (*record, error) {
 	case !trueValue(is):
 		limits.count, made = 1, was == nil
 	default:
+		if was != nil && !trueValue(was) {
+			limits.count = 1 // the history begins anew
+		}
 		def := definitionOf(v.after)
 		made = !trueValue(was) || slices.ContainsFunc(v.modified, func(name string) bool {
 			return name == "lbl" || name == "loc" || def.Custom(name)
