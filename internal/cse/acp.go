@@ -29,11 +29,13 @@ type accessContext struct {
 	child    onem2m.ResourceType // type of the resource to create, for CREATE
 	object   onem2m.ResourceType // type of what is addressed when it is not the resource itself: a contentInstance
 	agreed   bool                // decided before: always allowed
+	request  *onem2m.Request     // that is decided about; nil for whether a resource may be seen as a whole
+	granted  *grant              // where to put what rules for single attributes allowed, when that was what counted; or nil
 }
 
 // newAccessContext collects what a decision about a request on t depends on.
 func newAccessContext(req *onem2m.Request, env Env, t *target) accessContext {
-	ctx := accessContext{time: env.Time, sourceIP: req.SourceIP, child: req.Type, agreed: env.Agreed}
+	ctx := accessContext{time: env.Time, sourceIP: req.SourceIP, child: req.Type, agreed: env.Agreed, request: req}
 	if t.typ() != t.resource.Type {
 		ctx.object = t.typ()
 	}
@@ -64,9 +66,11 @@ func (c *Core) authorize(r Reader, res *Resource, originator string, op access, 
 	}
 	own := c.compile(res)
 	if res.Type == onem2m.TypeACP {
-		return c.anyRule(r, own.self, originator, op, ctx)
+		var g grant
+		ok, err := c.anyRule(r, own.self, originator, op, ctx, &g)
+		return ok || err == nil && ctx.settle(&g, res, op), err
 	}
-	ok, err := c.authorizeBy(r, own, own.acpi, originator, op, ctx)
+	ok, err := c.authorizeBy(r, own, own.acpi, res, originator, op, ctx)
 	if err == nil && !ok && res.Type == onem2m.TypeCSEBase && op == accessRetrieve {
 		// A CSE has to know the one that it is registered at.
 		var remote *Resource
@@ -92,11 +96,22 @@ func (c *Core) authorizeMembers(r Reader, group *Resource, originator string, op
 	if ctx.object == 0 {
 		ctx.object = group.Type
 	}
-	return c.authorizeBy(r, own, own.macp, c.localID(originator), op, ctx)
+	return c.authorizeBy(r, own, own.macp, nil, c.localID(originator), op, ctx)
 }
 
-func (c *Core) authorizeBy(r Reader, own *compiled, policies []string, originator string, op access, ctx accessContext) (bool, error) {
+// settle says whether rules for single attributes are enough, and tells who wants to know what they allowed.
+func (ctx *accessContext) settle(g *grant, subject *Resource, op access) bool {
+	ok := g.covers(subject, op, ctx)
+	if ok && ctx.granted != nil {
+		*ctx.granted = *g
+	}
+	return ok
+}
+
+// authorizeBy decides by policies. subject is what would be accessed, nil when that is several resources.
+func (c *Core) authorizeBy(r Reader, own *compiled, policies []string, subject *Resource, originator string, op access, ctx accessContext) (bool, error) {
 	linked := false
+	var g grant
 	for _, id := range policies {
 		acp, err := c.policy(r, id, ctx.time)
 		if err != nil {
@@ -106,12 +121,12 @@ func (c *Core) authorizeBy(r Reader, own *compiled, policies []string, originato
 			continue
 		}
 		linked = true
-		ok, err := c.anyRule(r, c.compile(acp).privs, originator, op, ctx)
+		ok, err := c.anyRule(r, c.compile(acp).privs, originator, op, ctx, &g)
 		if ok || err != nil {
 			return ok, err
 		}
 	}
-	return !linked && own.isHolder(originator), nil
+	return !linked && own.isHolder(originator) || ctx.settle(&g, subject, op), nil
 }
 
 // isHolder says whether the originator has the default privileges on a resource.
@@ -166,7 +181,8 @@ func (c *Core) mayUpdatePolicies(r Reader, res *Resource, originator string, ctx
 		}
 		linked = true
 		ctx.object = acp.Type
-		ok, err := c.anyRule(r, c.compile(acp).self, originator, accessUpdate, ctx)
+		var g grant // whose rules say nothing about what links the policy
+		ok, err := c.anyRule(r, c.compile(acp).self, originator, accessUpdate, ctx, &g)
 		if ok || err != nil {
 			return ok, err
 		}
@@ -174,16 +190,21 @@ func (c *Core) mayUpdatePolicies(r Reader, res *Resource, originator string, ctx
 	return !linked && own.isHolder(originator), nil
 }
 
-// anyRule says whether one of the rules allows op.
-func (c *Core) anyRule(r Reader, rules []rule, originator string, op access, ctx accessContext) (bool, error) {
+// anyRule says whether one of the rules allows op on all attributes, and adds what others allow on some to g.
+func (c *Core) anyRule(r Reader, rules []rule, originator string, op access, ctx accessContext, g *grant) (bool, error) {
 	for i := range rules {
 		rule := &rules[i]
 		if rule.operations&op == 0 || rule.unsupported || !rule.matchesObject(op, ctx) || !rule.matchesContext(ctx) {
 			continue
 		}
 		ok, err := c.matchesOriginator(r, rule.originators, originator, ctx.time)
-		if ok || err != nil {
-			return ok, err
+		switch {
+		case err != nil:
+			return false, err
+		case ok && rule.attributes != nil:
+			g.add(rule)
+		case ok:
+			return true, nil
 		}
 	}
 	return false, nil

@@ -2,6 +2,7 @@ package cse_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/cse"
@@ -155,7 +156,6 @@ func TestPolicyConditions(t *testing.T) {
 		}
 	}
 	for rules, status := range map[string]onem2m.StatusCode{
-		`{"acor":["Cb"],"acop":2,"aca":["con"]}`:                                         onem2m.StatusNotImplemented,
 		`{"acor":["Cb"],"acop":2,"acco":[{"acl":3}]}`:                                    onem2m.StatusNotImplemented,
 		`{"acor":["Cb"],"acop":2,"acco":[{"acui":["x"]}]}`:                               onem2m.StatusNotImplemented,
 		`{"acor":["Cb"],"acop":2,"acod":[{"chty":[3],"spty":{"cnd":"x"}}]}`:              onem2m.StatusNotImplemented,
@@ -349,6 +349,72 @@ func TestMatchWildcard(t *testing.T) {
 	} {
 		if got := cse.MatchWildcard(test.pattern, test.s); got != test.want {
 			t.Errorf("%q on %q: %v", test.pattern, test.s, got)
+		}
+	}
+}
+
+// TS-0001 clause 9.6.2.1, accessControlAttributes: a rule for some attributes allows an operation on these alone.
+func TestAttributeRules(t *testing.T) {
+	const all = `["ty","ri","pi","rn","ct","lt","et","st","cni","cbs","acpi","lbl"]`
+	retrieve := func(atrl ...string) onem2m.Request {
+		return onem2m.Request{Operation: onem2m.Retrieve, Attributes: atrl}
+	}
+	write := func(op onem2m.Operation, body string) onem2m.Request {
+		req := onem2m.Request{Operation: op, Content: csetest.Content(onem2m.TypeContainer, body)}
+		if op == onem2m.Create {
+			req.Type = onem2m.TypeContainer
+		}
+		return req
+	}
+	filtered := retrieve("lbl")
+	filtered.Filter = &onem2m.FilterCriteria{Attributes: []onem2m.AttributeFilter{{Name: "mni", Value: "7"}}}
+	assigned := write(onem2m.Create, `{"lbl":["y"]}`)
+	assigned.ResultContent = onem2m.ResultContentModifiedAttributes
+	instance := onem2m.Request{Operation: onem2m.Create, Type: onem2m.TypeContentInstance, Content: []byte(`{"m2m:cin":{"con":"1"}}`)}
+	latest := retrieve()
+	latest.To = "/la"
+	for _, test := range []struct {
+		rules string
+		req   onem2m.Request
+		want  onem2m.StatusCode
+		shows string // of the response, when it is a success
+	}{
+		{`{"acor":["Cb"],"acop":2,"aca":["lbl"]}`, retrieve(), 4103, ""},
+		{`{"acor":["Cb"],"acop":2,"aca":["lbl"]}`, retrieve("lbl"), 2000, `{"lbl":["x"]}`},
+		{`{"acor":["Cb"],"acop":2,"aca":["lbl"]}`, retrieve("lbl", "rn"), 4103, ""},
+		{`{"acor":["Cb"],"acop":2,"aca":["lbl"]}`, filtered, 4103, ""},
+		{`{"acor":["Cc"],"acop":2,"aca":["lbl"]}`, retrieve("lbl"), 4103, ""},
+		{`{"acor":["Cb"],"acop":2,"aca":["lbl"]},{"acor":["Cb"],"acop":2,"aca":["rn"]}`, retrieve("lbl", "rn"), 2000, `"rn"`},
+		{`{"acor":["Cb"],"acop":2,"aca":["lbl"]},{"acor":["Cb"],"acop":2}`, retrieve(), 2000, `"ct"`},
+		{`{"acor":["Cb"],"acop":2,"aca":` + all + `}`, retrieve(), 2000, `"ct"`},
+		{`{"acor":["Cb"],"acop":2,"aca":` + all + `}`, latest, 4103, ""},
+		{`{"acor":["Cb"],"acop":2,"aca":[]}`, retrieve("lbl"), 4103, ""},
+		{`{"acor":["Cb"],"acop":8,"aca":["lbl"]}`, onem2m.Request{Operation: onem2m.Delete}, 4103, ""},
+		{`{"acor":["Cb"],"acop":8,"aca":` + all + `}`, onem2m.Request{Operation: onem2m.Delete}, 2002, ""},
+		{`{"acor":["Cb"],"acop":4,"aca":["lbl"]}`, write(onem2m.Update, `{"mni":3}`), 4103, ""},
+		{`{"acor":["Cb"],"acop":4,"aca":["lbl"]}`, write(onem2m.Update, `{"lbl":["y"]}`), 2004, `{"lbl":["y"]}`},
+		{`{"acor":["Cb"],"acop":4,"aca":["lbl","acpi"]}`, write(onem2m.Update, `{"acpi":null}`), 4103, ""},
+		{`{"acor":["Cb"],"acop":1,"aca":["lbl"]}`, write(onem2m.Create, `{"lbl":["y"],"mni":3}`), 4103, ""},
+		{`{"acor":["Cb"],"acop":1,"aca":["lbl","mni"]}`, write(onem2m.Create, `{"lbl":["y"],"mni":3}`), 2001, `{"lbl":["y"],"mni":3}`},
+		{`{"acor":["Cb"],"acop":1,"aca":["lbl"]}`, assigned, 4103, ""},
+		{`{"acor":["Cb"],"acop":1,"aca":["con"]}`, instance, 2001, `{"con":"1"}`},
+		{`{"acor":["Cb"],"acop":1,"aca":["lbl"]}`, instance, 4103, ""},
+	} {
+		n := csetest.NewNetwork(t)
+		n.Register("Ca", "ae1")
+		acp := n.MustCreate("Ca", "Ca", onem2m.TypeACP, policyWith(test.rules+`,{"acor":["Ca"],"acop":63}`))
+		cnt := n.MustCreate("Ca", "Ca", onem2m.TypeContainer, `{"acpi":["`+acp+`"],"lbl":["x"]}`)
+		n.MustCreate("Ca", cnt, onem2m.TypeContentInstance, `{"con":"0"}`)
+		req := test.req
+		req.From, req.To = "Cb", cnt+req.To
+		var got onem2m.Response
+		if req.Operation == onem2m.Retrieve {
+			got = n.Read(n.State, n.Complete(req), n.Env()).Response
+		} else {
+			got = n.Execute(n.Complete(req)).Response
+		}
+		if got.Status != test.want || !strings.Contains(string(got.Content), test.shows) {
+			t.Errorf("%s: %d: %d %s, want %d with %s", test.rules, req.Operation, got.Status, got.Content, test.want, test.shows)
 		}
 	}
 }

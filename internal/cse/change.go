@@ -33,8 +33,9 @@ type change struct {
 	before     *Resource
 	after      *Resource
 	instance   *instance
-	missing    []int64  // expected dataGenerationTimes of missing data points, oldest first, Unix microseconds
-	modified   []string // names of the attributes that an UPDATE request carried, deleted ones included
+	missing    []int64      // expected dataGenerationTimes of missing data points, oldest first, Unix microseconds
+	shown      attributeSet // what the response may have of the resource; nil for all
+	modified   []string     // names of the attributes that an UPDATE request carried, deleted ones included
 }
 
 // operation is the operation that made the change.

@@ -89,7 +89,7 @@ func (c *Core) createInstance(st State, req *onem2m.Request, env Env, d *draft) 
 		return Result{}, err
 	}
 	o := &d.outcome
-	o.change = change{kind: changeCreated, originator: d.originator, parent: d.parent, instance: &d.instance}
+	o.change = change{kind: changeCreated, originator: d.originator, parent: d.parent, instance: &d.instance, shown: d.shown}
 	o.effects[0] = Effect{
 		Operation:  onem2m.Create,
 		Originator: d.originator,

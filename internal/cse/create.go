@@ -22,6 +22,8 @@ type draft struct {
 	name       string
 	counters   Counters // of the container
 
+	shown   attributeSet // what the originator may see of the resource; nil for all
+	grant   grant
 	outcome outcome
 }
 
@@ -49,7 +51,7 @@ func (c *Core) create(st State, req *onem2m.Request, env Env, t *target) (Result
 		return Result{}, err
 	}
 	o := &d.outcome
-	o.change = change{kind: changeCreated, originator: d.originator, parent: d.parent, after: d.resource}
+	o.change = change{kind: changeCreated, originator: d.originator, parent: d.parent, after: d.resource, shown: d.shown}
 	o.effects[0] = Effect{
 		Operation:  onem2m.Create,
 		Originator: d.originator,
@@ -131,7 +133,8 @@ func (c *Core) authorizeCreate(r Reader, req *onem2m.Request, env Env, t *target
 	if req.Type == onem2m.TypeRemoteCSE && t.resource.Type == onem2m.TypeCSEBase {
 		return c.authorizeRemote(r, req, env, t, d.originator)
 	}
-	if err := c.requireAccess(r, req, env, t, accessCreate); err != nil {
+	var err error
+	if d.shown, err = c.requireAccessTo(r, req, env, t, accessCreate, &d.grant); err != nil {
 		switch {
 		case asRefusal(err) == nil || req.Type != onem2m.TypeAE || t.resource.Type != onem2m.TypeCSEBase:
 		case d.originator == c.cfg.CSEID[1:]:

@@ -35,7 +35,7 @@ func (c *Core) writeResponse(r Reader, req *onem2m.Request, env Env, ch *change,
 	}
 	switch rcn {
 	case onem2m.ResultContentAttributes:
-		rsp.Content = appendRepresentation(nil, &it, nil)
+		rsp.Content = appendRepresentation(nil, &it, ch.shown)
 	case onem2m.ResultContentModifiedAttributes:
 		assigned := it // it escapes, and only here
 		rsp.Content = appendAssigned(&assigned, req, ch)
@@ -43,7 +43,7 @@ func (c *Core) writeResponse(r Reader, req *onem2m.Request, env Env, ch *change,
 		w := objectWriter{dst: []byte(`{"m2m:rce":{`)}
 		w.text("uri", rsp.Location)
 		w.key(it.tag())
-		inner := objectWriter{dst: append(w.dst, '{')}
+		inner := objectWriter{dst: append(w.dst, '{'), keep: ch.shown}
 		inner.attributes(&it)
 		rsp.Content = append(inner.dst, '}', '}', '}')
 	default:

@@ -13,6 +13,7 @@ type rule struct {
 	contexts    []ruleContext // any of them must hold; none at all always holds
 	objects     []objectDetails
 	hasObjects  bool
+	attributes  []string // short names; nil for all
 	// unsupported is set when the rule has a condition that this CSE cannot evaluate. Such a rule allows nothing.
 	unsupported bool
 }
@@ -64,6 +65,8 @@ func parseRule(raw []byte) rule {
 				u.unsupported = u.unsupported || !ok
 				u.objects = append(u.objects, details)
 			}
+		case "aca":
+			u.attributes = append([]string{}, stringsOf(value)...)
 		case "acaf":
 			// Every originator that gets here was authenticated by the node that accepted the request.
 		default:
@@ -146,7 +149,7 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 // Bounds of one set of access control rules, which may have to be searched for every request.
 const (
 	maxRules       = 256
-	maxOriginators = 1024 // in all rules together
+	maxOriginators = 1024 // and attributes, in all rules together
 	maxPolicies    = 32   // links from one resource
 )
 
@@ -155,16 +158,16 @@ func checkRules(attribute string, set []byte) error {
 	rules := parseRules(set)
 	originators := 0
 	for i := range rules {
-		originators += len(rules[i].originators)
+		originators += len(rules[i].originators) + len(rules[i].attributes)
 	}
 	if len(rules) > maxRules || originators > maxOriginators {
-		return refuse(onem2m.StatusNotAcceptable, "%s: %d access control rules with %d originators; the limits are %d and %d",
+		return refuse(onem2m.StatusNotAcceptable, "%s: %d access control rules with %d originators and attributes; the limits are %d and %d",
 			attribute, len(rules), originators, maxRules, maxOriginators)
 	}
 	for raw := range onem2m.Elements(onem2m.Field(set, "acr")) {
 		for name := range onem2m.Fields(raw) {
 			switch name {
-			case "acor", "acop", "acco", "acod", "acaf":
+			case "acor", "acop", "acco", "acod", "aca", "acaf":
 			default:
 				return refuse(onem2m.StatusNotImplemented, "%s: access control rules with %s are not supported", attribute, name)
 			}

@@ -12,8 +12,9 @@ type revision struct {
 	before     *Resource
 	after      *Resource
 	originator string
-	modified   []string // attributes in the request
-	counters   Counters // of what holds instances
+	modified   []string     // attributes in the request
+	shown      attributeSet // what the originator may see of the resource; nil for all
+	counters   Counters     // of what holds instances
 }
 
 func (c *Core) update(st State, req *onem2m.Request, env Env, t *target) (Result, error) {
@@ -44,6 +45,7 @@ func (c *Core) update(st State, req *onem2m.Request, env Env, t *target) (Result
 	return c.committedWith(st, req, env, &outcome{
 		change: change{
 			kind: changeUpdated, originator: v.originator, parent: v.parent, before: v.before, after: v.after, modified: v.modified,
+			shown: v.shown,
 		},
 		effects: [1]Effect{{
 			Operation:  onem2m.Update,
@@ -81,7 +83,8 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 		return nil, err
 	}
 	members, _, parseErr := c.parseContent(req, def)
-	if err := c.authorizeUpdate(r, req, env, t, members); err != nil {
+	shown, err := c.authorizeUpdate(r, req, env, t, members)
+	if err != nil {
 		return nil, err
 	}
 	if parseErr != nil {
@@ -96,7 +99,7 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 	if err := c.checkUnblocked(r, env, t.resource, members); err != nil {
 		return nil, err
 	}
-	v := &revision{before: t.resource, originator: c.localID(req.From)}
+	v := &revision{before: t.resource, originator: c.localID(req.From), shown: shown}
 	after := v.before.clone()
 	for _, m := range members {
 		v.modified = append(v.modified, m.Name)
@@ -162,20 +165,20 @@ func (c *Core) completeRevision(r Reader, v *revision) error {
 // authorizeUpdate requires UPDATE on the resource. accessControlPolicyIDs decide about rights themselves: they are
 // updated alone, and the selfPrivileges of the policies they link now decide (TS-0001 clause 9.6.1.3.2, TS-0004
 // clause 7.3.3.15).
-func (c *Core) authorizeUpdate(r Reader, req *onem2m.Request, env Env, t *target, members []onem2m.Member) error {
+func (c *Core) authorizeUpdate(r Reader, req *onem2m.Request, env Env, t *target, members []onem2m.Member) (attributeSet, error) {
 	if !slices.ContainsFunc(members, func(m onem2m.Member) bool { return m.Name == "acpi" }) {
-		return c.requireAccess(r, req, env, t, accessUpdate)
+		return c.requireAccessTo(r, req, env, t, accessUpdate, &grant{})
 	}
 	ok, err := c.mayUpdatePolicies(r, t.resource, req.From, newAccessContext(req, env, t))
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case !ok:
-		return refuse(onem2m.StatusOriginatorHasNoPrivilege, "originator %q may not change accessControlPolicyIDs (acpi) of %s", req.From, t.resource.RI)
+		return nil, refuse(onem2m.StatusOriginatorHasNoPrivilege, "originator %q may not change accessControlPolicyIDs (acpi) of %s", req.From, t.resource.RI)
 	case len(members) > 1:
-		return refuse(onem2m.StatusBadRequest, "accessControlPolicyIDs (acpi) must be the only attribute of an update")
+		return nil, refuse(onem2m.StatusBadRequest, "accessControlPolicyIDs (acpi) must be the only attribute of an update")
 	}
-	return nil
+	return nil, nil
 }
 
 // size estimates the bytes of the attributes in a representation.
