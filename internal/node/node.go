@@ -322,22 +322,19 @@ func (n *Node) shutdown(ctx context.Context) error {
 	if n.polling != nil {
 		n.polling.Close() // else long polls would hold up the server
 	}
-	if n.server != nil {
-		if err := n.server.Shutdown(ending); err != nil {
-			errs = append(errs, n.server.Close())
+	// Side by side: who keeps one of them waiting takes no time from the clients of the others.
+	var web, broker error
+	var bindings sync.WaitGroup
+	bindings.Go(func() { web = n.stopHTTP(ending) })
+	bindings.Go(func() {
+		if n.sockets != nil {
+			n.sockets.Close(ending)
 		}
-	} else {
-		for _, l := range []net.Listener{n.listener, n.secure} {
-			if l != nil {
-				l.Close()
-			}
-		}
-	}
-	if n.sockets != nil {
-		n.sockets.Close(ending)
-	}
-	errs = append(errs, n.closeMQTT())
-	n.stopCoAP(ending)
+	})
+	bindings.Go(func() { broker = n.closeMQTT() })
+	bindings.Go(func() { n.stopCoAP(ending) })
+	bindings.Wait()
+	errs = append(errs, web, broker)
 	if n.ingress != nil {
 		n.ingress.Close()
 	}
@@ -364,6 +361,22 @@ func (n *Node) shutdown(ctx context.Context) error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stop the node: %w", err)
+	}
+	return nil
+}
+
+// stopHTTP takes no more requests and waits for those under way, until ctx ends at most.
+func (n *Node) stopHTTP(ctx context.Context) error {
+	if n.server == nil {
+		for _, l := range []net.Listener{n.listener, n.secure} {
+			if l != nil {
+				l.Close()
+			}
+		}
+		return nil
+	}
+	if n.server.Shutdown(ctx) != nil {
+		return n.server.Close()
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -164,5 +165,29 @@ func TestWebSocketPlainDevice(t *testing.T) {
 			t.Fatalf("message %d is not after the one before it", i)
 		}
 		at += next
+	}
+}
+
+// TestStopSideBySide: a client that keeps one protocol waiting at the end does not cost those of another their goodbye.
+func TestStopSideBySide(t *testing.T) {
+	dir := initNode(t)
+	n := startNode(t, dir)
+	slow, err := net.Dial("tcp", n.Addr())
+	must(t, err)
+	defer slow.Close()
+	fmt.Fprintf(slow, "POST /tally HTTP/1.1\r\nHost: h\r\nX-M2M-RI: 1\r\nAuthorization: Bearer %s\r\nContent-Type: application/json;ty=3\r\nContent-Length: 9\r\n\r\n{", token(t, dir))
+	c := dialSocket(t, n, token(t, dir))
+	defer c.CloseNow()
+	c.do(onem2m.StatusOK, `{"op":2,"to":"tally","fr":"Coperator","rqi":"1","rvi":"4"}`)
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	closed := make(chan websocket.StatusCode)
+	go func() {
+		_, _, err := c.Read(t.Context())
+		closed <- websocket.CloseStatus(err)
+	}()
+	must(t, n.Stop(ctx))
+	if code := <-closed; code != websocket.StatusGoingAway {
+		t.Errorf("closed with %v", code)
 	}
 }

@@ -37,7 +37,7 @@ func (c *conn) take(m message) bool {
 		}
 		return true
 	}
-	n := cost(len(m.text))
+	n := cost(max(len(m.text), len(text))) // CBOR may be shorter than the JSON that it becomes
 	if !c.room(c.window, n) {
 		c.giveBack(m)
 		return false
