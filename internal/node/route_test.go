@@ -12,7 +12,7 @@ func TestPointOfAccessIsNoOwnAddress(t *testing.T) {
 	})
 	must(t, err)
 	route := n.resolve("Cdev")
-	if len(route.Addresses) != 2 || route.Addresses[0].URL != "conn:Cdev" || route.Addresses[1].URL != "http://h/" {
+	if len(route.Addresses) != 2 || route.Addresses[0].URL != "http://h/" || route.Addresses[1].URL != "conn:Cdev" {
 		t.Errorf("%+v", route)
 	}
 }
