@@ -68,6 +68,9 @@ func (c *conn) serve() {
 		if stranger {
 			c.broker.noStranger(c.ip)
 		}
+		if c.memory != nil {
+			c.memory.disconnect()
+		}
 		c.closeNow()
 		c.reader.Reset(nil)
 		readers.Put(c.reader)
@@ -83,7 +86,6 @@ func (c *conn) serve() {
 		c.left()
 	}
 	c.leave(goodbye)
-	c.memory.leave()
 }
 
 // begin reads CONNECT and handles it.

@@ -19,6 +19,10 @@ func (c *conn) connect(pk *packets.Packet) bool {
 		c.refuse(code)
 		return false
 	}
+	if c.memory = c.broker.memory.connect(cl.owner, max(1, c.broker.o.MaxConnections/2)); c.memory == nil {
+		c.refuse(codeQuota)
+		return false
+	}
 	c.ended = make(chan struct{})
 	s, present, err := c.broker.attach(c, cl)
 	if err != nil {
@@ -43,7 +47,6 @@ func (c *conn) connect(pk *packets.Packet) bool {
 	if err != nil {
 		c.broker.o.Log.Error("answer an MQTT CONNECT", "error", err)
 		c.leave(true)
-		c.memory.leave()
 		return false
 	}
 	c.mu.Lock()

@@ -201,6 +201,7 @@ type bed struct {
 	*testing.T
 	*world
 	broker *Broker
+	most   int // connections; 0: the default
 	addr   string
 	dir    string
 }
@@ -217,7 +218,7 @@ func (b *bed) start() {
 	var err error
 	b.broker, err = New(Options{
 		Handler: b.world, Plain: b.world, Live: b.world, CSEID: "/cse", CSEName: "tally", Dir: b.dir, Log: slog.New(slog.DiscardHandler),
-		ConnectTimeout: time.Second,
+		ConnectTimeout: time.Second, MaxConnections: b.most,
 	})
 	if err != nil {
 		b.Fatal(err)

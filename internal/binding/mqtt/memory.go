@@ -20,7 +20,8 @@ type memory struct {
 type share struct {
 	memory *memory
 	owner  string
-	users  int // connections and packets; memory.mu guards it
+	users  int // connections and packets; memory.mu guards this and what follows
+	conns  int
 	bytes  *semaphore.Weighted
 }
 
@@ -28,8 +29,9 @@ func newMemory() memory {
 	return memory{all: semaphore.NewWeighted(maxMemory), shares: make(map[string]*share)}
 }
 
-// of returns the share of an originator; leave must be called.
-func (m *memory) of(owner string) *share {
+// connect returns the share of an originator for another of its connections, nil when it has max already. disconnect
+// must be called.
+func (m *memory) connect(owner string, max int) *share {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.shares[owner]
@@ -37,8 +39,19 @@ func (m *memory) of(owner string) *share {
 		s = &share{memory: m, owner: owner, bytes: semaphore.NewWeighted(maxMemoryOf)}
 		m.shares[owner] = s
 	}
+	if s.conns >= max {
+		return nil
+	}
+	s.conns++
 	s.users++
 	return s
+}
+
+func (s *share) disconnect() {
+	s.memory.mu.Lock()
+	s.conns--
+	s.memory.mu.Unlock()
+	s.leave()
 }
 
 // leave ends a use of the share. It is forgotten when there is no other: not while packets of it are under way, or who

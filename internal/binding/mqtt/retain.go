@@ -58,21 +58,30 @@ func instanceOf(resp *onem2m.Response) (index uint64, ok bool) {
 // [MQTT-3.3.1-6]. It is a reading like others, an empty one, so that only those who may write to the container can do
 // it, and the log tells that they did.
 func (c *conn) clearRetained(pk *packets.Packet, p *publication, container string) {
-	req := &onem2m.Request{
-		Operation: onem2m.Create, To: "-/" + container, From: c.session.owner, RequestID: "mqtt-clear", ReleaseVersion: "4",
-		Type: onem2m.TypeContentInstance, ResultContent: onem2m.ResultContentNothing, SourceIP: c.ip,
-		Content: []byte(`{"m2m:cin":{"con":"","cnf":"text/plain:0"}}`), Delivery: c.delivery(pk, p, plainPrefix+container),
+	req := clearing(container, c.session.owner, c.ip)
+	req.Delivery = c.delivery(pk, p, plainPrefix+container)
+	c.start(c.broker.ctx, req, func(resp *onem2m.Response) { c.settle(p, outcome(c.broker.cleared(container, resp))) })
+}
+
+// clearing is the request that stores the empty reading.
+func clearing(container, from, ip string) *onem2m.Request {
+	return &onem2m.Request{
+		Operation: onem2m.Create, To: "-/" + container, From: from, RequestID: "mqtt-clear", ReleaseVersion: "4",
+		Type: onem2m.TypeContentInstance, ResultContent: onem2m.ResultContentNothing, SourceIP: ip,
+		Content: []byte(`{"m2m:cin":{"con":"","cnf":"text/plain:0"}}`),
 	}
-	c.start(c.broker.ctx, req, func(resp *onem2m.Response) {
-		if resp.Status == onem2m.StatusNotFound { // there is no container, and so no message
-			resp = &onem2m.Response{Status: onem2m.StatusOK}
-		}
-		if resp.Status.Success() {
-			c.broker.retain.clear(container)
-			c.broker.moved.Add(1)
-		}
-		c.settle(p, outcome(resp))
-	})
+}
+
+// cleared takes the response to it, and gives that of the publish.
+func (b *Broker) cleared(container string, resp *onem2m.Response) *onem2m.Response {
+	if resp.Status == onem2m.StatusNotFound { // there is no container, and so no message
+		resp = &onem2m.Response{Status: onem2m.StatusOK}
+	}
+	if resp.Status.Success() {
+		b.retain.clear(container)
+		b.moved.Add(1)
+	}
+	return resp
 }
 
 // clear removes the retained message of a topic.

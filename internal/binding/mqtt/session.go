@@ -105,9 +105,8 @@ func (b *Broker) attach(c *conn, cl *client) (s *session, present bool, err erro
 	s.stopWill()
 	b.moved.Add(1)
 	s.mu.Unlock()
-	c.session, c.memory = s, b.memory.of(s.owner)
+	c.session = s
 	if err := b.store.save(s); err != nil {
-		c.memory.leave()
 		b.discard(s)
 		close(c.ended)
 		return nil, false, err
@@ -137,6 +136,7 @@ func (c *conn) leave(goodbye bool) {
 	}
 	crowded := lasts && b.away[s.owner] > maxAway
 	s.park()
+	s.rights.forget()
 	s.mu.Unlock()
 	b.mu.Unlock()
 	if will != nil && b.ctx.Err() == nil {

@@ -157,3 +157,42 @@ func TestAliasOfRefusedTopic(t *testing.T) {
 		t.Errorf("stored %q", got)
 	}
 }
+
+// TestConnectionsOfOneOriginator: one token takes no more than half of all connections.
+func TestConnectionsOfOneOriginator(t *testing.T) {
+	b := newBed(t)
+	b.most = 6
+	b.restart()
+	var last *peer
+	for i := range 3 {
+		last = b.client(t, version5, fmt.Sprint("c", i), "t-other")
+	}
+	if _, ack := b.dial(t, version5, "c3", "t-other"); ack.ReasonCode != packets.ErrQuotaExceeded.Code {
+		t.Errorf("one too many: %#x", ack.ReasonCode)
+	}
+	b.client(t, version5, "dev", "t-dev")
+	last.goodbye()
+	eventually(t, "there is room again", func() bool {
+		_, ack := b.dial(t, version5, "c4", "t-other")
+		return ack.ReasonCode == 0
+	})
+}
+
+// TestEmptyRetainedWill: a will may end the retained message of its topic too [MQTT-3.3.1-6].
+func TestEmptyRetainedWill(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	p := b.client(t, version5, "dev", "t-dev", willOf("tally/dev/state", ""), func(p *packets.Packet) { p.Connect.WillRetain = true })
+	p.publish("tally/dev/state", "here", 1, 1, retain)
+	p.expect(packets.Puback, 1, 0)
+	kept := func() int {
+		b.broker.retain.mu.Lock()
+		defer b.broker.retain.mu.Unlock()
+		return len(b.broker.retain.index)
+	}
+	if kept() != 1 {
+		t.Fatal("nothing is retained")
+	}
+	p.Close()
+	eventually(t, "nothing is retained any more", func() bool { return kept() == 0 })
+}

@@ -82,6 +82,11 @@ func (s *session) publishWill(w *will, ip string) {
 	s.mu.Lock()
 	token := s.token
 	s.mu.Unlock()
+	if w.retain && len(w.payload) == 0 {
+		resp := b.o.Handler.Do(b.ctx, clearing(w.path, s.owner, ip), token)
+		b.cleared(w.path, resp)
+		return
+	}
 	m := &binding.Message{Path: w.path, MediaType: w.mediaType, Body: w.payload, From: s.owner, SourceIP: ip}
 	resp := b.o.Plain.Ingest(b.ctx, m, token)
 	if !resp.Status.Success() {
