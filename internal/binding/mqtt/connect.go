@@ -19,7 +19,7 @@ func (c *conn) connect(pk *packets.Packet) bool {
 		c.refuse(code)
 		return false
 	}
-	if c.memory = c.broker.memory.connect(cl.owner, max(1, c.broker.o.MaxConnections/2)); c.memory == nil {
+	if c.memory = c.broker.memory.connect(cl.owner, max(1, c.broker.o.MaxConnections*3/4)); c.memory == nil {
 		c.refuse(codeQuota)
 		return false
 	}
