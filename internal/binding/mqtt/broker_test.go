@@ -2,6 +2,8 @@ package mqttbinding
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -221,6 +223,32 @@ func TestIdentifierUsedAgain(t *testing.T) {
 		if got := b.stored("dev/temp"); len(got) != 2 {
 			t.Errorf("restart %v: stored %q", restart, got)
 		}
+	}
+}
+
+// TestSentAgainAfterCrash: what a client publishes after a goodbye is recognised when it is sent again, though the node
+// was killed before it had saved anything more.
+func TestSentAgainAfterCrash(t *testing.T) {
+	b := newBed(t)
+	p := b.client(t, version311, "dev", "t-dev", persistent(0))
+	p.send(&packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Disconnect}})
+	p.expectEnd(0)
+	p = b.client(t, version311, "dev", "t-dev", persistent(0))
+	p.publish("tally/dev/temp", "21", 1, 1)
+	p.expect(packets.Puback, 1, 0)
+	p.Close()
+	if err := b.broker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(b.dir, movingFile)); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	p = b.client(t, version311, "dev", "t-dev", persistent(0))
+	p.publish("tally/dev/temp", "21", 1, 1, dup)
+	p.expect(packets.Puback, 1, 0)
+	if got := b.stored("dev/temp"); len(got) != 1 {
+		t.Errorf("stored %q", got)
 	}
 }
 

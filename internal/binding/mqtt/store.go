@@ -45,12 +45,14 @@ const (
 
 // sessionRecord is a session's file.
 type sessionRecord struct {
-	Version int                  `json:"version"`
-	Owner   string               `json:"originator"`
-	Client  string               `json:"client"`
-	Expiry  int64                `json:"expiry"` // seconds
-	From    uint64               `json:"from"`   // log index where the session began; a later position may be known
-	Subs    []subscriptionRecord `json:"subscriptions"`
+	Version int    `json:"version"`
+	Owner   string `json:"originator"`
+	Client  string `json:"client"`
+	Expiry  int64  `json:"expiry"` // seconds
+	// Goodbyes is also in the file of what moves; the greater is right. Here it is written before the client publishes.
+	Goodbyes uint64               `json:"goodbyes,omitempty"`
+	From     uint64               `json:"from"` // log index where the session began; a later position may be known
+	Subs     []subscriptionRecord `json:"subscriptions"`
 }
 
 type subscriptionRecord struct {
@@ -94,7 +96,7 @@ func (t *store) save(s *session) error {
 		})
 	}
 	s.mu.Lock()
-	r.Expiry = int64(s.expiry / time.Second)
+	r.Expiry, r.Goodbyes = int64(s.expiry/time.Second), s.goodbyes
 	s.stored = true
 	s.mu.Unlock()
 	b, err := json.Marshal(&r)
@@ -258,7 +260,7 @@ func (b *Broker) revive(name string, r *sessionRecord, at moving) error {
 	if s.file() != name {
 		return errors.New("it is the file of another session")
 	}
-	s.since, s.goodbyes = time.Now(), at.Goodbyes
+	s.since, s.goodbyes = time.Now(), max(r.Goodbyes, at.Goodbyes)
 	if at.Since != 0 {
 		s.since = time.Unix(at.Since, 0)
 	}
