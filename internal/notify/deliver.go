@@ -139,7 +139,7 @@ func (d *Deliverer) notify(ctx context.Context, q *queue, req *onem2m.Request) *
 	d.mu.Lock()
 	q.entity = route.Entity
 	d.mu.Unlock()
-	rsp, failure := d.exchange(ctx, q.target, route, req)
+	rsp, failure := d.exchange(ctx, q.target, route, req, false)
 	if failure == nil {
 		failure = refusal(rsp, q.target)
 	}

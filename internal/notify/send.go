@@ -53,7 +53,7 @@ func randomRequestID() string {
 func (d *Deliverer) Request(ctx context.Context, targets []string, req *onem2m.Request) (*onem2m.Response, error) {
 	err := errors.New("there is nobody to send the request to")
 	for _, t := range targets {
-		rsp, failure := d.exchange(ctx, t, d.o.Resolve(t), req)
+		rsp, failure := d.exchange(ctx, t, d.o.Resolve(t), req, true)
 		if failure == nil {
 			return rsp, nil
 		}
@@ -88,7 +88,7 @@ func (d *Deliverer) Verify(ctx context.Context, targets []string, req *onem2m.Re
 		limit <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-limit }()
-			rsp, failure := d.exchange(ctx, t, d.o.Resolve(t), req)
+			rsp, failure := d.exchange(ctx, t, d.o.Resolve(t), req, true)
 			if failure == nil {
 				failure = refusal(rsp, t)
 			}
@@ -125,7 +125,7 @@ func (d *Deliverer) Tell(targets []string, req *onem2m.Request) {
 func (d *Deliverer) tell(target string, req *onem2m.Request) {
 	ctx, cancel := context.WithTimeout(context.Background(), d.o.Timeout)
 	defer cancel()
-	rsp, failure := d.exchange(ctx, target, d.o.Resolve(target), req)
+	rsp, failure := d.exchange(ctx, target, d.o.Resolve(target), req, false)
 	if failure == nil {
 		failure = refusal(rsp, target)
 	}
@@ -141,8 +141,8 @@ func (d *Deliverer) tell(target string, req *onem2m.Request) {
 }
 
 // exchange tries the addresses of a target in turn until one answers, or takes it when it is a notification. It fails
-// for good only when all of them do.
-func (d *Deliverer) exchange(ctx context.Context, target string, route Route, req *onem2m.Request) (*onem2m.Response, *sendError) {
+// for good only when all of them do. Who is asked, not told, may also answer that it does not allow the operation.
+func (d *Deliverer) exchange(ctx context.Context, target string, route Route, req *onem2m.Request, asked bool) (*onem2m.Response, *sendError) {
 	var worst *sendError
 	var answer *onem2m.Response
 	for _, to := range route.Addresses {
@@ -156,7 +156,7 @@ func (d *Deliverer) exchange(ctx context.Context, target string, route Route, re
 			continue
 		}
 		rsp, failure := d.send(ctx, client, to, &route, req)
-		if failure == nil && (req.Operation != onem2m.Notify || rsp.Status.Success()) {
+		if failure == nil && (req.Operation != onem2m.Notify || rsp.Status.Success() || asked && rsp.Status == onem2m.StatusOperationNotAllowed) {
 			return rsp, nil
 		}
 		if failure == nil {

@@ -143,6 +143,7 @@ func TestRequestFails(t *testing.T) {
 func TestVerifyAndRequest(t *testing.T) {
 	n := newNetwork()
 	n.hosts["bad"] = func(int) (onem2m.StatusCode, error) { return onem2m.StatusOriginatorHasNoPrivilege, nil }
+	n.hosts["denies"] = func(int) (onem2m.StatusCode, error) { return onem2m.StatusOperationNotAllowed, nil }
 	o := options(newOutbox(), n)
 	o.Resolve = func(target string) notify.Route {
 		r := notify.Route{Entity: target, To: "/tally/" + target}
@@ -151,6 +152,9 @@ func TestVerifyAndRequest(t *testing.T) {
 			r.Addresses = []binding.Address{{URL: "mqtt://x/"}, {URL: "http://bad"}, {URL: "http://ok"}}
 		case "Cbad":
 			r.Addresses = []binding.Address{{URL: "http://bad"}}
+		case "Cdenies":
+			// TS-0004 clause 7.3.2.9: that is its decision, which another of its addresses does not change.
+			r.Addresses = []binding.Address{{URL: "http://denies"}, {URL: "http://ok"}}
 		}
 		return r
 	}
@@ -165,6 +169,7 @@ func TestVerifyAndRequest(t *testing.T) {
 		{[]string{"Cbad", "Cboth"}, false, 4103},
 		{[]string{"Cnone", "Cboth"}, false, 2000},
 		{[]string{"Cnone"}, false, 0},
+		{[]string{"Cdenies"}, false, 4005},
 		{nil, true, 0},
 		{slices.Repeat([]string{"Cboth"}, 16), true, 2000},
 		{slices.Repeat([]string{"Cboth"}, 17), false, 2000},
