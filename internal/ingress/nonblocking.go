@@ -95,12 +95,11 @@ func (g *Ingress) await(ctx context.Context, core *cse.Core, req *onem2m.Request
 	if refused != nil {
 		return refused
 	}
-	pause := time.Duration(at-now) * time.Microsecond
-	if pause <= 0 {
+	if at <= now {
 		req.OperationExecution = ""
 		return nil
 	}
-	if pause > g.Timeout() {
+	if at-now > g.Timeout().Microseconds() { // which may be more than a time.Duration can say
 		if req.ResponseType != onem2m.ResponseTypeFlexBlocking {
 			return failure(onem2m.StatusRequestTimeout, "the operation execution time is later than a response may be: make the request a non-blocking one")
 		}
@@ -114,7 +113,7 @@ func (g *Ingress) await(ctx context.Context, core *cse.Core, req *onem2m.Request
 		return failure(onem2m.StatusInternalServerError, errBusy.Error())
 	}
 	defer g.later.Add(-1)
-	timer := time.NewTimer(pause)
+	timer := time.NewTimer(time.Duration(at-now) * time.Microsecond)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

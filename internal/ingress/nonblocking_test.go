@@ -70,6 +70,11 @@ func TestExecutionTime(t *testing.T) {
 	n.want(onem2m.StatusRequestTimeout, n.do("Cdev", get))
 	get.RequestExpiration, get.ResultExpiration = "", ""
 	n.want(onem2m.StatusRequestTimeout, n.do("Cdev", get))
+	for _, far := range []string{"99991231T235959", "P600Y", "25000101T000000", "26000101T000000"} {
+		get.OperationExecution = far
+		n.want(onem2m.StatusRequestTimeout, n.do("Cdev", get))
+	}
+	get.OperationExecution = "PT1M"
 	get.ResponseType = onem2m.ResponseTypeFlexBlocking
 	n.want(onem2m.StatusAcceptedNonBlockingRequestSync, n.do("Cdev", get))
 	get.NotificationURIs = []string{"http://127.0.0.1:9/"}

@@ -192,4 +192,7 @@ func (d *Deliverer) settle(q *queue, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q.keys, q.bytes = append(q.keys[:0], q.keys[n:]...), 0
+	if q.waiting -= n; q.waiting < d.o.Backlog/2 {
+		q.behind = false
+	}
 }

@@ -146,6 +146,7 @@ type Options struct {
 	MaxDelay    time.Duration // between retries, 5 min
 	MaxAge      time.Duration // after which a notification is given up, 24 h
 	Concurrency int           // requests at once, 256; slow and failing targets get at most half of it
+	Backlog     int           // notifications that wait for one target, 100,000; those that come beyond that are given up
 }
 
 func (o *Options) defaults() {
@@ -155,6 +156,7 @@ func (o *Options) defaults() {
 	o.MaxDelay = cmp.Or(o.MaxDelay, 5*time.Minute)
 	o.MaxAge = cmp.Or(o.MaxAge, 24*time.Hour)
 	o.Concurrency = max(2, cmp.Or(o.Concurrency, 256))
+	o.Backlog = cmp.Or(o.Backlog, 100_000)
 	if o.Subscribed == nil {
 		o.Subscribed = func(string) bool { return true }
 	}
@@ -224,13 +226,20 @@ func (d *Deliverer) read(ctx context.Context) error {
 	if len(items) == 0 {
 		return d.o.Outbox.Wait(ctx, cursor)
 	}
+	var dropped []Key
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	for i := range items {
 		d.cursor = items[i].Key
-		d.add(ctx, &items[i])
+		if !d.add(ctx, &items[i]) {
+			dropped = append(dropped, items[i].Key)
+		}
 	}
-	return nil
+	d.mu.Unlock()
+	if len(dropped) == 0 {
+		return nil
+	}
+	d.stats.dropped.Add(uint64(len(dropped)))
+	return d.o.Outbox.Done(dropped...)
 }
 
 // Settle waits until everything in the outbox was sent once, or waits for more to come or for its next turn; or until

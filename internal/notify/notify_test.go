@@ -136,6 +136,44 @@ func TestDeliversInOrderToEveryTarget(t *testing.T) {
 	})
 }
 
+// What waits for a target that takes nothing is bounded; what ends a subscription comes through all the same, and who has
+// caught up gets everything again.
+func TestBacklogIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out, n := newOutbox(), newNetwork()
+		up := time.Now().Add(time.Hour)
+		n.hosts["dead"] = func(int) (onem2m.StatusCode, error) {
+			if time.Now().Before(up) {
+				return 0, errors.New("connection refused")
+			}
+			return onem2m.StatusOK, nil
+		}
+		o := options(out, n)
+		o.Backlog = 200
+		d, stop := run(o)
+		defer stop()
+		for i := range 500 {
+			out.add(item(uint64(i+1), "http://dead/", "http://alive/")...)
+			if i%10 == 0 {
+				synctest.Wait()
+			}
+		}
+		last := item(501, "http://dead/")
+		last[0].Content = []byte(`{"m2m:sgn":{"sud":true}}`)
+		out.add(last...)
+		synctest.Wait()
+		if out.len() != 201 || d.Stats().Dropped != 300 || len(n.bodies("alive")) != 500 {
+			t.Fatalf("outbox has %d items, stats are %+v, alive got %d", out.len(), d.Stats(), len(n.bodies("alive")))
+		}
+		time.Sleep(2 * time.Hour)
+		out.add(item(600, "http://dead/")...)
+		synctest.Wait()
+		if got := n.bodies("dead"); out.len() != 0 || got[len(got)-1] != want(600)[0] || d.Stats().Delivered != 702 {
+			t.Errorf("outbox has %d items, stats are %+v, the last is %s", out.len(), d.Stats(), got[len(got)-1])
+		}
+	})
+}
+
 // A target that is down must not delay another, and gets everything in order when it is back, more than memory keeps
 // included.
 func TestDeadTargetDelaysNobody(t *testing.T) {

@@ -34,7 +34,9 @@ type queue struct {
 	// left says that there may be more outstanding items, all after leftAfter, that did not fit into keys.
 	left      bool
 	leftAfter Key
-	bytes     int // of the contents that came since the last delivery
+	waiting   int  // items that came and are not done with
+	behind    bool // so many wait that some were given up
+	bytes     int  // of the contents that came since the last delivery
 	// How the items are gathered, as the newest of them says, and the key up to which they are to go at once.
 	batch  *Batch
 	rate   *Rate
@@ -97,8 +99,9 @@ func (f *fifo) pop() *queue {
 	return q
 }
 
-// add puts an item into its queue. d.mu is held.
-func (d *Deliverer) add(ctx context.Context, it *Item) {
+// add puts an item into its queue, or says that it is given up: a target that takes nothing for a long time must not fill
+// the disk. What replaces others, or ends something, always has its place. d.mu is held.
+func (d *Deliverer) add(ctx context.Context, it *Item) bool {
 	at := placeOf(it)
 	q := d.queues[at]
 	fresh := q == nil
@@ -106,6 +109,14 @@ func (d *Deliverer) add(ctx context.Context, it *Item) {
 		q = &queue{place: at}
 		d.queues[at] = q
 	}
+	if q.waiting >= d.o.Backlog && !it.Latest && it.Content != nil && !tellsOfDeletion(it.Content) {
+		if !q.behind {
+			q.behind = true
+			d.o.Log.Warn("a target is so far behind that notifications for it are given up", "target", redacted(it.Target), "waiting", q.waiting)
+		}
+		return false
+	}
+	q.waiting++
 	if it.Content == nil {
 		q.end = it.Key
 	} else {
@@ -124,6 +135,7 @@ func (d *Deliverer) add(ctx context.Context, it *Item) {
 	} else if q.idle || q.gathering && q.complete() {
 		q.resume()
 	}
+	return true
 }
 
 // resume ends the pause of a queue.
