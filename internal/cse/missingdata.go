@@ -13,8 +13,10 @@ const (
 	maxMissing = 1000
 	// maxAhead bounds the data points beyond the next expected one that are remembered to have come.
 	maxAhead = 1000
-	// detectEvery is the least time between two detections of one timeSeries, in microseconds.
+	// detectEvery is the least time between two detections of one timeSeries, in microseconds, and detectEach for each data
+	// point that the first of them found missing: a silent timeSeries with a short interval must not fill the log.
 	detectEvery = second
+	detectEach  = second / 10
 )
 
 // detectorName is the hidden attribute that keeps a detector.
@@ -185,7 +187,7 @@ func (c *Core) detectMissing(st State, ts *Resource, env Env) (Result, error) {
 	all := append(stringsOf(ts.Get("mdlt")), times...)
 	all = all[max(len(all)-limit, 0):]
 	after := d.keep(ts)
-	after.Wake = max(after.Wake, env.Time+detectEvery)
+	after.Wake = max(after.Wake, env.Time+detectEvery, env.Time+int64(len(missing))*detectEach)
 	after.set("mdlt", appendStrings(nil, all))
 	after.set("mdc", strconv.AppendInt(nil, int64(len(all)), 10))
 	after.Modified = env.Time

@@ -320,6 +320,28 @@ func TestMissingDataFuture(t *testing.T) {
 	}
 }
 
+// A silent timeSeries with an interval of a millisecond costs the log little.
+func TestMissingDataRate(t *testing.T) {
+	n := csetest.NewNetwork(t)
+	n.Register("Ca", "ae1")
+	n.MustCreate("Ca", "Ca", onem2m.TypeTimeSeries, `{"rn":"t","pei":1,"peid":0,"mdt":1,"mdd":true}`)
+	n.MustCreate("Ca", "Ca/t", onem2m.TypeTimeSeriesInst, fmt.Sprintf(`{"con":"a","dgt":%q}`, onem2m.FormatTime(n.Time)))
+	bytes, start := 0, n.Time
+	for n.Time < start+1000_000_000 {
+		n.Time += 500_000
+		result := n.Tick(n.State, n.Env(), 10)
+		if result.Err != nil {
+			t.Fatal(result.Err)
+		}
+		for _, e := range result.Effects {
+			bytes += len(e.Payload)
+		}
+	}
+	if bytes == 0 || bytes > 1000*10*30 {
+		t.Errorf("%d bytes in 1000 s", bytes)
+	}
+}
+
 // However long nobody looked and however short the interval, one detection is bounded, and so is the list.
 func TestMissingDataBounds(t *testing.T) {
 	n := csetest.NewNetwork(t)
@@ -335,7 +357,7 @@ func TestMissingDataBounds(t *testing.T) {
 		t.Errorf("%d missing, the last %v", count, list[len(list)-1])
 	}
 	res, _ := n.State.Resource(series)
-	if res.Wake != n.Time+1_000_000 {
+	if res.Wake != n.Time+100_000_000 {
 		t.Errorf("wakes %d µs later", res.Wake-n.Time)
 	}
 }
