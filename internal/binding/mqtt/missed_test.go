@@ -84,7 +84,7 @@ func TestNothingMissed(t *testing.T) {
 			}
 			p.Close()
 			p = connect()
-			for take(p, 1, 300*time.Millisecond, true) {
+			for len(got) < next && take(p, 1, 10*time.Second, true) {
 			}
 			for k := range next {
 				if got[fmt.Sprint(k)] == 0 {
