@@ -2,7 +2,9 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -24,6 +26,7 @@ type content struct {
 	info string   // cnf
 	con  []byte   // the text that con is to be
 	time *decimal // of the record, in seconds; nil when it says none
+	from string   // which part of the message it is, for a refusal
 }
 
 // contentInstance is the representation of a contentInstance (TS-0004 clause 7.4.7.1).
@@ -170,7 +173,9 @@ func fromLines(body []byte) ([]content, error) {
 		if len(pack) == maxRecords {
 			return nil, tooMany()
 		}
-		pack = append(pack, plain("application/json", line))
+		c := plain("application/json", line)
+		c.from = "line " + strconv.Itoa(n)
+		pack = append(pack, c)
 	}
 	if len(pack) == 0 {
 		return nil, onem2m.Errorf(onem2m.StatusBadRequest, "the message has no line of JSON")
@@ -187,7 +192,7 @@ func checkSize(pack []content) error {
 	for i := range pack {
 		// An escape takes up to six bytes; most texts are far from the limit, so few are counted.
 		if n := len(pack[i].con); n > maxContent/6-256 && len(pack[i].contentInstance()) > maxContent {
-			return onem2m.Errorf(onem2m.StatusContentsUnacceptable, "record %d takes more than %d bytes as content of an instance", i+1, maxContent)
+			return onem2m.Errorf(onem2m.StatusContentsUnacceptable, "%s takes more than %d bytes as content of an instance", cmp.Or(pack[i].from, "the message"), maxContent)
 		}
 	}
 	return nil

@@ -69,6 +69,24 @@ func TestRefusedContent(t *testing.T) {
 	}
 }
 
+// TestTooLongSaysWhich: the part of a pack that is too long for an instance is named as the sender counts.
+func TestTooLongSaysWhich(t *testing.T) {
+	long := strings.Repeat(`\u0001`, 170_000)
+	for _, tt := range []struct{ mediaType, body, want string }{
+		{"application/x-ndjson", "1\n\n\"" + long + "\"\n", "line 3 takes"},
+		{"application/senml+json", `[{"bn":"x"},{"v":1},{"t":-9,"vs":"` + long + `"}]`, "SenML record 3 takes"},
+		{"text/plain", strings.Repeat("\x01", 200_000), "the message takes"},
+	} {
+		pack, err := fromBody(tt.mediaType, []byte(tt.body), noon)
+		if err == nil {
+			err = checkSize(pack)
+		}
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %.200v", tt.mediaType, err)
+		}
+	}
+}
+
 // TestPath: a path starts with an AE's name or AE-ID, and has names of resources only (TS-0001 clause 7.2).
 func TestPath(t *testing.T) {
 	for path, status := range map[string]onem2m.StatusCode{

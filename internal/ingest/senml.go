@@ -3,6 +3,7 @@ package ingest
 import (
 	"encoding/base64"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tallystick/tallystick/onem2m"
@@ -73,6 +74,7 @@ func fromSenML(decode decoder, body []byte, now int64) ([]content, error) {
 			return nil, onem2m.Errorf(err.Status, "SenML record %d: %s", i+1, err.Message)
 		}
 		if ok {
+			c.from = "SenML record " + strconv.Itoa(i+1)
 			pack = append(pack, c)
 		}
 	}

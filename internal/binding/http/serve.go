@@ -28,8 +28,7 @@ const (
 )
 
 // NewServer returns an HTTP server with the limits of this package, for HTTP/1.1 and, when it is given a TLSConfig,
-// HTTP/2. What net/http has to say about broken
-// connections is logged at debug level.
+// HTTP/2. What net/http has to say about broken connections is logged at debug level.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return newServer(h, log, MaxConnections)
 }
