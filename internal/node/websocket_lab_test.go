@@ -17,7 +17,8 @@ import (
 // TestWebSocketLab: what a conformance suite does over WebSocket without credentials. A registration on one connection, a
 // subscription on the next, whose X-M2M-Origin names the AE; a notification over that connection although the AE's
 // point of access leads nowhere; one to a WebSocket server of the AE's own, once no connection is open (TS-0020 clauses
-// 5.2, 6.4 and 6.5).
+// 5.2, 6.4 and 6.5); and one to a point of access over another protocol, although a connection is open (TS-0004 clause
+// 7.3.3.9.1).
 func TestWebSocketLab(t *testing.T) {
 	n, err := StartLab(context.Background(), initCSE(t, "id-in", true), slog.New(slog.DiscardHandler))
 	must(t, err)
@@ -89,6 +90,21 @@ func TestWebSocketLab(t *testing.T) {
 			break
 		}
 	}
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-M2M-RSC", "2000")
+		w.Header().Set("X-M2M-RI", r.Header.Get("X-M2M-RI"))
+		told <- "over HTTP"
+	}))
+	defer other.Close()
+	c = dial(id)
+	c.do(onem2m.StatusUpdated, fmt.Sprintf(`{"op":3,"to":"cse-id-in/ae","fr":%q,"rqi":"7","rvi":"4","rcn":0,"pc":{"m2m:ae":{"poa":[%q]}}}`, id, other.URL))
+	c.do(onem2m.StatusOK, fmt.Sprintf(`{"op":5,"to":"cse-id-in/ae","fr":%q,"rqi":"8","rvi":"4","pc":{"m2m:sgn":{"nev":{"net":1,"rep":{}}}}}`, id))
+	for text := range told {
+		if text == "over HTTP" {
+			break
+		}
+	}
+	c.CloseNow()
 	c = dial("CDifferent")
 	c.do(onem2m.StatusDeleted, fmt.Sprintf(`{"op":4,"to":"cse-id-in/ae","fr":%q,"rqi":"6","rvi":"4"}`, id))
 	c.CloseNow()
