@@ -89,7 +89,7 @@ type Broker struct {
 	away      map[string]int // sessions that wait for their client, by originator
 	conns     map[*conn]struct{}
 	strangers int
-	// strangersOf are the strangers by IP address: one machine cannot keep all others out.
+	// strangersOf are the strangers by IP address, of IPv6 by /64: one machine cannot keep all others out.
 	strangersOf map[string]int
 	listeners   []net.Listener
 	closed      bool
@@ -167,12 +167,13 @@ func (b *Broker) Serve(l net.Listener) error {
 // accept serves a connection in the background, unless there are too many.
 func (b *Broker) accept(nc net.Conn) {
 	ip := remoteIP(nc)
+	site := siteOf(ip)
 	b.mu.Lock()
-	full := b.closed || b.strangers >= maxStrangers || b.strangersOf[ip] >= maxStrangersOf || len(b.conns) >= b.o.MaxConnections+maxStrangers
+	full := b.closed || b.strangers >= maxStrangers || b.strangersOf[site] >= maxStrangersOf || len(b.conns) >= b.o.MaxConnections+maxStrangers
 	c := &conn{broker: b, net: nc, ip: ip}
 	if !full {
 		b.strangers++
-		b.strangersOf[ip]++
+		b.strangersOf[site]++
 		b.conns[c] = struct{}{}
 		b.running.Add(1)
 	}

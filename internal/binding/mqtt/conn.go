@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -104,8 +105,9 @@ func (b *Broker) noStranger(ip string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.strangers--
-	if b.strangersOf[ip]--; b.strangersOf[ip] <= 0 {
-		delete(b.strangersOf, ip)
+	site := siteOf(ip)
+	if b.strangersOf[site]--; b.strangersOf[site] <= 0 {
+		delete(b.strangersOf, site)
 	}
 }
 
@@ -391,4 +393,17 @@ func remoteIP(c net.Conn) string {
 		return ""
 	}
 	return host
+}
+
+// siteOf is what one machine can have of addresses: one of IPv4, 2^64 of IPv6.
+func siteOf(ip string) string {
+	a, err := netip.ParseAddr(ip)
+	if a = a.Unmap(); err != nil || a.Is4() {
+		return ip
+	}
+	site, err := a.WithZone("").Prefix(64)
+	if err != nil {
+		return ip
+	}
+	return site.String()
 }

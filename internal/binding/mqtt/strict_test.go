@@ -196,3 +196,15 @@ func TestEmptyRetainedWill(t *testing.T) {
 	p.Close()
 	eventually(t, "nothing is retained any more", func() bool { return kept() == 0 })
 }
+
+// TestSiteOf: the addresses that one machine can have count as one.
+func TestSiteOf(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::9": "2001:db8:1:2::/64",
+		"fe80::1%eth0": "fe80::/64", "": "",
+	} {
+		if got := siteOf(ip); got != want {
+			t.Errorf("%s: %s, want %s", ip, got, want)
+		}
+	}
+}
