@@ -169,6 +169,9 @@ func (a *App) rewindLog() error {
 func (a *App) Close() error {
 	close(a.closing)
 	a.publisher.Wait()
+	if a.cur != nil {
+		a.cur.state.Discard() // executed and never committed
+	}
 	return errors.Join(a.stopKeeper(), a.tree.Close(), a.log.Close())
 }
 

@@ -80,9 +80,8 @@ func (c *chunks) seek(name uint64, up bool) (best stagedChunk, ok bool, err erro
 func (c *chunks) seekBase(name uint64, up bool) (found stagedChunk, ok bool, err error) {
 	if c.it == nil {
 		lower, upper := rangeOf(spaceChunk, c.ri)
-		c.it, err = c.v.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-		if err != nil {
-			return found, false, readError(lower, err)
+		if c.it, err = c.v.iterate(lower, upper); err != nil {
+			return found, false, err
 		}
 	}
 	if up {

@@ -50,9 +50,9 @@ const noPage = -1
 // page finds the committed page that a time belongs to: the last one that is not named after it, or else the first.
 func (v *version) page(ri string, at int64) (name int64, times []int64, err error) {
 	lower, upper := rangeOf(spaceTimes, ri)
-	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := v.iterate(lower, upper)
 	if err != nil {
-		return 0, nil, readError(lower, err)
+		return 0, nil, err
 	}
 	name = noPage
 	if it.SeekLT(appendNumberKey(nil, spaceTimes, ri, uint64(at)+1)) || it.First() {

@@ -47,7 +47,8 @@ type Tree struct {
 	subs       *cache[string, []string]
 
 	current atomic.Pointer[version]
-	commit  sync.Mutex // held while a version is replaced
+	open    sync.WaitGroup // versions that somebody reads
+	commit  sync.Mutex     // held while a version is replaced
 	spare   atomic.Pointer[work]
 }
 
@@ -180,14 +181,15 @@ func (t *Tree) Sync() error {
 	return t.failure.guard("syncing", func() error { return t.db.LogData(nil, pebble.Sync) })
 }
 
-// Close syncs and closes the store. Every View must be closed and every Block committed or discarded before.
+// Close syncs and closes the store, when every View is closed, for which it waits. Views after it can read nothing. Every
+// Block must be committed or discarded before.
 func (t *Tree) Close() error {
 	err := t.Err()
 	if err == nil {
 		err = t.Sync()
 	}
-	if err2 := t.current.Load().release(); err == nil {
-		err = err2
+	if err2 := t.close(); err2 != nil { // what is still read must not be closed
+		return errors.Join(err, err2)
 	}
 	err2 := func() (err error) {
 		defer func() {

@@ -2,8 +2,10 @@ package tree
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -16,8 +18,8 @@ type version struct {
 	number uint64
 	height uint64
 	time   int64
-	order  uint64 // next order of creation
-	snap   *pebble.Snapshot
+	order  uint64           // next order of creation
+	snap   *pebble.Snapshot // nil when the tree is closed
 	refs   atomic.Int64
 }
 
@@ -25,6 +27,7 @@ type version struct {
 func (t *Tree) publish(height uint64, time int64, order uint64) {
 	v := &version{t: t, number: t.newest.Load(), height: height, time: time, order: order, snap: t.db.NewSnapshot()}
 	v.refs.Store(1)
+	t.open.Add(1)
 	if old := t.current.Swap(v); old != nil {
 		old.releaseLogged()
 	}
@@ -39,18 +42,41 @@ func (t *Tree) acquire() *version {
 				return v
 			}
 		}
-		// Replaced and released between the two loads, or the tree is closed: its snapshot then says so.
-		if t.current.Load() == v {
-			return v
-		}
+		// Replaced and released between the two loads.
 	}
 }
 
-func (v *version) release() error {
-	if v.refs.Add(-1) == 0 {
-		return v.snap.Close()
+// close makes a version current of which nothing can be read, and waits for those who read others.
+func (t *Tree) close() error {
+	last := t.current.Load()
+	gone := &version{t: t, number: last.number, height: last.height, time: last.time, order: last.order}
+	gone.refs.Store(1)
+	err := t.current.Swap(gone).release()
+	ended := make(chan struct{})
+	go func() {
+		t.open.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(closeTimeout):
+		return errors.Join(err, fmt.Errorf("tree: somebody still reads after %s", closeTimeout))
 	}
-	return nil
+	return err
+}
+
+// closeTimeout is how long readers may take to end when the tree is closed.
+const closeTimeout = 10 * time.Second
+
+// errClosed is what reads end with after Close.
+var errClosed = errors.New("tree: closed")
+
+func (v *version) release() error {
+	if v.refs.Add(-1) > 0 || v.snap == nil {
+		return nil
+	}
+	defer v.t.open.Done()
+	return v.snap.Close()
 }
 
 func (v *version) releaseLogged() {
@@ -61,6 +87,9 @@ func (v *version) releaseLogged() {
 
 // get calls decode with the record at key, or with nil when it is absent. The bytes are valid during the call only.
 func (v *version) get(key []byte, decode func(record []byte) error) error {
+	if v.snap == nil {
+		return errClosed
+	}
 	b, closer, err := v.snap.Get(key)
 	if err == pebble.ErrNotFound {
 		if err := decode(nil); err != nil {
@@ -206,11 +235,23 @@ func (v *version) aux(key string) (value []byte, err error) {
 	return value, err
 }
 
-// scan calls each with the records from lower to below upper, until it answers false or an error.
-func (v *version) scan(lower, upper []byte, each func(key, value []byte) (bool, error)) error {
+// iterate returns an iterator over the records from lower to below upper. The caller closes it.
+func (v *version) iterate(lower, upper []byte) (*pebble.Iterator, error) {
+	if v.snap == nil {
+		return nil, errClosed
+	}
 	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return readError(lower, err)
+		return nil, readError(lower, err)
+	}
+	return it, nil
+}
+
+// scan calls each with the records from lower to below upper, until it answers false or an error.
+func (v *version) scan(lower, upper []byte, each func(key, value []byte) (bool, error)) error {
+	it, err := v.iterate(lower, upper)
+	if err != nil {
+		return err
 	}
 	for it.First(); it.Valid(); it.Next() {
 		value, err := it.ValueAndErr()
