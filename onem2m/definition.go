@@ -130,6 +130,8 @@ type TypeDef struct {
 	// ContainerDefinition is what the attribute cnd of a specialization of flexContainer must be; "" when it may be
 	// anything, and for other types.
 	ContainerDefinition string
+	// MgmtDefinition is what the attribute mgd of a specialization of mgmtObj must be; 0 for other types.
+	MgmtDefinition int64
 	// Children are the types that may be created below, as far as this implementation has them.
 	Children   []ResourceType
 	Attributes []AttributeDef // in ascending order of Short

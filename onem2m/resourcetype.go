@@ -15,6 +15,7 @@ const (
 	TypeContentInstance ResourceType = 4
 	TypeCSEBase         ResourceType = 5
 	TypeGroup           ResourceType = 9
+	TypeMgmtObj         ResourceType = 13
 	TypeNode            ResourceType = 14
 	TypePollingChannel  ResourceType = 15
 	TypeRemoteCSE       ResourceType = 16
@@ -71,6 +72,10 @@ func (t ResourceType) InstanceType() ResourceType {
 	}
 	return 0
 }
+
+// Specialized says whether resources of type t are of specializations, each with a root member and attributes of its own:
+// flexContainers and mgmtObjs.
+func (t ResourceType) Specialized() bool { return t == TypeFlexContainer || t == TypeMgmtObj }
 
 // IsInstance says whether t is the type of the instances that some other type holds.
 func (t ResourceType) IsInstance() bool {

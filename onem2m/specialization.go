@@ -13,21 +13,36 @@ import (
 //go:embed data/flexcontainers.csv
 var specializationData string
 
-// specializations holds their descriptions by tag. They are made when the first is asked for.
+// specializations holds the descriptions of all specializations by tag. They are made when the first is asked for.
 var specializations = sync.OnceValue(func() map[string]*TypeDef {
 	all, err := parseSpecializations(specializationData)
 	if err != nil {
 		panic("onem2m: data/flexcontainers.csv: " + err.Error()) // a test reads it all
 	}
+	for _, d := range managementDefs {
+		all[d.Tag] = d
+	}
 	return all
 })
 
-// Specialization gives the description of a specialization of flexContainer by the root member of its representation
-// ("cod:tempe"): the attributes of every flexContainer and its own custom attributes (TS-0001 clause 9.6.35, TS-0023,
-// TS-0004 Annex J). It is nil when there is none such. The result is shared and must not be changed.
+// customNames holds the short names of all custom attributes.
+var customNames = sync.OnceValue(func() map[string]bool {
+	all := map[string]bool{}
+	for _, d := range specializations() {
+		for _, a := range d.Attributes {
+			all[a.Short] = true
+		}
+	}
+	return all
+})
+
+// Specialization gives the description of a specialization of flexContainer or mgmtObj by the root member of its
+// representation ("cod:tempe", "m2m:bat"): the attributes of every flexContainer or mgmtObj and its own custom attributes
+// (TS-0001 clauses 9.6.35 and 9.6.15, TS-0023, TS-0004 Annexes D and J, TS-0022). Its Type says which of the two it is. It
+// is nil when there is none such. The result is shared and must not be changed.
 func Specialization(tag string) *TypeDef { return specializations()[tag] }
 
-// Specializations gives the descriptions of all specializations of flexContainer in ascending order of their tags.
+// Specializations gives the descriptions of all specializations in ascending order of their tags.
 func Specializations() []*TypeDef {
 	var list []*TypeDef
 	for _, d := range specializations() {
@@ -37,9 +52,9 @@ func Specializations() []*TypeDef {
 	return list
 }
 
-// Custom says whether a short name is that of a custom attribute of a specialization of flexContainer.
+// Custom says whether a short name is that of a custom attribute of a specialization.
 func (d *TypeDef) Custom(short string) bool {
-	return d.Type == TypeFlexContainer && d.Attribute(short) != nil && Lookup(TypeFlexContainer).Attribute(short) == nil
+	return d.Type.Specialized() && d.Attribute(short) != nil && Lookup(d.Type).Attribute(short) == nil
 }
 
 // customKinds are the data types of custom attributes, as the data names them.

@@ -26,6 +26,9 @@ func TestSpecializations(t *testing.T) {
 				t.Errorf("%s has %s twice", d.Tag, d.Attributes[i].Short)
 			}
 		}
+		if (d.MgmtDefinition != 0) != (d.Type == TypeMgmtObj) || d.Type == TypeMgmtObj && ManagementTag(d.MgmtDefinition) == "" {
+			t.Errorf("%s: mgmtDefinition %d", d.Tag, d.MgmtDefinition)
+		}
 		if d.ContainerDefinition == "" {
 			continue
 		}
@@ -38,7 +41,13 @@ func TestSpecializations(t *testing.T) {
 	if d == nil || d.Name != "temperature" || d.ContainerDefinition != "org.onem2m.common.moduleclass.temperature" || !d.Custom("curT0") || d.Custom("lbl") || d.Custom("none") {
 		t.Errorf("cod:tempe: %+v", d)
 	}
-	if Specialization("m2m:fcnt") != nil || Specialization("cod:none") != nil || Specialization("") != nil {
+	if bat := Specialization("m2m:bat"); bat.Type != TypeMgmtObj || bat.MgmtDefinition != 1006 || !bat.Custom("btl") || bat.Custom("mgd") || ManagementTag(1006) != "m2m:bat" || ManagementTag(1011) != "" {
+		t.Errorf("m2m:bat: %+v", bat)
+	}
+	if !IsAttribute("btl") || !IsAttribute("curT0") || !IsAttribute("mni") || IsAttribute("wrong") {
+		t.Error("attribute names of specializations")
+	}
+	if Specialization("m2m:mgo") != nil || Specialization("m2m:fcnt") != nil || Specialization("cod:none") != nil || Specialization("") != nil {
 		t.Error("there is a specialization that there should not be")
 	}
 }

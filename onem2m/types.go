@@ -163,10 +163,16 @@ var typeDefs = []*TypeDef{
 		attribute("spty", "specializationType", KindNonNegInteger, o, np),
 		attribute("ssi", "semanticSupportIndicator", KindBoolean, np, np),
 	}),
+	// TS-0001 clause 9.6.15, TS-0004 clause 7.4.15. What every specialization has; none has this tag.
+	define(&TypeDef{
+		Type: TypeMgmtObj, Tag: "m2m:mgo", Name: "mgmtObj", IDPrefix: "mgo",
+		Children:  []ResourceType{TypeSubscription},
+		Creatable: true, Updatable: true, Deletable: true,
+	}, management),
 	// TS-0001 clause 9.6.18, TS-0004 clause 7.4.18.
 	define(&TypeDef{
 		Type: TypeNode, Tag: "m2m:nod", Name: "node", IDPrefix: "nod",
-		Children:  []ResourceType{TypeSubscription},
+		Children:  []ResourceType{TypeMgmtObj, TypeSubscription},
 		Creatable: true, Updatable: true, Deletable: true,
 	}, expires, protected, announceable, []AttributeDef{
 		attribute("hael", "hostedAELinks", KindID, o, o).nonEmpty(),
@@ -326,9 +332,9 @@ func Lookup(t ResourceType) *TypeDef {
 	return nil
 }
 
-// IsAttribute says whether any known resource type has an attribute of that short name.
+// IsAttribute says whether any known resource type or specialization has an attribute of that short name.
 func IsAttribute(short string) bool {
-	return slices.ContainsFunc(typeDefs, func(d *TypeDef) bool { return d.Attribute(short) != nil })
+	return slices.ContainsFunc(typeDefs, func(d *TypeDef) bool { return d.Attribute(short) != nil }) || customNames()[short]
 }
 
 // LookupTag gives the description of the resource type whose representation has the root member tag ("m2m:cnt"),

@@ -61,7 +61,7 @@ func TestTablesGolden(t *testing.T) {
 			}
 		}
 	}
-	for _, d := range Types() {
+	for _, d := range slices.Concat(Types(), managementDefs) {
 		fmt.Fprintf(&out, "%d %s %s, ID prefix %s, create %t update %t delete %t, children %v\n",
 			int(d.Type), d.Tag, d.Name, d.IDPrefix, d.Creatable, d.Updatable, d.Deletable, d.Children)
 		for _, a := range d.Attributes {
@@ -126,6 +126,12 @@ func TestTablesWellFormed(t *testing.T) {
 			}
 		}
 		check(d.Name, d.Attributes)
+	}
+	for _, d := range managementDefs {
+		if Specialization(d.Tag) != d || d.Attribute("mgd").Update != NotPresent || !d.AllowsChild(TypeSubscription) {
+			t.Errorf("%s: not found by its tag, or not as a mgmtObj is", d.Tag)
+		}
+		check(d.Tag, d.Attributes)
 	}
 	if Lookup(99) != nil || LookupTag("m2m:xyz") != nil || Lookup(TypeContainer).AllowsChild(TypeAE) {
 		t.Error("found what is not there")

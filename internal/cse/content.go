@@ -13,7 +13,7 @@ const maxContent = 1 << 20
 var errNoContent = refuse(onem2m.StatusBadRequest, "the request has no content (pc)")
 
 // parseContent parses and checks the representation in a CREATE or UPDATE against the resource type, and gives the
-// description that it is of: that of a flexContainer to be created is the one of its specialization.
+// description that it is of: that of a flexContainer or mgmtObj to be created is the one of its specialization.
 func (c *Core) parseContent(req *onem2m.Request, def *onem2m.TypeDef) ([]onem2m.Member, *onem2m.TypeDef, error) {
 	if len(req.Content) == 0 {
 		return nil, nil, errNoContent
@@ -25,9 +25,9 @@ func (c *Core) parseContent(req *onem2m.Request, def *onem2m.TypeDef) ([]onem2m.
 	if err != nil {
 		return nil, nil, err
 	}
-	if def.Type == onem2m.TypeFlexContainer && req.Operation == onem2m.Create {
-		if def = onem2m.Specialization(tag); def == nil {
-			return nil, nil, refuse(onem2m.StatusBadRequest, "the content is a %.64q, which is no known specialization of flexContainer", tag)
+	if def.Type.Specialized() && req.Operation == onem2m.Create {
+		if def, err = specializationFor(def, tag, members); err != nil {
+			return nil, nil, err
 		}
 	}
 	if tag != def.Tag {
@@ -37,6 +37,26 @@ func (c *Core) parseContent(req *onem2m.Request, def *onem2m.TypeDef) ([]onem2m.
 		return members, def, def.CheckCreate(c.registeredApp(def, members))
 	}
 	return members, def, def.CheckUpdate(members)
+}
+
+// specializationFor gives the specialization of a flexContainer or mgmtObj to be created. A mgmtDefinition that exists
+// and is not known here is not implemented; anything else is wrong.
+func specializationFor(def *onem2m.TypeDef, tag string, members []onem2m.Member) (*onem2m.TypeDef, error) {
+	if own := onem2m.Specialization(tag); own != nil && own.Type == def.Type {
+		return own, nil
+	}
+	for _, m := range members {
+		definition, ok := onem2m.Int(m.Value)
+		if def.Type != onem2m.TypeMgmtObj || m.Name != "mgd" || !ok || !def.Attribute("mgd").Enum.Contains(definition) {
+			continue
+		}
+		want := onem2m.ManagementTag(definition)
+		if want == "" {
+			return nil, refuse(onem2m.StatusNotImplemented, "mgmtDefinition (mgd) %d is not supported", definition)
+		}
+		return nil, refuse(onem2m.StatusBadRequest, "the content is a %.64q; one with mgmtDefinition (mgd) %d is a %s", tag, definition, want)
+	}
+	return nil, refuse(onem2m.StatusBadRequest, "the content is a %.64q, which is no known specialization of %s", tag, def.Name)
 }
 
 // registeredApp gives the attributes of an AE as they are to be checked: clients written for Mobius have an App-ID without

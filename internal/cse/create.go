@@ -46,6 +46,9 @@ func (c *Core) create(st State, req *onem2m.Request, env Env, t *target) (Result
 	if err := st.Put(d.resource); err != nil {
 		return Result{}, err
 	}
+	if err := c.linkHosted(st, nil, d.resource, env.Time); err != nil {
+		return Result{}, err
+	}
 	made, err := c.recordCreated(st, d.resource, d.originator, env)
 	if err != nil {
 		return Result{}, err
@@ -194,7 +197,7 @@ func (c *Core) prepareResource(r Reader, req *onem2m.Request, env Env, d *draft,
 		}
 	}
 	res.Expires = c.lifetime(res.Expires, env.Time)
-	if def.Type == onem2m.TypeFlexContainer {
+	if def.Type.Specialized() {
 		res.set(specializationName, onem2m.AppendQuote(nil, def.Tag))
 	}
 	if !env.Agreed && def.Type == onem2m.TypeAE {
@@ -229,8 +232,17 @@ func (c *Core) completeResource(r Reader, req *onem2m.Request, env Env, before, 
 	switch after.Type {
 	case onem2m.TypeACP:
 		return completePolicy(after)
-	case onem2m.TypeAE, onem2m.TypeRemoteCSE:
+	case onem2m.TypeAE:
+		if err := completeEntity(after); err != nil {
+			return err
+		}
+		return c.checkHosted(r, before, after)
+	case onem2m.TypeRemoteCSE:
 		return completeEntity(after)
+	case onem2m.TypeNode:
+		return checkHosts(after)
+	case onem2m.TypeMgmtObj:
+		return completeMgmtObj(req, before, after)
 	case onem2m.TypePollingChannel:
 		return c.completePollingChannel(r, before, after)
 	case onem2m.TypeGroup:

@@ -128,6 +128,9 @@ func (c *Core) remove(st State, req *onem2m.Request, env Env, d *removal) (Resul
 		}
 	}
 	result.Events = o.notices.events
+	if err := c.unlinkHosted(st, d.resource, env.Time); err != nil {
+		return Result{}, err
+	}
 	// From the bottom up, so that no resource is ever without its parent.
 	for i := len(subtree) - 1; i >= 0; i-- {
 		ri := subtree[i].resource.RI

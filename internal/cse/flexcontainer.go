@@ -7,13 +7,13 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// specializationName is the hidden attribute that keeps the root member of a flexContainer ("cod:tempe"), which says what
-// specialization it is.
+// specializationName is the hidden attribute that keeps the root member of a flexContainer or mgmtObj ("cod:tempe",
+// "m2m:bat"), which says what specialization it is.
 const specializationName = "~tag"
 
-// definitionOf describes the type of a resource, of a flexContainer the specialization.
+// definitionOf describes the type of a resource, of a flexContainer or mgmtObj the specialization.
 func definitionOf(res *Resource) *onem2m.TypeDef {
-	if res.Type == onem2m.TypeFlexContainer {
+	if res.Type.Specialized() {
 		if def := onem2m.Specialization(text(res.Get(specializationName))); def != nil {
 			return def
 		}

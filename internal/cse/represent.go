@@ -283,7 +283,7 @@ func (w *objectWriter) instanceAttributes(in *instance) {
 
 // tag is the name of the root member of the item's representation.
 func (it *item) tag() string {
-	if res := it.policy(); res.Type == onem2m.TypeFlexContainer {
+	if res := it.policy(); res.Type.Specialized() {
 		return text(res.Get(specializationName))
 	}
 	return tagOf(it.typ())

@@ -28,6 +28,9 @@ func (c *Core) update(st State, req *onem2m.Request, env Env, t *target) (Result
 	if err := st.Put(v.after); err != nil {
 		return Result{}, err
 	}
+	if err := c.linkHosted(st, v.before, v.after, env.Time); err != nil {
+		return Result{}, err
+	}
 	var made *record
 	if holds(v.after) {
 		if v.after.Type == onem2m.TypeFlexContainer {

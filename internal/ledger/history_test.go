@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
@@ -41,7 +42,32 @@ func (h *history) items(n int) []Item {
 func (h *history) rarer() Item {
 	who := h.pick("Cae0", "Cae1", "Cae2")
 	it := Item{From: who, Key: testKeyID(who), ResultContent: onem2m.ResultContentDefault, Release: "4", To: "tally/ae" + who[3:]}
-	switch h.rng.IntN(12) {
+	switch h.rng.IntN(15) {
+	case 12:
+		it.From, it.Key, it.To = "Coperator", testKeyID("Coperator"), "tally/"+h.pick("n0", "n1")
+		switch h.rng.IntN(4) {
+		case 0:
+			it.Operation = proof.Operation(onem2m.Delete)
+		case 1:
+			it.Operation, it.Content = proof.Operation(onem2m.Update), fmt.Appendf(nil, `{"m2m:nod":{%s}}`, h.pick(`"lbl":["n"]`, `"hael":["Cae0"]`, `"hael":null`))
+		default:
+			expires := ""
+			if h.rng.IntN(3) == 0 {
+				expires = fmt.Sprintf(`,"et":%q`, time.UnixMicro(h.time+h.rng.Int64N(20_000_000)).UTC().Format("20060102T150405"))
+			}
+			it.Operation, it.Type = proof.Operation(onem2m.Create), onem2m.TypeNode
+			it.Content, it.To = fmt.Appendf(nil, `{"m2m:nod":{"rn":%q,"ni":"urn:1"%s}}`, it.To[len("tally/"):], expires), "tally"
+		}
+	case 13:
+		it.From, it.Key, it.To = "Coperator", testKeyID("Coperator"), "tally/"+h.pick("n0", "n1")
+		it.Operation, it.Type = proof.Operation(onem2m.Create), onem2m.TypeMgmtObj
+		it.Content = []byte(h.pick(`{"m2m:rbo":{"rn":"m","mgd":1009}}`, `{"m2m:swr":{"rn":"m","mgd":1002,"vr":"1","swn":"s","url":"x.org"}}`, `{"m2m:bat":{"mgd":1006,"btl":5,"bts":1}}`))
+		if h.rng.IntN(2) == 0 {
+			it.Operation, it.Type, it.To = proof.Operation(onem2m.Update), 0, it.To+"/m"
+			it.Content = []byte(h.pick(`{"m2m:rbo":{"rbo":true}}`, `{"m2m:swr":{"in":true}}`))
+		}
+	case 14:
+		it.Operation, it.Content = proof.Operation(onem2m.Update), fmt.Appendf(nil, `{"m2m:ae":{"nl":%s}}`, h.pick(`"tally/n0"`, `"/tally/tally/n1"`, `"tally/n1"`, "null"))
 	case 10:
 		it.Operation, it.Type = proof.Operation(onem2m.Create), onem2m.TypeGroup
 		member := it.To + "/" + h.pick("c0", "c1", "t0", "f0")
