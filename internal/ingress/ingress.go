@@ -153,13 +153,17 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, token string) *on
 			return refused
 		}
 	}
+	var resp *onem2m.Response
 	switch {
 	case cse.NonBlocking(req):
 		return g.nonBlocking(ctx, core, req, cred)
 	case req.Operation == onem2m.Retrieve || req.Operation == onem2m.Notify:
-		return g.read(ctx, core, req)
+		resp = g.read(ctx, core, req)
+	default:
+		resp = g.write(ctx, core, req, cred)
 	}
-	return g.write(ctx, core, req, cred)
+	g.askFarMembers(ctx, core, req, resp, cred)
+	return resp
 }
 
 func errNoBlock() *onem2m.Response {
