@@ -65,6 +65,7 @@ var (
 	complexOperationMonitor = &ComplexDef{"m2m:operationMonitor", []AttributeDef{
 		member("ops", "operations", 0, Optional).enum(enumAccessControlOperations),
 		member("or", "originator", KindID, Optional),
+		member("org", "originator", KindID, Optional), // as clients of other CSEs write it
 	}}
 	complexEventNotificationCriteria = &ComplexDef{"m2m:eventNotificationCriteria", []AttributeDef{
 		member("aq", "advancedQuery", KindString, Optional),
@@ -86,7 +87,7 @@ var (
 		member("us", "unmodifiedSince", KindTimestamp, Optional),
 	}}
 	complexBatchNotify = &ComplexDef{"m2m:batchNotify", []AttributeDef{
-		member("dur", "duration", KindDuration, Optional),
+		member("dur", "duration", KindSeconds, Optional),
 		member("num", "number", KindNonNegInteger, Optional),
 	}}
 	complexRateLimit = &ComplexDef{"m2m:rateLimit", []AttributeDef{

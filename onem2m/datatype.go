@@ -54,6 +54,9 @@ func (a *AttributeDef) checkOne(value []byte) error {
 			return errors.New("want a number")
 		}
 		return nil
+	case KindSeconds:
+		_, err := ParseDurationOrSeconds(value)
+		return err
 	case KindComplex:
 		return a.Complex.check(value)
 	case KindCoordinates:

@@ -25,6 +25,7 @@ const (
 	KindAbsRelTimestamp                 // m2m:absRelTimestamp: a timestamp or a number of milliseconds
 	KindDateTime                        // xs:date, xs:time or xs:dateTime, in basic or extended format
 	KindDuration                        // xs:duration without a sign
+	KindSeconds                         // xs:duration without a sign, or a whole number of seconds
 	KindSchedule                        // m2m:scheduleEntry: seven fields
 	KindIPv4                            // m2m:ipv4, an address or a prefix
 	KindIPv6                            // m2m:ipv6, an address or a prefix
@@ -39,7 +40,8 @@ var kindNames = [...]string{
 	KindAppID: "App-ID", KindAnyURI: "anyURI", KindBoolean: "boolean",
 	KindNonNegInteger: "nonNegativeInteger", KindPositiveInteger: "positiveInteger", KindInteger: "integer", KindFloat: "float",
 	KindEnum: "enumeration", KindTimestamp: "timestamp", KindAbsRelTimestamp: "absRelTimestamp",
-	KindDateTime: "dateTime", KindDuration: "duration", KindSchedule: "scheduleEntry", KindIPv4: "ipv4", KindIPv6: "ipv6",
+	KindDateTime: "dateTime", KindDuration: "duration", KindSeconds: "duration or seconds",
+	KindSchedule: "scheduleEntry", KindIPv4: "ipv4", KindIPv6: "ipv6",
 	KindCoordinates: "coordinates", KindCreator: "creator", KindAny: "any", KindComplex: "complex",
 }
 

@@ -161,6 +161,19 @@ func ParseDuration(s string) (int64, error) {
 	return total, nil
 }
 
+// ParseDurationOrSeconds reads a JSON value that is an xs:duration or, as many clients write it, a whole number of seconds,
+// as microseconds. Its limits are those of ParseDuration.
+func ParseDurationOrSeconds(value []byte) (int64, error) {
+	if s, ok := Unquote(value); ok {
+		return ParseDuration(s)
+	}
+	n, ok := Int(value)
+	if !ok || n < 0 || n > MaxTime/microsPerSecond {
+		return 0, durationError(string(value))
+	}
+	return n * microsPerSecond, nil
+}
+
 type durationUnit struct {
 	letter byte
 	micros int64

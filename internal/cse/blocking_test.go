@@ -81,6 +81,7 @@ func TestDeliveryAttributes(t *testing.T) {
 		`"pn":2`:                                "{ <nil> false 0}",
 		`"bn":{"num":3}`:                        "{ &{3 60000000} false 0}",
 		`"bn":{"num":7,"dur":"PT1H"},"ln":true`: "{4 &{7 3600000000} true 0}",
+		`"bn":{"num":7,"dur":2}`:                "{ &{7 2000000} false 0}",
 		`"bn":{}`:                               "{ &{0 60000000} false 0}",
 	} {
 		n, cnt := watched(t, attributes)

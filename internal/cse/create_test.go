@@ -266,6 +266,11 @@ func TestCreateSubscription(t *testing.T) {
 		`{"nu":["Ca"],"enc":{"om":[{"ops":2}]}}`:                      onem2m.StatusCreated,
 		`{"nu":["Ca"],"enc":{"om":[{"or":"Cb"}]}}`:                    onem2m.StatusCreated,
 		`{"nu":["Ca"],"enc":{"om":[{}]}}`:                             onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"enc":{"om":[{"ops":3,"org":"Cb"}]}}`:           onem2m.StatusCreated,
+		`{"nu":["Ca"],"enc":{"om":[{"ops":3,"org":"Cb"},{}]}}`:        onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"enc":{"om":[{"or":"Cb","org":"Cb"}]}}`:         onem2m.StatusBadRequest,
+		`{"nu":["Ca"],"enc":{"om":[{"ops":6,"org":"Cb"}]}}`:           onem2m.StatusBadRequest, // no sum
+		`{"nu":["Ca"],"enc":{"om":[{"org":"Cb"}]}}`:                   onem2m.StatusCreated,
 		`{"nu":["Ca"],"enc":{"net":[8]}}`:                             onem2m.StatusBadRequest,
 		`{"nu":["Ca"],"enc":{"net":[8],"md":{"num":1,"dur":"PT9S"}}}`: onem2m.StatusBadRequest,
 		`{"nu":["Ca?ct=json","http://x?ct=cbor"]}`:                    onem2m.StatusCreated,

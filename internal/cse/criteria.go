@@ -111,11 +111,19 @@ func checkEventCriteria(enc []byte, subject *onem2m.TypeDef) ([]int64, error) {
 	return events, nil
 }
 
-// checkMonitors refuses an operationMonitor that names neither operations nor an originator.
+// checkMonitors refuses an operationMonitor that names neither operations nor an originator. One that was written with
+// org has one operation, not a sum of them.
 func checkMonitors(om []byte) error {
 	for x := range onem2m.Elements(om) {
-		if onem2m.Field(x, "ops") == nil && onem2m.Field(x, "or") == nil {
+		ops, or, org := onem2m.Field(x, "ops"), onem2m.Field(x, "or"), onem2m.Field(x, "org")
+		n, _ := onem2m.Int(ops)
+		switch {
+		case ops == nil && or == nil && org == nil:
 			return refuse(onem2m.StatusBadRequest, "eventNotificationCriteria (enc): an operationMonitor (om) needs operations (ops) or an originator (or)")
+		case or != nil && org != nil:
+			return refuse(onem2m.StatusBadRequest, "eventNotificationCriteria (enc): an operationMonitor (om) has one originator, or or org")
+		case org != nil && ops != nil && (n < int64(onem2m.Create) || n > int64(onem2m.Notify)):
+			return refuse(onem2m.StatusBadRequest, "eventNotificationCriteria (enc): ops of an operationMonitor (om) with org is one operation, 1 to 5, not %d", n)
 		}
 	}
 	return nil

@@ -39,7 +39,11 @@ func (c *Core) observed(r Reader, req *onem2m.Request, env Env, t *target, faile
 			continue
 		}
 		w := c.compile(sub).watch
-		if empty && w.events&(1<<eventRetrieveNoChild) == 0 || !empty && !w.monitors.cover(op, c.localID(req.From)) {
+		var m *monitor
+		if !empty {
+			m = w.monitors.find(op, c.localID(req.From))
+		}
+		if m == nil && (!empty || w.events&(1<<eventRetrieveNoChild) == 0) {
 			continue
 		}
 		// As for changes, a subscription reveals no more than its creator could read.
@@ -50,7 +54,7 @@ func (c *Core) observed(r Reader, req *onem2m.Request, env Env, t *target, faile
 		if !ok {
 			continue
 		}
-		e, err := c.observation(r, sub, w, req, subject, empty)
+		e, err := c.observation(r, sub, w, req, subject, m)
 		if err != nil {
 			return nil, err
 		}
@@ -59,17 +63,18 @@ func (c *Core) observed(r Reader, req *onem2m.Request, env Env, t *target, faile
 	return events, nil
 }
 
-// observation builds the m2m:sgn of an operation that changed nothing.
-func (c *Core) observation(r Reader, sub *Resource, w *watch, req *onem2m.Request, subject *Resource, empty bool) (Event, error) {
+// observation builds the m2m:sgn of an operation that changed nothing: one that a monitor counts, or, without one, the
+// RETRIEVE that found no instance.
+func (c *Core) observation(r Reader, sub *Resource, w *watch, req *onem2m.Request, subject *Resource, m *monitor) (Event, error) {
 	it, err := newItem(r, subject)
 	if err != nil {
 		return Event{}, err
 	}
 	dst := []byte(`{"m2m:sgn":{"nev":{`)
-	if empty {
+	if m == nil {
 		dst = append(dst, `"net":5,`...)
 	} else {
-		dst = appendMonitored(dst, req.Operation, c.localID(req.From))
+		dst = appendMonitored(dst, m, req.Operation, c.localID(req.From))
 	}
 	dst = append(dst, `"rep":`...)
 	if w.content == contentResourceID {
@@ -81,10 +86,15 @@ func (c *Core) observation(r Reader, sub *Resource, w *watch, req *onem2m.Reques
 	return Event{Subscription: sub.RI, Targets: w.targets, Content: dst, Originator: c.cfg.CSEID, Category: w.category}, err
 }
 
-// appendMonitored appends what an operationMonitor has seen, and a comma.
-func appendMonitored(dst []byte, op onem2m.Operation, originator string) []byte {
-	dst = strconv.AppendInt(append(dst, `"om":{"op":`...), int64(op), 10)
-	dst = onem2m.AppendQuote(append(dst, `,"or":`...), originator)
+// appendMonitored appends what an operationMonitor has seen, and a comma. The names are op and or (TS-0004 clause 6.3.5.13
+// and table 8.2.5-1); who wrote the monitor with org reads it with the names it has there.
+func appendMonitored(dst []byte, m *monitor, op onem2m.Operation, originator string) []byte {
+	operation, by := `"om":{"op":`, `,"or":`
+	if m.single {
+		operation, by = `"om":{"ops":`, `,"org":`
+	}
+	dst = strconv.AppendInt(append(dst, operation...), int64(op), 10)
+	dst = onem2m.AppendQuote(append(dst, by...), originator)
 	return append(dst, '}', ',')
 }
 

@@ -144,8 +144,8 @@ func (c *Core) notification(r Reader, sub *Resource, w *watch, event int, ch *ch
 	dst := make([]byte, 0, 512)
 	dst = append(dst, `{"m2m:sgn":{"nev":{"net":`...)
 	dst = append(strconv.AppendInt(dst, int64(event), 10), ',')
-	if len(w.monitors) > 0 {
-		dst = appendMonitored(dst, ch.operation(), ch.originator)
+	if m := w.monitors.find(accessOf(ch.operation()), ch.originator); m != nil {
+		dst = appendMonitored(dst, m, ch.operation(), ch.originator)
 	}
 	dst = append(dst, `"rep":`...)
 	switch {

@@ -131,6 +131,25 @@ func TestNotificationMonitor(t *testing.T) {
 	wantEvents(t, "delete", n.Delete("Ca", cnt), told(2, 4, cnt))
 }
 
+// An operationMonitor that names its originator org has one operation (m2m:operation), and its notifications the names
+// that it has.
+func TestNotificationMonitorSingle(t *testing.T) {
+	n, cnt := watched(t, `"nct":3,"enc":{"om":[{"ops":1,"org":"Cb"},{"ops":3,"org":"Ca"},{"ops":2,"org":"/tally/Ca"}]}`)
+	told := func(event, om string) string {
+		return fmt.Sprintf(`http://h {"m2m:sgn":{"nev":{%s"om":{%s},"rep":{"m2m:uri":"/tally/%s"}},"sur":"/tally/sub5","cr":"Ca"}}`, event, om, cnt)
+	}
+	wantEvents(t, "create", create(n, cnt, onem2m.TypeContentInstance, `{"rn":"a","con":"7"}`))
+	wantEvents(t, "update", n.Update("Ca", cnt, onem2m.TypeContainer, `{"mni":4}`), told(`"net":1,`, `"ops":3,"org":"Ca"`))
+	for _, usage := range []onem2m.FilterUsage{0, onem2m.FilterUsageDiscovery} {
+		req := onem2m.Request{Operation: onem2m.Retrieve, From: "Ca", To: cnt}
+		if usage != 0 {
+			req.Filter = &onem2m.FilterCriteria{Usage: usage}
+		}
+		wantEvents(t, "retrieve", n.Read(n.State, n.Complete(req), n.Env()), told("", `"ops":2,"org":"Ca"`))
+	}
+	wantEvents(t, "delete", n.Delete("Ca", cnt))
+}
+
 // TS-0001 clause 9.6.8, enableEventNotificationOriginator: a notification says whose event it is, in the place of the
 // creator that the subscription does not have.
 func TestNotificationOriginator(t *testing.T) {

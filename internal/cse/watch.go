@@ -54,20 +54,41 @@ type watch struct {
 	counted  bool // nse
 }
 
-// monitors are the operationMonitors of a subscription: the operations and the originator that each counts.
-type monitors []struct {
+// monitor is an operationMonitor of a subscription: the operations and the originator that it counts.
+type monitor struct {
 	operations access // 0 for any
 	originator string // "" for any
+	single     bool   // written with org
 }
 
-// cover says whether one of the monitors counts an operation of an originator.
-func (m monitors) cover(op access, originator string) bool {
+func (c *Core) parseMonitor(value []byte) monitor {
+	n, limited := onem2m.Int(onem2m.Field(value, "ops"))
+	org := onem2m.Field(value, "org")
+	if org == nil {
+		// Without ops, n is 0.
+		return monitor{operations: access(n), originator: c.localID(text(onem2m.Field(value, "or")))}
+	}
+	m := monitor{originator: c.localID(text(org)), single: true}
+	if limited {
+		m.operations = accessOf(onem2m.Operation(n))
+	}
+	if m.operations == accessRetrieve {
+		m.operations |= accessDiscover
+	}
+	return m
+}
+
+// monitors are the operationMonitors of a subscription.
+type monitors []monitor
+
+// find gives the first monitor that counts an operation of an originator, nil when none does.
+func (m monitors) find(op access, originator string) *monitor {
 	for i := range m {
 		if (m[i].operations == 0 || m[i].operations&op != 0) && (m[i].originator == "" || m[i].originator == originator) {
-			return true
+			return &m[i]
 		}
 	}
-	return false
+	return nil
 }
 
 func parseWatch(c *Core, sub *Resource) *watch {
@@ -106,10 +127,7 @@ func parseWatch(c *Core, sub *Resource) *watch {
 			// Without event types, every operation on the subscribed-to resource counts: CREATE is that of a child.
 			w.events = 1<<eventUpdate | 1<<eventDelete | 1<<eventChildCreate
 			for e := range onem2m.Elements(value) {
-				w.monitors = append(w.monitors, monitors{{originator: c.localID(text(onem2m.Field(e, "or")))}}...)
-				if n, ok := onem2m.Int(onem2m.Field(e, "ops")); ok {
-					w.monitors[len(w.monitors)-1].operations = access(n)
-				}
+				w.monitors = append(w.monitors, c.parseMonitor(e))
 			}
 		case "md":
 			w.missing, _ = onem2m.Int(onem2m.Field(value, "num"))
@@ -163,7 +181,7 @@ func (w *watch) parseDelivery(sub *Resource) {
 	if bn := sub.Get("bn"); bn != nil {
 		b := Batch{}
 		b.Number, _ = onem2m.Int(onem2m.Field(bn, "num"))
-		b.Duration, _ = onem2m.ParseDuration(text(onem2m.Field(bn, "dur")))
+		b.Duration, _ = onem2m.ParseDurationOrSeconds(onem2m.Field(bn, "dur"))
 		w.batch = &b
 	}
 	if rl := sub.Get("rl"); rl != nil {
@@ -190,7 +208,7 @@ func integerPointer(value []byte) *int64 {
 // wants says whether a change is one that the subscription waits for, event being the kind of change seen from the
 // subscribed-to resource.
 func (w *watch) wants(v *visit, event int, ch *change, subject *Resource) (bool, error) {
-	if w.events&(1<<event) == 0 || len(w.monitors) > 0 && !w.monitors.cover(accessOf(ch.operation()), ch.originator) {
+	if w.events&(1<<event) == 0 || len(w.monitors) > 0 && w.monitors.find(accessOf(ch.operation()), ch.originator) == nil {
 		return false, nil
 	}
 	changed := ch.typ()
