@@ -59,6 +59,13 @@ func (ctx *accessContext) attributes(subject *Resource, op access) (names []stri
 		for _, a := range onem2m.Lookup(ctx.object).Attributes {
 			names = append(names, a.Short)
 		}
+		// A flexContainerInstance has the custom attributes of its flexContainer too.
+		own := definitionOf(subject)
+		for _, a := range own.Attributes {
+			if own.Custom(a.Short) {
+				names = append(names, a.Short)
+			}
+		}
 		return names, true
 	}
 	w := objectWriter{keep: func(name string) bool {

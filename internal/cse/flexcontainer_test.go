@@ -2,6 +2,7 @@ package cse_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -193,6 +194,43 @@ func TestFlexContainerHistory(t *testing.T) {
 	}
 	if got := n.Delete("Ca", "Ca/f").Response; got.Status != onem2m.StatusDeleted {
 		t.Errorf("delete: %d %s", got.Status, got.Content)
+	}
+}
+
+// An access control rule for single attributes covers an instance only when it names the custom attributes as well
+// (TS-0001 clause 9.6.2.1).
+func TestFlexContainerInstanceAccess(t *testing.T) {
+	n := csetest.NewNetwork(t)
+	n.Register("Ca", "ae1")
+	n.Register("Cb", "ae2")
+	var generic, custom []string
+	for _, a := range onem2m.Lookup(onem2m.TypeFlexContInst).Attributes {
+		generic = append(generic, `"`+a.Short+`"`)
+	}
+	def := onem2m.Specialization("cod:tempe")
+	for _, a := range def.Attributes {
+		if def.Custom(a.Short) {
+			custom = append(custom, `"`+a.Short+`"`)
+		}
+	}
+	for name, c := range map[string]struct {
+		names []string
+		want  onem2m.StatusCode
+	}{
+		"generic": {generic, onem2m.StatusOriginatorHasNoPrivilege},
+		"all":     {slices.Concat(generic, custom), onem2m.StatusOK},
+	} {
+		acp := n.MustCreate("Ca", "Ca", onem2m.TypeACP, `{"pv":{"acr":[{"acor":["Ca"],"acop":63},{"acor":["Cb"],"acop":2,"aca":[`+strings.Join(c.names, ",")+`]}]},"pvs":{"acr":[{"acor":["Ca"],"acop":63}]}}`)
+		made := n.Execute(n.Complete(onem2m.Request{
+			Operation: onem2m.Create, From: "Ca", To: "Ca", Type: fcnt,
+			Content: []byte(`{"cod:tempe":{"rn":"` + name + `","acpi":["` + acp + `"],"cnd":"org.onem2m.common.moduleclass.temperature","curT0":1.5,"fcied":true}}`),
+		}))
+		if made.Response.Status != onem2m.StatusCreated {
+			t.Fatalf("%s: %d %s", name, made.Response.Status, made.Response.Content)
+		}
+		if got := n.Retrieve("Cb", "Ca/"+name+"/la").Response; got.Status != c.want {
+			t.Errorf("a rule for %s attributes: %d %s, want %d", name, got.Status, got.Content, c.want)
+		}
 	}
 }
 
