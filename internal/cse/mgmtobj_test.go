@@ -109,6 +109,18 @@ func TestMgmtObj(t *testing.T) {
 	if events := execute(onem2m.Update, "Coperator", "tally/n/bat", `{"m2m:bat":{"btl":22}}`).Events; len(events) != 1 || !strings.Contains(string(events[0].Content), `"m2m:bat":{"ty":13`) {
 		t.Errorf("notifications: %+v", events)
 	}
+	// What was asked for shows as the attribute that was written, though it has no other value than before (D.10).
+	n.MustCreate("Coperator", "tally/n/rbo", onem2m.TypeSubscription, `{"nu":["http://x/"],"enc":{"net":[1]},"nct":2}`)
+	if events := execute(onem2m.Update, "Coperator", "tally/n/rbo", `{"m2m:rbo":{"rbo":true}}`).Events; len(events) != 1 || !strings.Contains(string(events[0].Content), `"rbo":false`) || strings.Contains(string(events[0].Content), `"far"`) {
+		t.Errorf("notifications of a reboot: %+v", events)
+	}
+	// One with a root member for each specialization.
+	all := n.Read(n.State, n.Complete(onem2m.Request{
+		Operation: onem2m.Retrieve, From: "Coperator", To: nod, ResultContent: onem2m.ResultContentAttributesAndChildren,
+	}), n.Env())
+	if got := string(all.Response.Content); !strings.Contains(got, `"m2m:mem":[{`) || !strings.Contains(got, `"m2m:bat":[{`) || !strings.Contains(got, `"dcfg:nycfc":[{`) || !strings.Contains(got, `"m2m:nycfc":[{`) {
+		t.Errorf("the node with all below it: %s", got)
+	}
 	n.Register("Ca", "a")
 	if got := execute(onem2m.Update, "Ca", "tally/n/bat", `{"m2m:bat":{"btl":1}}`).Response.Status; got != 4103 {
 		t.Errorf("update without a right: %d", got)
