@@ -19,11 +19,7 @@ func (d *TypeDef) CheckCreate(members []Member) error {
 			return badRequest("attribute %s of %s is not allowed in a CREATE", a.Short, d.Name)
 		}
 		if err := a.check(members[i].Value); err != nil {
-			status := StatusBadRequest
-			if a.Short == "rn" {
-				status = StatusContentsUnacceptable // TS-0004 clause 7.3.3.5
-			}
-			return Errorf(status, "attribute %s of %s: %v", a.Short, d.Name, err)
+			return badRequest("attribute %s of %s: %v", a.Short, d.Name, err)
 		}
 	}
 	if missing := d.mandatory &^ seen; missing != 0 {

@@ -30,6 +30,13 @@ func (c *Core) checkNotify(r Reader, req *onem2m.Request, env Env, t *target) er
 		return err
 	}
 	if t.virtual != 0 || t.typ() != onem2m.TypeAE {
+		// A CREATE that forgot its resource type comes as a NOTIFY over HTTP: its content says so.
+		if err := checkNotification(req.Content); err != nil {
+			return err
+		}
+		if t.virtual == 0 && t.typ() == onem2m.TypeCSEBase {
+			return refuse(onem2m.StatusBadRequest, "this CSE has asked nobody for notifications")
+		}
 		return refuse(onem2m.StatusOperationNotAllowed, "%s is no AE and cannot be notified", req.To)
 	}
 	if err := c.authorizeNotify(r, req, env, t); err != nil {
@@ -78,7 +85,7 @@ func (c *Core) authorizeNotify(r Reader, req *onem2m.Request, env Env, t *target
 // 7.5.1.2.5).
 func checkNotification(content []byte) error {
 	bad := func(what string) error {
-		return refuse(onem2m.StatusBadRequest, "the content of a NOTIFY must be a m2m:sgn, m2m:agn or m2m:rsp object: %s", what)
+		return refuse(onem2m.StatusBadRequest, "the content of a NOTIFY must be a m2m:sgn, m2m:agn or m2m:rsp object (a CREATE names its resource type, ty): %s", what)
 	}
 	if len(content) == 0 {
 		return bad("there is none")

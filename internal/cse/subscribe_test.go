@@ -285,7 +285,8 @@ func TestNotify(t *testing.T) {
 	}
 	wantStatus(t, "no privilege", notify("Ca", "tally/b", good), onem2m.StatusOriginatorHasNoPrivilege)
 	wantStatus(t, "container", notify("Ca", cnt, good), onem2m.StatusOperationNotAllowed)
-	wantStatus(t, "CSE", notify("Coperator", "tally", good), onem2m.StatusOperationNotAllowed)
+	wantStatus(t, "CSE", notify("Coperator", "tally", good), onem2m.StatusBadRequest)
+	wantStatus(t, "a CREATE without a type", notify("Ca", cnt, `{"m2m:cin":{"con":"1"}}`), onem2m.StatusBadRequest)
 	for _, bad := range []string{``, `{}`, `[]`, `{"m2m:cin":{}}`, `{"m2m:sgn":[]}`, `{"m2m:sgn":{}}`, `{"m2m:sgn":{"sur":1}`, `{"m2m:sgn":{"sur":"a"},"x":{}}`, `{"m2m:agn":{}}`, `{"m2m:rsp":{"rqi":"1"}}`} {
 		wantStatus(t, bad, notify("Cb", "Cb", bad), onem2m.StatusBadRequest)
 	}

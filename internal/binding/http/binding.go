@@ -143,9 +143,12 @@ func parseMethod(req *onem2m.Request, r *http.Request) (body *format, err error)
 		return nil, onem2m.Errorf(onem2m.StatusOperationNotAllowed, "method %.16q is none of GET, POST, PUT and DELETE", r.Method)
 	}
 	if req.Operation == onem2m.Retrieve || req.Operation == onem2m.Delete {
-		// Many clients send a Content-Type with every request; without a body it says nothing.
+		// Many clients send a Content-Type with every request; without a body it says nothing but a resource type.
 		if r.ContentLength != 0 {
 			return nil, onem2m.Errorf(onem2m.StatusBadRequest, "a %s request has no body; attributes are asked for with atrl", r.Method)
+		}
+		if _, ty, err := parseContentType(r.Header.Get("Content-Type")); err == nil && ty != 0 {
+			return nil, onem2m.Errorf(onem2m.StatusBadRequest, "a %s has no resource type; Content-Type says ty=%d", r.Method, int(ty))
 		}
 		return nil, nil
 	}
