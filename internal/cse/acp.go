@@ -222,7 +222,7 @@ func (c *Core) matchesOriginator(r Reader, originators []string, originator stri
 			return true, nil
 		}
 		if strings.Contains(entry, "*") {
-			if originator != "" && matchWildcard(entry, originator) {
+			if originator != "" && matchOriginator(entry, originator) {
 				return true, nil
 			}
 			continue
@@ -300,6 +300,22 @@ func (u *rule) matchesContext(ctx accessContext) bool {
 		return !x.hasAddresses || source.IsValid() &&
 			slices.ContainsFunc(x.addresses, func(p netip.Prefix) bool { return p.Contains(source) })
 	})
+}
+
+// matchOriginator matches an originator's ID with one that has wildcards. The scope of a '*' ends at the next '/': "/mn*" are
+// CSEs and not their AEs (TS-0003 clause 7.1.3).
+func matchOriginator(pattern, id string) bool {
+	for {
+		p, patternRest, patternMore := strings.Cut(pattern, "/")
+		s, rest, more := strings.Cut(id, "/")
+		switch {
+		case !matchWildcard(p, s) || patternMore != more:
+			return false
+		case !more:
+			return true
+		}
+		pattern, id = patternRest, rest
+	}
 }
 
 // matchWildcard matches a string with a pattern in which '*' stands for any characters, none included.

@@ -87,6 +87,12 @@ func TestPolicyOriginators(t *testing.T) {
 		{"/other/Cb", "/other/Cb", true},
 		{"/other/*", "/other/Cb", true},
 		{"/other/*", "Cb", false},
+		{"/oth*/C*", "/other/Cb", true},
+		{"/other*", "/other/Cb", false}, // CSEs
+		{"/*", "/other/Cb", false},
+		{"/*", "/Sb", true},
+		{"/*/*", "/Sb", false},
+		{"C*", "C/b", false},
 		{"all", "Cb", true},
 		{"*", "Cb", true},
 		{"C*", "Cb", true},
