@@ -159,10 +159,12 @@ func (c *coalescer) next() ([]byte, *inFlight) {
 	return c.encode(ws, 0)
 }
 
-// fill takes a batch for a proposal that this node is about to make.
-func (c *coalescer) fill(maxBytes int) []byte {
+// fill takes a batch for a proposal that this node is about to make, which has the batches own of this node already. It
+// takes none while there is any other, on its way to the mempool or left there: the requests would overtake those of that
+// batch, and readings of one connection keep their order.
+func (c *coalescer) fill(maxBytes int, own []uint64) []byte {
 	c.mu.Lock()
-	if !c.ready() || maxBytes < c.queue[0].size+batchOverhead {
+	if !c.ready() || c.making > 0 || !c.allOf(own) || maxBytes < c.queue[0].size+batchOverhead {
 		c.mu.Unlock()
 		return nil
 	}
@@ -175,6 +177,17 @@ func (c *coalescer) fill(maxBytes int) []byte {
 	c.mu.Unlock()
 	tx, _ := c.encode(ws, height)
 	return tx // nil when the node is stopping
+}
+
+// allOf says whether all batches under way are among those given. mu is held.
+func (c *coalescer) allOf(seqs []uint64) bool {
+	n := 0
+	for _, seq := range seqs {
+		if c.batches[seq] != nil {
+			n++
+		}
+	}
+	return n == len(c.batches)
 }
 
 // ready says whether a batch may be made now: requests wait, and not too many batches are under way. mu is held.

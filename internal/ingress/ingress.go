@@ -78,7 +78,7 @@ func New(o Options) *Ingress {
 }
 
 // Fill is the ledger's Options.Fill.
-func (g *Ingress) Fill(maxBytes int) []byte { return g.pending.fill(maxBytes) }
+func (g *Ingress) Fill(maxBytes int, own []uint64) []byte { return g.pending.fill(maxBytes, own) }
 
 // Committed is the ledger's Options.Committed.
 func (g *Ingress) Committed(height uint64, results []ledger.Result) {

@@ -107,7 +107,7 @@ func newNetwork(t *testing.T, timeout time.Duration) *network {
 	must(t, fs.MkdirAll("data", 0o755))
 	n.app, err = ledger.Open("data", fs, ledger.Options{
 		Name: "node1", Key: key, ChainID: "test", Genesis: genesis, Logger: slog.New(slog.DiscardHandler),
-		Fill:      func(max int) []byte { return n.ingress.Fill(max) },
+		Fill:      func(max int, own []uint64) []byte { return n.ingress.Fill(max, own) },
 		Committed: func(h uint64, r []ledger.Result) { n.ingress.Committed(h, r) },
 		Fatal:     func(err error) { t.Errorf("fatal: %v", err) },
 	})

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -128,4 +129,37 @@ func TestStartAndClose(t *testing.T) {
 	n.ingress.Close()
 	wg.Wait()
 	n.step.Unlock()
+}
+
+// TestFillOvertakesNothing: what waits is put into a proposal only if everything that came before it is in it too.
+func TestFillOvertakesNothing(t *testing.T) {
+	n := ready(t, 0)
+	held, release := make(chan []byte, 9), make(chan struct{})
+	submit := func(tx []byte) error {
+		held <- tx
+		<-release
+		n.mempool <- tx
+		return nil
+	}
+	n.submit.Store(&submit)
+	var wg sync.WaitGroup
+	wg.Add(2)
+	created := func(resp *onem2m.Response) {
+		if resp.Status != onem2m.StatusCreated {
+			t.Errorf("%+v", resp)
+		}
+		wg.Done()
+	}
+	n.start(reading(0), created)
+	first, err := ledger.DecodeBatch(<-held, nil)
+	must(t, err)
+	n.start(reading(1), created)
+	if tx := n.ingress.Fill(1<<20, []uint64{first.Seq - 1}); tx != nil {
+		t.Error("a proposal without the first reading has the second")
+	}
+	if tx := n.ingress.Fill(1<<20, []uint64{first.Seq}); tx == nil {
+		t.Error("a proposal with the first reading does not have the second")
+	}
+	close(release) // the second's proposal is not decided: it goes to the mempool too
+	wg.Wait()
 }

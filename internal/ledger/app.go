@@ -37,8 +37,9 @@ type Options struct {
 	// RetainBlocks is how many of the newest blocks CometBFT keeps; older ones are pruned, the log stays.
 	RetainBlocks int64
 	// Fill is asked by PrepareProposal, on the node that proposes, for one more batch with what is waiting right
-	// now. It returns nil when nothing waits. May be nil.
-	Fill func(maxBytes int) []byte
+	// now; own are the numbers of this node's batches that the proposal has already. It returns nil when nothing waits. May
+	// be nil.
+	Fill func(maxBytes int, own []uint64) []byte
 	// Committed is told the results of this node's own batches and the height, after they can be read. May be nil.
 	Committed func(height uint64, results []Result)
 	// Fatal is called once when the ledger cannot go on. The node has to stop. May be nil.
@@ -225,7 +226,7 @@ func (a *App) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposa
 		txs = append(txs, tx)
 	}
 	if a.Fill != nil && room > 1024 {
-		if tx := a.Fill(int(room) - 16); tx != nil && int64(len(tx)) <= room-16 {
+		if tx := a.Fill(int(room)-16, a.own(txs[1:])); tx != nil && int64(len(tx)) <= room-16 {
 			txs = append(txs, tx)
 		}
 	}
@@ -235,6 +236,17 @@ func (a *App) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposa
 	now := max(time.Now().UnixMicro(), a.Head().Time+1, req.Time.UnixMicro())
 	txs[0] = encodeTime(now)
 	return &abci.ResponsePrepareProposal{Txs: txs}, nil
+}
+
+// own gives the numbers of this node's batches among transactions that were verified.
+func (a *App) own(txs [][]byte) []uint64 {
+	var seqs []uint64
+	for _, tx := range txs {
+		if node, seq := batchNumber(tx); node == a.Name {
+			seqs = append(seqs, seq)
+		}
+	}
+	return seqs
 }
 
 // clockTolerance is how far ahead of this node's clock a proposer's may be.

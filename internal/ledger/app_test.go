@@ -190,7 +190,7 @@ func TestTime(t *testing.T) {
 func TestPreparedIsAccepted(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	var fill []byte
-	a := openApp(t, "data", memFS(t), func(o *Options) { o.Fill = func(int) []byte { return fill } })
+	a := openApp(t, "data", memFS(t), func(o *Options) { o.Fill = func(int, []uint64) []byte { return fill } })
 	b := openApp(t, "data", memFS(t))
 	defer a.Close()
 	defer b.Close()

@@ -358,6 +358,12 @@ func DecodeBatch(tx []byte, in *interner) (*Batch, error) {
 	return b, nil
 }
 
+// batchNumber gives the member and the number of a batch that DecodeBatch decodes.
+func batchNumber(tx []byte) (node string, seq uint64) {
+	d := &decoder{b: tx[1:]}
+	return d.string(maxName), d.uvarint(1<<63 - 1)
+}
+
 // Bounds of the fields of a batch, in bytes.
 const (
 	maxName    = 64 // of a member's name

@@ -158,7 +158,7 @@ func (n *Node) openLedger(ctx context.Context) error {
 	n.app, err = ledger.Open(n.dir, vfs.Default, ledger.Options{
 		Name: n.cfg.Name, Key: nodeKey, ChainID: genesis.ChainID, Genesis: genesis.AppState, Logger: n.log,
 		RetainBlocks: n.cfg.RetainBlocks,
-		Fill:         func(max int) []byte { return n.ingress.Fill(max) },
+		Fill:         func(max int, own []uint64) []byte { return n.ingress.Fill(max, own) },
 		Committed:    func(h uint64, r []ledger.Result) { n.ingress.Committed(h, r) },
 		Fatal:        n.fail,
 	})
