@@ -99,14 +99,14 @@ func (m *model) rewind(size uint64) {
 
 // erase notes an erasure; other salts stay what they were.
 func (m *model) erase(index uint64, residue []byte) {
-	for _, b := range m.blocks {
+	for i, b := range m.blocks {
 		if index >= b.First && index < b.First+uint64(len(b.Records)) {
 			c := *b
 			c.Records = append([]Record(nil), b.Records...)
 			if !c.Records[index-b.First].Erased {
 				c.erase(int(index-b.First), residue)
 			}
-			*b = c
+			m.blocks[i] = &c // the log may give b to its readers
 		}
 	}
 }
