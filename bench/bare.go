@@ -15,11 +15,15 @@ import (
 // it as JSON, drops it and answers 201; a GET it answers with a body of size bytes. It prints its address and ends
 // when in does, so that it never outlives its parent.
 func runBare(ctx context.Context, in io.Reader, out io.Writer, size int) error {
+	return serveHTTP(ctx, &http.Server{Handler: bare(size)}, in, out)
+}
+
+// serveHTTP serves on a port of its own, whose address it prints, until in or ctx ends.
+func serveHTTP(ctx context.Context, s *http.Server, in io.Reader, out io.Writer) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return fmt.Errorf("start the bare server: %w", err)
+		return fmt.Errorf("start a server to compare with: %w", err)
 	}
-	s := &http.Server{Handler: bare(size)}
 	stop := context.AfterFunc(ctx, func() { s.Close() })
 	defer stop()
 	go func() {

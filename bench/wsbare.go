@@ -3,9 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 
 	"github.com/coder/websocket"
@@ -14,22 +12,7 @@ import (
 // runBareWS is the bare WebSocket server's process: it does the least a server can do with the usual means. It reads a
 // message, parses it as JSON, drops it and answers. It prints its address and ends when in does.
 func runBareWS(ctx context.Context, in io.Reader, out io.Writer) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("start the bare WebSocket server: %w", err)
-	}
-	s := &http.Server{Handler: http.HandlerFunc(bareWS)}
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	go func() {
-		io.Copy(io.Discard, in)
-		s.Close()
-	}()
-	fmt.Fprintln(out, l.Addr())
-	if err := s.Serve(l); err != http.ErrServerClosed {
-		return fmt.Errorf("serve: %w", err)
-	}
-	return nil
+	return serveHTTP(ctx, &http.Server{Handler: http.HandlerFunc(bareWS)}, in, out)
 }
 
 func bareWS(w http.ResponseWriter, r *http.Request) {
