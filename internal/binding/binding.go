@@ -9,15 +9,39 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
+// Evidence is what a client showed of who it is, as its binding saw it. What it is worth is decided by ingress, from
+// the credentials on the ledger. The zero value is that of an anonymous client whose address is not known.
+type Evidence struct {
+	// Token is a bearer token, "" for none: the password of MQTT, tkns, or an Authorization header.
+	Token string
+	// Key is the Ed25519 public key, 32 bytes, that the client proved to hold in the handshake of TLS or DTLS; "" for
+	// none. Nothing else of its certificate counts.
+	Key string
+	// Source is the client's IP address, "" when unknown; never from the client's own words.
+	Source string
+}
+
+// Anonymous says that the client showed nothing.
+func (ev Evidence) Anonymous() bool { return ev.Token == "" && ev.Key == "" }
+
+// Shown is the same for the same credential, from wherever it is shown, and "" for none: a key of maps.
+func (ev Evidence) Shown() string { return ev.Key + ev.Token }
+
+// With is the same evidence with another token, for a request that brings one of its own.
+func (ev Evidence) With(token string) Evidence {
+	ev.Token = token
+	return ev
+}
+
 // Handler serves request primitives. It is safe for concurrent use.
 type Handler interface {
-	// Known says whether token is a valid credential. It is asked before a body is read: the body of one who is not
-	// known costs no memory. True when that cannot be found out; Do then gives the error. In a lab network the empty
-	// token is valid.
-	Known(token string) bool
-	// Do executes req for the holder of token, "" when the client showed none. The handler may keep req and its content
+	// Known says whether what a client showed is a valid credential. It is asked before a body is read: the body of one
+	// who is not known costs no memory. True when that cannot be found out; Do then gives the error. In a lab network
+	// who shows nothing is known.
+	Known(ev Evidence) bool
+	// Do executes req for the client that showed ev. The handler may keep req and its content
 	// after it returned. The result is never nil; its content is JSON text. A write is committed when Do returns.
-	Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response
+	Do(ctx context.Context, req *onem2m.Request, ev Evidence) *onem2m.Response
 }
 
 // Starter is a Handler that can take a request without a goroutine waiting for it, and that keeps the order in which
@@ -26,7 +50,7 @@ type Starter interface {
 	// Start does what Do does, and gives the response to done, exactly once: before it returns or later, from any
 	// goroutine. done must not wait for anything. Instances that one goroutine starts to create one after another are
 	// committed in that order, when the network does not lose them on the way.
-	Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response))
+	Start(ctx context.Context, req *onem2m.Request, ev Evidence, done func(*onem2m.Response))
 }
 
 // Message is what a device sends that speaks no oneM2M: content for one container.
@@ -38,7 +62,7 @@ type Message struct {
 	Body      []byte
 	// Query is the raw query of a GET whose parameters are the content; Body is nil then.
 	Query string
-	// From is the originator that the client claims to be, "" when it claims none: then it is the token's.
+	// From is the originator that the client claims to be, "" when it claims none: then it is the credential's.
 	From     string
 	SourceIP string
 	Delivery *onem2m.Delivery
@@ -46,10 +70,10 @@ type Message struct {
 
 // Plain serves devices that speak no oneM2M. It is safe for concurrent use.
 type Plain interface {
-	// Ingest stores a message for the holder of token: one instance, or one a record when the message is a pack of
+	// Ingest stores a message for the client that showed ev: one instance, or one a record when the message is a pack of
 	// them. All of it is committed when Ingest returns with a status of success, or else nothing of it. The result is
 	// never nil. It may keep m and its body.
-	Ingest(ctx context.Context, m *Message, token string) *onem2m.Response
+	Ingest(ctx context.Context, m *Message, ev Evidence) *onem2m.Response
 }
 
 // PlainStarter is a Plain that can take a message without a goroutine waiting for it, and that keeps the order in which
@@ -58,7 +82,7 @@ type PlainStarter interface {
 	// Start does what Ingest does, and gives the response to done, exactly once: before it returns or later, from any
 	// goroutine. done must not wait for anything. What one goroutine starts to store in a container, message after
 	// message, is committed in that order.
-	Start(ctx context.Context, m *Message, token string, done func(*onem2m.Response))
+	Start(ctx context.Context, m *Message, ev Evidence, done func(*onem2m.Response))
 }
 
 // Address is where another machine can be reached.

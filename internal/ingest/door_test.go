@@ -42,10 +42,13 @@ func newDoor(resources ...string) *door {
 	return d
 }
 
-func (d *door) Known(token string) bool { return token != "" || d.lab }
+// shown is the evidence of a device.
+func shown(token string) binding.Evidence { return binding.Evidence{Token: token} }
 
-func (d *door) Originator(token string) (string, error) {
-	return "C" + token, nil
+func (d *door) Known(ev binding.Evidence) bool { return !ev.Anonymous() || d.lab }
+
+func (d *door) Originator(ev binding.Evidence) (string, error) {
+	return "C" + ev.Token, nil
 }
 
 func (d *door) structured(to string) string {
@@ -69,14 +72,14 @@ func (d *door) Labelled(to, label string) (bool, *onem2m.Response) {
 	return label == GETLabel && d.labelled[to], nil
 }
 
-func (d *door) Do(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
+func (d *door) Do(_ context.Context, req *onem2m.Request, _ binding.Evidence) *onem2m.Response {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.do(req)
 }
 
-func (d *door) Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response)) {
-	done(d.Do(ctx, req, token))
+func (d *door) Start(ctx context.Context, req *onem2m.Request, ev binding.Evidence, done func(*onem2m.Response)) {
+	done(d.Do(ctx, req, ev))
 }
 
 func (d *door) do(req *onem2m.Request) *onem2m.Response {
@@ -124,7 +127,7 @@ func (d *door) do(req *onem2m.Request) *onem2m.Response {
 	return &onem2m.Response{Status: onem2m.StatusCreated}
 }
 
-func (d *door) DoTogether(_ context.Context, reqs []*onem2m.Request, _ string) []onem2m.Response {
+func (d *door) DoTogether(_ context.Context, reqs []*onem2m.Request, _ binding.Evidence) []onem2m.Response {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.together++
@@ -152,7 +155,7 @@ func (d *door) ingest() *Ingest {
 }
 
 func (d *door) post(path, mediaType, body string) *onem2m.Response {
-	return d.ingest().Ingest(context.Background(), &binding.Message{Path: path, MediaType: mediaType, Body: []byte(body)}, "dev")
+	return d.ingest().Ingest(context.Background(), &binding.Message{Path: path, MediaType: mediaType, Body: []byte(body)}, shown("dev"))
 }
 
 func wantStatus(t *testing.T, what string, rsp *onem2m.Response, want onem2m.StatusCode) {

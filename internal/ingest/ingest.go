@@ -31,9 +31,9 @@ type Door interface {
 	binding.Starter
 	// DoTogether executes requests of which either all are committed or none. It returns a response each, or a single
 	// one, the first refusal.
-	DoTogether(ctx context.Context, reqs []*onem2m.Request, token string) []onem2m.Response
-	// Originator gives the AE-ID that a token is for. Errors are *onem2m.Error.
-	Originator(token string) (string, error)
+	DoTogether(ctx context.Context, reqs []*onem2m.Request, ev binding.Evidence) []onem2m.Response
+	// Originator gives the AE-ID that a credential is for. Errors are *onem2m.Error.
+	Originator(ev binding.Evidence) (string, error)
 	// Labelled says whether the resource at an address has a label, whoever asks. The response is a refusal.
 	Labelled(to, label string) (bool, *onem2m.Response)
 }
@@ -72,18 +72,18 @@ func New(o Options) *Ingest {
 
 // delivery is one message on its way.
 type delivery struct {
-	m      *binding.Message
-	token  string
-	from   string   // the originator
-	path   []string // resource names below the CSEBase
-	now    int64    // time of receipt, Unix microseconds
-	pack   []content
-	series bool // the target is a timeSeries
+	m        *binding.Message
+	evidence binding.Evidence
+	from     string   // the originator
+	path     []string // resource names below the CSEBase
+	now      int64    // time of receipt, Unix microseconds
+	pack     []content
+	series   bool // the target is a timeSeries
 }
 
 // Ingest implements binding.Plain.
-func (g *Ingest) Ingest(ctx context.Context, m *binding.Message, token string) *onem2m.Response {
-	d, err := g.read(m, token)
+func (g *Ingest) Ingest(ctx context.Context, m *binding.Message, ev binding.Evidence) *onem2m.Response {
+	d, err := g.read(m, ev)
 	if err != nil {
 		return refusal(err)
 	}
@@ -91,17 +91,17 @@ func (g *Ingest) Ingest(ctx context.Context, m *binding.Message, token string) *
 }
 
 // read checks a message and splits it into instances.
-func (g *Ingest) read(m *binding.Message, token string) (*delivery, error) {
-	d := &delivery{m: m, token: token, from: m.From, now: g.o.Now()}
-	if token != "" {
-		id, err := g.o.Door.Originator(token)
+func (g *Ingest) read(m *binding.Message, ev binding.Evidence) (*delivery, error) {
+	d := &delivery{m: m, evidence: ev, from: m.From, now: g.o.Now()}
+	if !ev.Anonymous() {
+		id, err := g.o.Door.Originator(ev)
 		if err != nil {
 			return nil, err
 		}
 		if d.from == "" {
 			d.from = id
 		}
-	} else if !g.o.Door.Known(token) {
+	} else if !g.o.Door.Known(ev) {
 		return nil, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)")
 	}
 	var err error
@@ -169,14 +169,14 @@ func (g *Ingest) store(ctx context.Context, d *delivery, made []*onem2m.Request,
 
 func (g *Ingest) send(ctx context.Context, d *delivery, made []*onem2m.Request, to string) *onem2m.Response {
 	if len(made) == 0 && len(d.pack) == 1 {
-		return g.o.Door.Do(ctx, d.instance(to, 0), d.token)
+		return g.o.Door.Do(ctx, d.instance(to, 0), d.evidence)
 	}
 	reqs := made
 	for i := range d.pack {
 		reqs = append(reqs, d.instance(to, i))
 	}
 	reqs[0].Delivery = d.m.Delivery
-	each := g.o.Door.DoTogether(ctx, reqs, d.token)
+	each := g.o.Door.DoTogether(ctx, reqs, d.evidence)
 	return &each[len(each)-1]
 }
 

@@ -156,7 +156,7 @@ func TestRace(t *testing.T) {
 			g := d.ingest()
 			done := make(chan *onem2m.Response, 1)
 			m := &binding.Message{Path: "dev/a/b", Body: fmt.Append(nil, i)}
-			g.Start(context.Background(), m, "dev", func(rsp *onem2m.Response) { done <- rsp })
+			g.Start(context.Background(), m, shown("dev"), func(rsp *onem2m.Response) { done <- rsp })
 			wantStatus(t, "race", <-done, onem2m.StatusCreated)
 		})
 	}
@@ -219,7 +219,7 @@ func TestGET(t *testing.T) {
 		d.labelled["tally/dev/c"] = true
 		for _, path := range []string{"dev/c", "Cdev/c"} {
 			d.stored = nil
-			rsp := d.ingest().Ingest(context.Background(), &binding.Message{Path: path, Query: query}, "dev")
+			rsp := d.ingest().Ingest(context.Background(), &binding.Message{Path: path, Query: query}, shown("dev"))
 			wantStatus(t, query, rsp, onem2m.StatusCreated)
 			wantStored(t, query, d.stored, `tally/dev/c {"m2m:cin":{"cnf":"application/json:0","con":`+string(onem2m.AppendQuote(nil, con))+`}}`)
 		}
@@ -233,11 +233,11 @@ func TestGET(t *testing.T) {
 	} {
 		d := newDoor("tally/dev", "tally/dev/c")
 		d.labelled["tally/dev/c"] = true
-		wantStatus(t, query, d.ingest().Ingest(context.Background(), &binding.Message{Path: "dev/c", Query: query}, "dev"), status)
+		wantStatus(t, query, d.ingest().Ingest(context.Background(), &binding.Message{Path: "dev/c", Query: query}, shown("dev")), status)
 	}
 	d := newDoor("tally/dev", "tally/dev/c")
 	for path, status := range map[string]onem2m.StatusCode{"dev/c": 4005, "Cdev/c": 4005, "dev/new": 4004, "Cdev/new": 4004, "dev/c/new": 4004} {
-		wantStatus(t, path, d.ingest().Ingest(context.Background(), &binding.Message{Path: path, Query: "a=1"}, "dev"), status)
+		wantStatus(t, path, d.ingest().Ingest(context.Background(), &binding.Message{Path: path, Query: "a=1"}, shown("dev")), status)
 	}
 	if len(d.stored) != 0 || len(d.resources) != 3 {
 		t.Errorf("a GET that is not allowed left %v %v", d.stored, d.resources)
@@ -248,13 +248,13 @@ func TestGET(t *testing.T) {
 func TestOriginator(t *testing.T) {
 	d := newDoor()
 	for _, m := range []*binding.Message{{Path: "dev/c", From: "Cdev", Body: []byte("1")}, {Path: "dev/c", Query: "a=1"}} {
-		wantStatus(t, "a stranger", d.ingest().Ingest(context.Background(), m, ""), onem2m.StatusSecurityAssociationRequired)
+		wantStatus(t, "a stranger", d.ingest().Ingest(context.Background(), m, binding.Evidence{}), onem2m.StatusSecurityAssociationRequired)
 	}
 	d.lab = true
-	wantStatus(t, "no token", d.ingest().Ingest(context.Background(), &binding.Message{Path: "dev/c", From: "Cdev", Body: []byte("1")}, ""), onem2m.StatusCreated)
+	wantStatus(t, "no token", d.ingest().Ingest(context.Background(), &binding.Message{Path: "dev/c", From: "Cdev", Body: []byte("1")}, binding.Evidence{}), onem2m.StatusCreated)
 	d = newDoor()
 	m := &binding.Message{Path: "dev/c", From: "/tally/Cdev", Body: []byte("1"), Delivery: &onem2m.Delivery{Slot: 3}}
-	wantStatus(t, "SP-relative", d.ingest().Ingest(context.Background(), m, "dev"), onem2m.StatusCreated)
+	wantStatus(t, "SP-relative", d.ingest().Ingest(context.Background(), m, shown("dev")), onem2m.StatusCreated)
 }
 
 func BenchmarkReading(b *testing.B) {
@@ -263,7 +263,7 @@ func BenchmarkReading(b *testing.B) {
 	m := &binding.Message{Path: "dev/c", MediaType: "text/plain", Body: []byte("21.5")}
 	b.ReportAllocs()
 	for b.Loop() {
-		msg, err := g.read(m, "dev")
+		msg, err := g.read(m, shown("dev"))
 		if err != nil {
 			b.Fatal(err)
 		}

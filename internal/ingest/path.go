@@ -99,7 +99,7 @@ func (g *Ingest) exists(ctx context.Context, d *delivery, to string) bool {
 	rsp := g.o.Door.Do(ctx, &onem2m.Request{
 		Operation: onem2m.Retrieve, To: to, From: d.from, RequestID: "-", ReleaseVersion: "4",
 		ResultContent: onem2m.ResultContentAttributes, Attributes: []string{"rn"}, SourceIP: d.m.SourceIP,
-	}, d.token)
+	}, d.evidence)
 	return !missing(rsp)
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // lane is one sender's messages for one container, which keep their order.
-type lane struct{ token, path string }
+type lane struct{ shown, path string }
 
 // waiting is a message that takes a goroutine, or that came while another of its lane took one.
 type waiting struct {
@@ -21,8 +21,8 @@ type waiting struct {
 // Start implements binding.PlainStarter. A message that is one instance for a container that exists is queued before it
 // returns. One that is a pack, or whose container is missing, gets a goroutine, and those of the same sender for the same
 // container wait behind it; so all are ordered as they came. Who calls bounds how many are under way.
-func (g *Ingest) Start(ctx context.Context, m *binding.Message, token string, done func(*onem2m.Response)) {
-	d, err := g.read(m, token)
+func (g *Ingest) Start(ctx context.Context, m *binding.Message, ev binding.Evidence, done func(*onem2m.Response)) {
+	d, err := g.read(m, ev)
 	if err != nil {
 		done(refusal(err))
 		return
@@ -40,7 +40,7 @@ func (g *Ingest) Start(ctx context.Context, m *binding.Message, token string, do
 
 // begin queues a message that is one instance.
 func (g *Ingest) begin(w waiting) {
-	g.o.Door.Start(w.ctx, w.d.instance(g.byName(w.d), 0), w.d.token, func(rsp *onem2m.Response) {
+	g.o.Door.Start(w.ctx, w.d.instance(g.byName(w.d), 0), w.d.evidence, func(rsp *onem2m.Response) {
 		switch {
 		case missing(rsp):
 			g.lineUp(w)
@@ -54,7 +54,7 @@ func (g *Ingest) begin(w waiting) {
 	})
 }
 
-func (d *delivery) lane() lane { return lane{d.token, d.m.Path} }
+func (d *delivery) lane() lane { return lane{d.evidence.Shown(), d.m.Path} }
 
 // behind has a message wait if another of its lane takes a goroutine.
 func (g *Ingest) behind(w waiting) bool {

@@ -29,7 +29,7 @@ func testStartKeepsOrder(t *testing.T) {
 			want++
 		}
 		all.Add(1)
-		g.Start(context.Background(), m, "dev", func(rsp *onem2m.Response) {
+		g.Start(context.Background(), m, shown("dev"), func(rsp *onem2m.Response) {
 			wantStatus(t, m.Path, rsp, onem2m.StatusCreated)
 			all.Done()
 		})
@@ -56,7 +56,7 @@ func TestStartSeries(t *testing.T) {
 	for i := range 3 {
 		done := make(chan *onem2m.Response, 1)
 		m := &binding.Message{Path: "dev/series", Body: fmt.Append(nil, i)}
-		g.Start(context.Background(), m, "dev", func(rsp *onem2m.Response) { done <- rsp })
+		g.Start(context.Background(), m, shown("dev"), func(rsp *onem2m.Response) { done <- rsp })
 		wantStatus(t, "series", <-done, onem2m.StatusCreated)
 	}
 	if len(d.stored) != 3 || !strings.Contains(d.stored[0], `{"m2m:tsi":{"dgt":`) {

@@ -3,11 +3,12 @@ package ingress
 import (
 	"sync"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
 )
 
-// authenticator finds the credential of a token. It keeps the answers, positive ones only, until any credential on
+// authenticator finds the credential of what a client showed. It keeps the answers, positive ones only, until any credential on
 // the ledger changes.
 type authenticator struct {
 	app *ledger.App
@@ -19,11 +20,12 @@ type authenticator struct {
 
 const maxKnown = 1 << 16
 
-// authenticate returns nil without an error when the token is no valid credential.
-func (a *authenticator) authenticate(token string) (*identity.Credential, error) {
-	if token == "" {
+// authenticate returns nil without an error when the evidence is no valid credential.
+func (a *authenticator) authenticate(ev binding.Evidence) (*identity.Credential, error) {
+	if ev.Anonymous() {
 		return nil, nil
 	}
+	token := ev.Token
 	version := a.app.IdentityVersion()
 	a.mu.RLock()
 	c, ok := a.known[token]

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
@@ -108,12 +109,12 @@ var (
 	errBusy     = errors.New("the node is busy: its queue of requests waiting for a block is full; try again later")
 )
 
-// Do executes one request of the holder of token and returns when it is answered: a write not before it is
+// Do executes one request of the client that showed ev and returns when it is answered: a write not before it is
 // committed. It implements the bindings' Handler.
-func (g *Ingress) Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+func (g *Ingress) Do(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 	g.adapt(req)
 	expiration := req.ResultExpiration // as the client wrote it
-	resp := g.do(ctx, req, token)
+	resp := g.do(ctx, req, ev)
 	if g.o.App.Genesis().CSE.Mobius {
 		mobius.Response(resp)
 	}
@@ -135,12 +136,12 @@ func (g *Ingress) adapt(req *onem2m.Request) {
 	}
 }
 
-func (g *Ingress) do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+func (g *Ingress) do(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 	core := g.o.App.Core()
 	if core == nil {
 		return errNoBlock()
 	}
-	cred, refused := g.identify(req, token)
+	cred, refused := g.identify(req, ev)
 	if refused != nil {
 		return refused
 	}
@@ -171,9 +172,9 @@ func errNoBlock() *onem2m.Response {
 }
 
 // identify finds who a request is from and writes it in its local form into the request. In a lab network whoever shows
-// no token is who he says he is; his credential has no ID.
-func (g *Ingress) identify(req *onem2m.Request, token string) (*identity.Credential, *onem2m.Response) {
-	if token == "" && g.o.App.Genesis().CSE.Lab {
+// nothing is who he says he is; his credential has no ID.
+func (g *Ingress) identify(req *onem2m.Request, ev binding.Evidence) (*identity.Credential, *onem2m.Response) {
+	if ev.Anonymous() && g.o.App.Genesis().CSE.Lab {
 		req.From = g.local(req.From)
 		if cfg := &g.o.App.Genesis().CSE; req.From == cfg.CSEID {
 			if req.Operation == onem2m.Create && req.Type == onem2m.TypeAE {
@@ -183,7 +184,7 @@ func (g *Ingress) identify(req *onem2m.Request, token string) (*identity.Credent
 		}
 		return &identity.Credential{Originator: req.From}, nil
 	}
-	cred, err := g.auth.authenticate(token)
+	cred, err := g.auth.authenticate(ev)
 	if err != nil {
 		return nil, failure(onem2m.StatusInternalServerError, "check the credential: "+err.Error())
 	}
@@ -395,9 +396,9 @@ func (g *Ingress) submitAll(ctx context.Context, req *onem2m.Request, items ...l
 	}
 }
 
-// Own executes one of the ledger's own operations (enrol, revoke, erase) for the holder of an operator's token.
-func (g *Ingress) Own(ctx context.Context, op proof.Operation, content []byte, token string) *onem2m.Response {
-	cred, err := g.Authenticate(token)
+// Own executes one of the ledger's own operations (enrol, revoke, erase) for who shows an operator's credential.
+func (g *Ingress) Own(ctx context.Context, op proof.Operation, content []byte, ev binding.Evidence) *onem2m.Response {
+	cred, err := g.Authenticate(ev)
 	if err != nil {
 		return failure(onem2m.StatusSecurityAssociationRequired, err.Error())
 	}
@@ -441,12 +442,12 @@ func (g *Ingress) Reset(ctx context.Context) *onem2m.Response {
 	})
 }
 
-// ErrNoCredential means that a token is no valid credential.
+// ErrNoCredential means that what a client showed is no valid credential.
 var ErrNoCredential = errors.New("a valid bearer token is required (tally device enrol makes one)")
 
-// Authenticate returns the credential of a token, ErrNoCredential when it is none.
-func (g *Ingress) Authenticate(token string) (*identity.Credential, error) {
-	cred, err := g.auth.authenticate(token)
+// Authenticate returns the credential of what a client showed, ErrNoCredential when it is none.
+func (g *Ingress) Authenticate(ev binding.Evidence) (*identity.Credential, error) {
+	cred, err := g.auth.authenticate(ev)
 	if err == nil && cred == nil {
 		err = ErrNoCredential
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
@@ -42,6 +43,8 @@ func testToken(name string) string {
 	h := sha256.Sum256([]byte(name))
 	return "tally_" + base64.RawURLEncoding.EncodeToString(h[:])
 }
+
+func testEvidence(name string) binding.Evidence { return binding.Evidence{Token: testToken(name)} }
 
 func hash(name string) string {
 	h, _ := identity.TokenHash(testToken(name))
@@ -190,7 +193,7 @@ func (n *network) do(who string, req onem2m.Request) *onem2m.Response {
 	if req.ResultContent == 0 {
 		req.ResultContent = onem2m.ResultContentDefault
 	}
-	return n.ingress.Do(context.Background(), &req, testToken(who))
+	return n.ingress.Do(context.Background(), &req, testEvidence(who))
 }
 
 func (n *network) want(status onem2m.StatusCode, resp *onem2m.Response) {
@@ -203,7 +206,7 @@ func (n *network) want(status onem2m.StatusCode, resp *onem2m.Response) {
 func (n *network) enrol(who string) {
 	n.t.Helper()
 	content, _ := json.Marshal(ledger.OwnRequest{Originator: who, TokenHash: hash(who)})
-	n.want(onem2m.StatusCreated, n.ingress.Own(context.Background(), proof.OpEnrol, content, testToken("Coperator")))
+	n.want(onem2m.StatusCreated, n.ingress.Own(context.Background(), proof.OpEnrol, content, testEvidence("Coperator")))
 }
 
 // ready is a network with an AE and a container.
@@ -263,7 +266,7 @@ func TestNotAnsweredBeforeCommit(t *testing.T) {
 	gone := reading(2)
 	gone.From, gone.RequestID, gone.ReleaseVersion, gone.ResultContent = "Cdev", "r", "4", onem2m.ResultContentDefault
 	left := make(chan *onem2m.Response, 1)
-	go func() { left <- n.ingress.Do(ctx, &gone, testToken("Cdev")) }()
+	go func() { left <- n.ingress.Do(ctx, &gone, testEvidence("Cdev")) }()
 	short := reading(3)
 	short.RequestExpiration = "30"
 	n.want(onem2m.StatusRequestTimeout, n.do("Cdev", short))
@@ -392,7 +395,7 @@ func TestClaims(t *testing.T) {
 	for _, token := range []string{"", "x", testToken("nobody"), testToken("Cdev")[1:], testToken("Cdev") + "x"} {
 		req := reading(1)
 		req.From, req.RequestID, req.ReleaseVersion = "Cdev", "r", "4"
-		if r := n.ingress.Do(context.Background(), &req, token); r.Status != onem2m.StatusSecurityAssociationRequired {
+		if r := n.ingress.Do(context.Background(), &req, binding.Evidence{Token: token}); r.Status != onem2m.StatusSecurityAssociationRequired {
 			t.Errorf("token %q: %d", token, r.Status)
 		}
 	}
@@ -414,15 +417,15 @@ func TestRevoked(t *testing.T) {
 					case <-quit:
 						return
 					default:
-						n.ingress.Authenticate(testToken(who))
+						n.ingress.Authenticate(testEvidence(who))
 					}
 				}
 			})
 		}
 		h, _ := identity.TokenHash(testToken(who))
 		content, _ := json.Marshal(ledger.OwnRequest{Key: hex.EncodeToString(h[:8])})
-		n.want(onem2m.StatusDeleted, n.ingress.Own(context.Background(), proof.OpRevoke, content, testToken("Coperator")))
-		if _, err := n.ingress.Authenticate(testToken(who)); !errors.Is(err, ErrNoCredential) {
+		n.want(onem2m.StatusDeleted, n.ingress.Own(context.Background(), proof.OpRevoke, content, testEvidence("Coperator")))
+		if _, err := n.ingress.Authenticate(testEvidence(who)); !errors.Is(err, ErrNoCredential) {
 			t.Fatalf("round %d: a revoked token is taken: %v", round, err)
 		}
 		close(quit)
@@ -435,9 +438,9 @@ func TestRevoked(t *testing.T) {
 func TestOwn(t *testing.T) {
 	n := ready(t, 0)
 	for _, op := range []proof.Operation{proof.OpEnrol, proof.OpRevoke, proof.OpErase} {
-		n.want(onem2m.StatusOriginatorHasNoPrivilege, n.ingress.Own(context.Background(), op, []byte(`{}`), testToken("Cdev")))
-		n.want(onem2m.StatusSecurityAssociationRequired, n.ingress.Own(context.Background(), op, []byte(`{}`), ""))
-		if r := n.ingress.Own(context.Background(), op, []byte(`{`), testToken("Coperator")); r.Status != onem2m.StatusBadRequest {
+		n.want(onem2m.StatusOriginatorHasNoPrivilege, n.ingress.Own(context.Background(), op, []byte(`{}`), testEvidence("Cdev")))
+		n.want(onem2m.StatusSecurityAssociationRequired, n.ingress.Own(context.Background(), op, []byte(`{}`), binding.Evidence{}))
+		if r := n.ingress.Own(context.Background(), op, []byte(`{`), testEvidence("Coperator")); r.Status != onem2m.StatusBadRequest {
 			t.Errorf("operation %d without content: %d", op, r.Status)
 		}
 	}

@@ -1,23 +1,25 @@
 package ingress
 
-// Known says whether token is a valid credential, so that a binding can turn a stranger away before it reads the
-// body. It is true also when that cannot be found out; Do then says why. It is part of the bindings' Handler.
-func (g *Ingress) Known(token string) bool {
-	if token == "" && g.o.App.Genesis().CSE.Lab {
+import "github.com/tallystick/tallystick/internal/binding"
+
+// Known says whether what a client showed is a valid credential, so that a binding can turn a stranger away before it
+// reads the body. It is true also when that cannot be found out; Do then says why. It is part of the bindings' Handler.
+func (g *Ingress) Known(ev binding.Evidence) bool {
+	if ev.Anonymous() && g.o.App.Genesis().CSE.Lab {
 		return true
 	}
-	cred, err := g.auth.authenticate(token)
+	cred, err := g.auth.authenticate(ev)
 	return cred != nil || err != nil
 }
 
-// Claim returns the originator that the holder of token speaks for, for a binding whose clients say once who they are
-// and not with every request. It is false when token is no valid credential, or claimed, unless empty, is another
-// originator. In a lab network whoever shows no token is who he claims to be.
-func (g *Ingress) Claim(token, claimed string) (originator string, ok bool) {
-	if token == "" && g.o.App.Genesis().CSE.Lab {
+// Claim returns the originator that a client speaks for, for a binding whose clients say once who they are and not with
+// every request. It is false when what it showed is no valid credential, or claimed, unless empty, is another
+// originator. In a lab network whoever shows nothing is who he claims to be.
+func (g *Ingress) Claim(ev binding.Evidence, claimed string) (originator string, ok bool) {
+	if ev.Anonymous() && g.o.App.Genesis().CSE.Lab {
 		return claimed, true
 	}
-	cred, err := g.auth.authenticate(token)
+	cred, err := g.auth.authenticate(ev)
 	if err != nil || cred == nil || claimed != "" && !g.claims(claimed, cred.Originator) {
 		return "", false
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/onem2m"
@@ -17,19 +18,19 @@ func TestKnown(t *testing.T) {
 	n := newNetwork(t, 0)
 	token := testToken("Cdev")
 	for _, stranger := range []string{"", "x", token} {
-		if n.ingress.Known(stranger) {
+		if n.ingress.Known(binding.Evidence{Token: stranger}) {
 			t.Errorf("%q is known", stranger)
 		}
 	}
 	n.enrol("Cdev")
-	if !n.ingress.Known(token) || !n.ingress.Known(testToken("Coperator")) {
+	if !n.ingress.Known(binding.Evidence{Token: token}) || !n.ingress.Known(testEvidence("Coperator")) {
 		t.Error("an enrolled one is not known")
 	}
 	h, _ := identity.TokenHash(token)
 	content, err := json.Marshal(ledger.OwnRequest{Key: hex.EncodeToString(h[:8])})
 	must(t, err)
-	n.want(onem2m.StatusDeleted, n.ingress.Own(context.Background(), proof.OpRevoke, content, testToken("Coperator")))
-	if n.ingress.Known(token) {
+	n.want(onem2m.StatusDeleted, n.ingress.Own(context.Background(), proof.OpRevoke, content, testEvidence("Coperator")))
+	if n.ingress.Known(binding.Evidence{Token: token}) {
 		t.Error("a revoked one is known")
 	}
 }

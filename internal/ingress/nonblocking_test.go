@@ -87,10 +87,10 @@ func TestExecutionTime(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	again := wait
-	n.want(onem2m.StatusRequestTimeout, n.ingress.Do(ctx, &again, testToken("Cdev")))
+	n.want(onem2m.StatusRequestTimeout, n.ingress.Do(ctx, &again, testEvidence("Cdev")))
 	time.AfterFunc(50*time.Millisecond, n.ingress.Close)
 	start = time.Now()
-	n.want(onem2m.StatusInternalServerError, n.ingress.Do(t.Context(), &wait, testToken("Cdev")))
+	n.want(onem2m.StatusInternalServerError, n.ingress.Do(t.Context(), &wait, testEvidence("Cdev")))
 	if time.Since(start) > time.Second {
 		t.Errorf("a node that stops lets a request wait for %s", time.Since(start))
 	}

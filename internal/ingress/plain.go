@@ -3,13 +3,14 @@ package ingress
 import (
 	"errors"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// Originator gives the AE-ID that a token is for. Errors are *onem2m.Error.
-func (g *Ingress) Originator(token string) (string, error) {
-	cred, err := g.Authenticate(token)
+// Originator gives the AE-ID that a credential is for. Errors are *onem2m.Error.
+func (g *Ingress) Originator(ev binding.Evidence) (string, error) {
+	cred, err := g.Authenticate(ev)
 	switch {
 	case errors.Is(err, ErrNoCredential):
 		return "", onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "%v", err)

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/onem2m"
@@ -23,15 +24,15 @@ type started struct {
 
 // Start implements the bindings' Starter. Readings are checked and queued before it returns; so readings that one
 // goroutine starts are ordered as they came. Everything else may have to ask other machines first and gets a goroutine.
-func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response)) {
+func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, ev binding.Evidence, done func(*onem2m.Response)) {
 	core := g.o.App.Core()
 	g.adapt(req)
 	if core == nil || !g.plainReading(req) {
-		go func() { done(g.Do(ctx, req, token)) }()
+		go func() { done(g.Do(ctx, req, ev)) }()
 		return
 	}
 	s := &started{req: req, done: done}
-	if refused := g.begin(core, s, token); refused != nil {
+	if refused := g.begin(core, s, ev); refused != nil {
 		s.finish(refused)
 	}
 }
@@ -51,8 +52,8 @@ func (g *Ingress) plainReading(req *onem2m.Request) bool {
 }
 
 // begin queues a reading, or says why not.
-func (g *Ingress) begin(core *cse.Core, s *started, token string) *onem2m.Response {
-	cred, refused := g.identify(s.req, token)
+func (g *Ingress) begin(core *cse.Core, s *started, ev binding.Evidence) *onem2m.Response {
+	cred, refused := g.identify(s.req, ev)
 	if refused != nil {
 		return refused
 	}

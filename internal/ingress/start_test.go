@@ -16,7 +16,7 @@ import (
 
 func (n *network) start(req onem2m.Request, done func(*onem2m.Response)) {
 	req.From, req.RequestID, req.ReleaseVersion, req.ResultContent = "Cdev", "s", "4", onem2m.ResultContentDefault
-	n.ingress.Start(context.Background(), &req, testToken("Cdev"), done)
+	n.ingress.Start(context.Background(), &req, testEvidence("Cdev"), done)
 }
 
 // TestStartKeepsOrder: readings that one goroutine starts are committed in that order, and all are answered, once.
@@ -88,7 +88,7 @@ func TestStartRefuses(t *testing.T) {
 	stranger := reading(1)
 	stranger.From = "Cother"
 	answer := make(chan *onem2m.Response, 2)
-	n.ingress.Start(context.Background(), &stranger, testToken("Cdev"), func(r *onem2m.Response) { answer <- r })
+	n.ingress.Start(context.Background(), &stranger, testEvidence("Cdev"), func(r *onem2m.Response) { answer <- r })
 	n.want(onem2m.StatusOriginatorHasNoPrivilege, <-answer)
 }
 

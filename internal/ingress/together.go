@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -14,12 +15,12 @@ const (
 	maxTogetherBytes = batchBytes + batchBytes/2
 )
 
-// DoTogether executes writes of the holder of token of which either all are committed or none, in their order: a
+// DoTogether executes writes of the client that showed ev of which either all are committed or none, in their order: a
 // later one may address what an earlier one makes. It returns one response each, or else a single one, the first
 // refusal. The first request's expiration and delivery are those of all. The requests have no other originator than
 // the first has.
-func (g *Ingress) DoTogether(ctx context.Context, reqs []*onem2m.Request, token string) []onem2m.Response {
-	each, refused := g.doTogether(ctx, reqs, token)
+func (g *Ingress) DoTogether(ctx context.Context, reqs []*onem2m.Request, ev binding.Evidence) []onem2m.Response {
+	each, refused := g.doTogether(ctx, reqs, ev)
 	if refused != nil {
 		each = []onem2m.Response{*refused}
 	}
@@ -29,7 +30,7 @@ func (g *Ingress) DoTogether(ctx context.Context, reqs []*onem2m.Request, token 
 	return each
 }
 
-func (g *Ingress) doTogether(ctx context.Context, reqs []*onem2m.Request, token string) (each []onem2m.Response, refused *onem2m.Response) {
+func (g *Ingress) doTogether(ctx context.Context, reqs []*onem2m.Request, ev binding.Evidence) (each []onem2m.Response, refused *onem2m.Response) {
 	core := g.o.App.Core()
 	if core == nil {
 		return nil, errNoBlock()
@@ -43,7 +44,7 @@ func (g *Ingress) doTogether(ctx context.Context, reqs []*onem2m.Request, token 
 	items := make([]ledger.Item, len(reqs))
 	size := 0
 	for i, req := range reqs {
-		cred, refused := g.identify(req, token)
+		cred, refused := g.identify(req, ev)
 		if refused != nil {
 			return nil, refused
 		}

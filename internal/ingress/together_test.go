@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -21,7 +22,7 @@ func (n *network) together(who string, reqs ...onem2m.Request) []onem2m.Response
 		}
 		ps[i] = &r
 	}
-	return n.ingress.DoTogether(context.Background(), ps, testToken(who))
+	return n.ingress.DoTogether(context.Background(), ps, testEvidence(who))
 }
 
 func newContainer(parent, name string) onem2m.Request {
@@ -99,7 +100,7 @@ func TestTogetherClaims(t *testing.T) {
 	a.From, b.From = "Cother", "Cdev"
 	a.RequestID, b.RequestID, a.ReleaseVersion, b.ReleaseVersion = "1", "2", "4", "4"
 	for _, token := range []string{"", testToken("Cother"), testToken("nobody")} {
-		if each := n.ingress.DoTogether(context.Background(), []*onem2m.Request{&a, &b}, token); len(each) != 1 || each[0].Status.Success() {
+		if each := n.ingress.DoTogether(context.Background(), []*onem2m.Request{&a, &b}, binding.Evidence{Token: token}); len(each) != 1 || each[0].Status.Success() {
 			t.Errorf("token %q: %d responses, %d", token, len(each), each[0].Status)
 		}
 	}
@@ -121,7 +122,7 @@ func TestTogetherLimits(t *testing.T) {
 	if each := n.together("Cdev", big, big); len(each) != 1 || each[0].Status != onem2m.StatusContentsUnacceptable {
 		t.Errorf("two of 900 kB: %d", each[0].Status)
 	}
-	if each := n.ingress.DoTogether(context.Background(), nil, testToken("Cdev")); len(each) != 1 || each[0].Status.Success() {
+	if each := n.ingress.DoTogether(context.Background(), nil, testEvidence("Cdev")); len(each) != 1 || each[0].Status.Success() {
 		t.Errorf("nothing at all: %d responses", len(each))
 	}
 }

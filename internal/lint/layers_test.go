@@ -61,7 +61,7 @@ var layers = map[string]layer{
 	// The door to the ledger, and the protocols before it.
 	"internal/mobius": {own: []string{"onem2m"}, std: []string{"net/url"}},
 	"internal/ingress": {
-		own:   []string{"internal/cse", "internal/identity", "internal/ledger", "internal/mobius", "onem2m", "proof"},
+		own:   []string{"internal/binding", "internal/cse", "internal/identity", "internal/ledger", "internal/mobius", "onem2m", "proof"},
 		std:   []string{"crypto/rand"},
 		tests: []string{"internal/nab", pebble, comet},
 	},

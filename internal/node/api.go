@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ingress"
 	"github.com/tallystick/tallystick/internal/ledger"
@@ -53,9 +54,15 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
+// evidence is what a request shows of who it is from.
+func evidence(r *http.Request) binding.Evidence {
+	source, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return binding.Evidence{Token: bearer(r), Source: source}
+}
+
 // authenticated returns the requester's credential, or answers the request and returns nil.
 func (n *Node) authenticated(w http.ResponseWriter, r *http.Request) *identity.Credential {
-	c, err := n.ingress.Authenticate(bearer(r))
+	c, err := n.ingress.Authenticate(evidence(r))
 	switch {
 	case errors.Is(err, ingress.ErrNoCredential):
 		refuse(w, http.StatusUnauthorized, err.Error())
@@ -368,7 +375,7 @@ func (n *Node) own(w http.ResponseWriter, r *http.Request, op proof.Operation, r
 		refuse(w, http.StatusInternalServerError, err.Error())
 		return false
 	}
-	resp := n.ingress.Own(r.Context(), op, content, bearer(r))
+	resp := n.ingress.Own(r.Context(), op, content, evidence(r))
 	if resp.Status >= 3000 {
 		refuse(w, resp.Status.HTTPStatus(), debugText(resp))
 		return false

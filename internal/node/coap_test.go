@@ -158,9 +158,9 @@ func TestCoAPTokensInClear(t *testing.T) {
 // asked takes every request that comes.
 type asked chan *onem2m.Request
 
-func (asked) Known(string) bool { return true }
+func (asked) Known(binding.Evidence) bool { return true }
 
-func (a asked) Do(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
+func (a asked) Do(_ context.Context, req *onem2m.Request, _ binding.Evidence) *onem2m.Response {
 	a <- req
 	return &onem2m.Response{Status: onem2m.StatusOK, RequestID: req.RequestID, ReleaseVersion: "4"}
 }

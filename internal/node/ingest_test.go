@@ -111,7 +111,7 @@ func TestIngestBurst(t *testing.T) {
 	for i := range 64 {
 		wg.Go(func() {
 			m := &binding.Message{Path: []string{"burst", "Cburst"}[i%2] + "/a/b", Body: []byte("1")}
-			if rsp := n.plain.Ingest(t.Context(), m, e.Token); rsp.Status != onem2m.StatusCreated {
+			if rsp := n.plain.Ingest(t.Context(), m, binding.Evidence{Token: e.Token}); rsp.Status != onem2m.StatusCreated {
 				t.Errorf("%d: %d %s", i, rsp.Status, rsp.Content)
 			}
 		})

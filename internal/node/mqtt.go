@@ -99,15 +99,17 @@ func (n *Node) closeMQTT() error {
 }
 
 // Claim implements the broker's Handler.
-func (d door) Claim(token, claimed string) (string, bool) { return d.n.ingress.Claim(token, claimed) }
+func (d door) Claim(ev binding.Evidence, claimed string) (string, bool) {
+	return d.n.ingress.Claim(ev, claimed)
+}
 
 // plainDoor is the way in for plain devices, for a broker that is made before it is and serves nobody until it is there.
 type plainDoor struct{ n *Node }
 
-func (d plainDoor) Ingest(ctx context.Context, m *binding.Message, token string) *onem2m.Response {
-	return d.n.plain.Ingest(ctx, m, token)
+func (d plainDoor) Ingest(ctx context.Context, m *binding.Message, ev binding.Evidence) *onem2m.Response {
+	return d.n.plain.Ingest(ctx, m, ev)
 }
 
-func (d plainDoor) Start(ctx context.Context, m *binding.Message, token string, done func(*onem2m.Response)) {
-	d.n.plain.Start(ctx, m, token, done)
+func (d plainDoor) Start(ctx context.Context, m *binding.Message, ev binding.Evidence, done func(*onem2m.Response)) {
+	d.n.plain.Start(ctx, m, ev, done)
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -16,8 +17,8 @@ func (n *Node) newWebSockets() *wsbinding.Binding {
 }
 
 // originator says whom a valid credential is for.
-func (n *Node) originator(token string) (string, bool) {
-	c, err := n.ingress.Authenticate(token)
+func (n *Node) originator(ev binding.Evidence) (string, bool) {
+	c, err := n.ingress.Authenticate(ev)
 	if err != nil {
 		return "", false
 	}
@@ -28,22 +29,22 @@ func (n *Node) originator(token string) (string, bool) {
 // until it is there.
 type door struct{ n *Node }
 
-func (d door) Known(token string) bool { return d.n.ingress.Known(token) }
+func (d door) Known(ev binding.Evidence) bool { return d.n.ingress.Known(ev) }
 
-func (d door) Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
-	return d.n.ingress.Do(ctx, req, token)
+func (d door) Do(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
+	return d.n.ingress.Do(ctx, req, ev)
 }
 
-func (d door) DoTogether(ctx context.Context, reqs []*onem2m.Request, token string) []onem2m.Response {
-	return d.n.ingress.DoTogether(ctx, reqs, token)
+func (d door) DoTogether(ctx context.Context, reqs []*onem2m.Request, ev binding.Evidence) []onem2m.Response {
+	return d.n.ingress.DoTogether(ctx, reqs, ev)
 }
 
-func (d door) Originator(token string) (string, error) { return d.n.ingress.Originator(token) }
+func (d door) Originator(ev binding.Evidence) (string, error) { return d.n.ingress.Originator(ev) }
 
 func (d door) Labelled(to, label string) (bool, *onem2m.Response) {
 	return d.n.ingress.Labelled(to, label)
 }
 
-func (d door) Start(ctx context.Context, req *onem2m.Request, token string, done func(*onem2m.Response)) {
-	d.n.ingress.Start(ctx, req, token, done)
+func (d door) Start(ctx context.Context, req *onem2m.Request, ev binding.Evidence, done func(*onem2m.Response)) {
+	d.n.ingress.Start(ctx, req, ev, done)
 }

@@ -43,12 +43,14 @@ type fake struct {
 	lab     bool
 }
 
-func (f *fake) Known(token string) bool { return token == goodToken || f.lab && token == "" }
+func (f *fake) Known(ev binding.Evidence) bool {
+	return ev.Token == goodToken || f.lab && ev.Token == ""
+}
 
-func (f *fake) Do(_ context.Context, req *onem2m.Request, token string) *onem2m.Response {
+func (f *fake) Do(_ context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 	f.mu.Lock()
 	f.reqs = append(f.reqs, *req)
-	f.tokens = append(f.tokens, token)
+	f.tokens = append(f.tokens, ev.Token)
 	respond := f.respond
 	f.mu.Unlock()
 	rsp := &onem2m.Response{Status: onem2m.StatusCreated, Content: []byte(`{"m2m:cin":{"con":"21"}}`), Location: "tally/a/c/cin1"}
@@ -59,7 +61,7 @@ func (f *fake) Do(_ context.Context, req *onem2m.Request, token string) *onem2m.
 	return rsp
 }
 
-func (f *fake) Ingest(_ context.Context, m *binding.Message, _ string) *onem2m.Response {
+func (f *fake) Ingest(_ context.Context, m *binding.Message, _ binding.Evidence) *onem2m.Response {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.plain = append(f.plain, *m)

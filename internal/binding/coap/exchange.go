@@ -20,7 +20,7 @@ type exchangeKey struct {
 // answered as the first time (RFC 7252 clause 4.5).
 type exchange struct {
 	key         exchangeKey
-	token       string // the credential
+	shown       string // the credential
 	sum         uint64 // of the whole datagram: a message ID that was used before, by a device that was off meanwhile for example, is a new request
 	confirmable bool
 	began       time.Time
@@ -44,11 +44,11 @@ type exchanges struct {
 	bytes    int            // of replies in answered
 	running  int            // being executed
 	peers    map[peer]int   // being executed, for each peer
-	tokens   map[string]int // and for each credential; none of a lab counts
+	shown    map[string]int // and for each credential; none of a lab counts
 }
 
 func newExchanges(l *limits) *exchanges {
-	return &exchanges{l: l, byKey: make(map[exchangeKey]*exchange), peers: make(map[peer]int), tokens: make(map[string]int)}
+	return &exchanges{l: l, byKey: make(map[exchangeKey]*exchange), peers: make(map[peer]int), shown: make(map[string]int)}
 }
 
 func sum(datagram []byte) uint64 { return maphash.Bytes(hashSeed, datagram) }
@@ -68,21 +68,21 @@ func (es *exchanges) find(key exchangeKey, sum uint64) *exchange {
 
 // begin notes a request. It returns the one under way instead, with again true, when it is the same; and nil when too
 // many are executed.
-func (es *exchanges) begin(key exchangeKey, sum uint64, token string, confirmable bool, now time.Time) (x *exchange, again bool) {
+func (es *exchanges) begin(key exchangeKey, sum uint64, shown string, confirmable bool, now time.Time) (x *exchange, again bool) {
 	es.mu.Lock()
 	defer es.mu.Unlock()
 	if x := es.byKey[key]; x != nil && x.sum == sum {
 		return x, true
 	}
-	if es.running >= es.l.running || es.peers[key.peer] >= es.l.runningPerPeer || es.tokens[token] >= es.l.runningPerToken {
+	if es.running >= es.l.running || es.peers[key.peer] >= es.l.runningPerPeer || es.shown[shown] >= es.l.runningPerToken {
 		return nil, false
 	}
-	x = &exchange{key: key, token: token, sum: sum, confirmable: confirmable, began: now}
+	x = &exchange{key: key, shown: shown, sum: sum, confirmable: confirmable, began: now}
 	es.byKey[key] = x
 	es.running++
 	es.peers[key.peer]++
-	if token != "" {
-		es.tokens[token]++
+	if shown != "" {
+		es.shown[shown]++
 	}
 	return x, false
 }
@@ -95,11 +95,11 @@ func (es *exchanges) end(x *exchange, remember bool) {
 	if es.peers[x.key.peer]--; es.peers[x.key.peer] <= 0 {
 		delete(es.peers, x.key.peer)
 	}
-	if x.token != "" {
-		if es.tokens[x.token]--; es.tokens[x.token] <= 0 {
-			delete(es.tokens, x.token)
+	if x.shown != "" {
+		if es.shown[x.shown]--; es.shown[x.shown] <= 0 {
+			delete(es.shown, x.shown)
 		}
-		x.token = "" // it may be remembered for long
+		x.shown = "" // it may be remembered for long
 	}
 	if es.byKey[x.key] != x {
 		return // its message ID was used anew meanwhile

@@ -165,7 +165,7 @@ func TestRequestsOfOneToken(t *testing.T) {
 	close(let)
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		s.exchanges.mu.Lock()
-		n := len(s.exchanges.tokens) + len(s.exchanges.peers)
+		n := len(s.exchanges.shown) + len(s.exchanges.peers)
 		s.exchanges.mu.Unlock()
 		if n == 0 {
 			break

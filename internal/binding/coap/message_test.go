@@ -201,8 +201,8 @@ func TestTokenInClear(t *testing.T) {
 	}{{peer{link: l, addr: far}, false, false}, {peer{link: l, addr: far}, true, true}, {peer{link: l, addr: near}, false, true}, {peer{link: l, secure: true}, false, true}} {
 		s := newServer(&fake{}, Options{TokensInClear: c.allowed}, defaultLimits())
 		got, err := s.newCall(c.p, &message.Message{Code: codes.GET, Options: oneM2M("tally")}, 100)
-		if (err == nil) != c.ok || (got.token != "") != c.ok {
-			t.Errorf("%+v: token %q, %v", c, got.token, err)
+		if (err == nil) != c.ok || (got.evidence.Token != "") != c.ok {
+			t.Errorf("%+v: token %q, %v", c, got.evidence.Token, err)
 		}
 		must(t, s.Shutdown(t.Context()))
 	}

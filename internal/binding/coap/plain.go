@@ -26,7 +26,7 @@ func (s *Server) ingest(c *call, payload []byte) *message.Message {
 	return s.respondPlain(s.plain.Ingest(s.ctx, &binding.Message{
 		Path: strings.Join(c.path[1:], "/"), MediaType: mediaType(c.contentFormat), Body: payload,
 		From: c.req.From, SourceIP: c.req.SourceIP,
-	}, c.token))
+	}, c.evidence))
 }
 
 // respondPlain answers such a device: a code, and why it is refused in words.

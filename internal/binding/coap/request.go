@@ -8,16 +8,17 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
 // call is a request on its way through the server.
 type call struct {
-	req   onem2m.Request
-	token string // the credential
-	known bool   // the credential is valid
-	plain bool   // from a device that speaks no oneM2M
-	code  codes.Code
+	req      onem2m.Request
+	evidence binding.Evidence
+	known    bool // the credential is valid
+	plain    bool // from a device that speaks no oneM2M
+	code     codes.Code
 
 	path, query           []string
 	contentFormat, accept uint32
@@ -35,6 +36,7 @@ func (s *Server) newCall(p peer, m *message.Message, size int) (*call, error) {
 	c := &call{code: m.Code, contentFormat: none, accept: none, answer: uint32(message.AppJSON), size: size}
 	c.req.ResultContent = onem2m.ResultContentDefault
 	c.req.SourceIP = p.ip()
+	c.evidence.Source = c.req.SourceIP
 	c.plain = s.plain != nil && isPlain(m.Options)
 	if err := c.setOptions(m.Options, s.o.Mobius); err != nil {
 		return c, err
@@ -65,14 +67,14 @@ func (c *call) takeToken(p peer, inClear bool) error {
 			rest = append(rest, q)
 			continue
 		}
-		if c.token != "" {
+		if c.evidence.Token != "" {
 			return onem2m.Errorf(onem2m.StatusBadRequest, "parameter tkns is given twice")
 		}
-		c.token = token
+		c.evidence.Token = token
 	}
 	c.query = rest
-	if c.token != "" && !p.secure && !inClear && !p.addr.Addr().Unmap().IsLoopback() {
-		c.token = ""
+	if c.evidence.Token != "" && !p.secure && !inClear && !p.addr.Addr().Unmap().IsLoopback() {
+		c.evidence.Token = ""
 		return onem2m.Errorf(onem2m.StatusSecurityAssociationRequired,
 			"a token came over the network in clear and is not accepted: use coaps (DTLS), and have this token replaced, others may have read it")
 	}

@@ -76,7 +76,7 @@ func (s *Server) handle(key exchangeKey, datagram []byte) {
 	}
 	if err == nil {
 		// Nothing of a stranger is remembered, and his payload is not looked at.
-		if c.known = s.handler.Known(c.token); !c.known {
+		if c.known = s.handler.Known(c.evidence); !c.known {
 			err = errUnknown
 		} else if a, ok := key.peer.link.(*association); ok {
 			a.known.Store(true)
@@ -87,7 +87,7 @@ func (s *Server) handle(key exchangeKey, datagram []byte) {
 		s.refuseStranger(key, c, m, err, confirmable)
 		return
 	}
-	x, again := s.exchanges.begin(key, digest, c.token, confirmable, time.Now())
+	x, again := s.exchanges.begin(key, digest, c.evidence.Shown(), confirmable, time.Now())
 	switch {
 	case again:
 		x.again()
@@ -151,7 +151,7 @@ func (s *Server) do(c *call, payload []byte) *message.Message {
 			return s.refuse(c, err)
 		}
 	}
-	return s.respond(c, s.handler.Do(s.ctx, &c.req, c.token))
+	return s.respond(c, s.handler.Do(s.ctx, &c.req, c.evidence))
 }
 
 // answer sends a response and remembers it. A response to a request that was acknowledged already is a message of its

@@ -10,12 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
 const reading = `{"m2m:cin":{"con":"2013-12-03 20:15:00 73.96732207"}}`
 
-func instant(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
+func instant(_ context.Context, req *onem2m.Request, _ binding.Evidence) *onem2m.Response {
 	return &onem2m.Response{Status: onem2m.StatusCreated, Location: "tally/room/4-0000001", RequestID: req.RequestID, ReleaseVersion: "4"}
 }
 

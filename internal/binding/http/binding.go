@@ -70,10 +70,10 @@ func New(h binding.Handler, o Options) http.Handler {
 
 // exchange is what the response needs to know of the request beside the primitive.
 type exchange struct {
-	req    onem2m.Request
-	token  string
-	format *format // of the response
-	plain  bool    // with a plain device
+	req      onem2m.Request
+	evidence binding.Evidence
+	format   *format // of the response
+	plain    bool    // with a plain device
 }
 
 func (b *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -96,7 +96,7 @@ func (b *server) execute(x *exchange, r *http.Request) (*onem2m.Response, error)
 	if err := b.parse(x, r, &held); err != nil {
 		return nil, err
 	}
-	return b.handler.Do(r.Context(), &x.req, x.token), nil
+	return b.handler.Do(r.Context(), &x.req, x.evidence), nil
 }
 
 // parse fills the primitive. The request identifier comes first, so that a refusal can carry it.
@@ -104,6 +104,7 @@ func (b *server) parse(x *exchange, r *http.Request, held *share) error {
 	req := &x.req
 	req.ResultContent = onem2m.ResultContentDefault
 	req.SourceIP = sourceIP(r.RemoteAddr)
+	x.evidence.Source = req.SourceIP
 	if err := parseHeaders(x, r.Header); err != nil {
 		return err
 	}

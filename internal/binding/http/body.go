@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -35,7 +36,7 @@ func (b *server) readContent(x *exchange, r *http.Request, body *format, held *s
 	if body == nil {
 		return nil, nil
 	}
-	raw, err := b.readBody(x.token, r, held)
+	raw, err := b.readBody(x.evidence, r, held)
 	if err != nil || len(raw) == 0 {
 		return nil, err
 	}
@@ -58,11 +59,11 @@ func (b *server) readContent(x *exchange, r *http.Request, body *format, held *s
 
 // readBody reads the body as it is, of a known originator only. The result is the caller's own. Nothing is decompressed:
 // a few bytes could become many.
-func (b *server) readBody(token string, r *http.Request, held *share) ([]byte, error) {
+func (b *server) readBody(ev binding.Evidence, r *http.Request, held *share) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	if !b.handler.Known(token) {
+	if !b.handler.Known(ev) {
 		if r.ContentLength < 0 || r.ContentLength > smallBody {
 			return nil, errHangUp
 		}

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -32,7 +33,7 @@ func (c countingBody) Read(p []byte) (int, error) {
 func TestStrangers(t *testing.T) {
 	const connections, size = 500, 1 << 20
 	var read, reached atomic.Int64
-	binding := New(handlerFunc(func(context.Context, *onem2m.Request, string) *onem2m.Response {
+	binding := New(handlerFunc(func(context.Context, *onem2m.Request, binding.Evidence) *onem2m.Response {
 		reached.Add(1)
 		return &onem2m.Response{Status: onem2m.StatusCreated}
 	}), Options{})
@@ -93,7 +94,7 @@ func post(h http.Handler, content string, chunked bool, read *atomic.Int64) *htt
 func TestBodyMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
+		h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, _ binding.Evidence) *onem2m.Response {
 			if len(req.Content) > smallBody {
 				<-gate
 			}
@@ -144,7 +145,7 @@ func TestBodyMemory(t *testing.T) {
 // panicky panics in Do.
 type panicky struct{ handlerFunc }
 
-func (panicky) Do(context.Context, *onem2m.Request, string) *onem2m.Response { panic("no") }
+func (panicky) Do(context.Context, *onem2m.Request, binding.Evidence) *onem2m.Response { panic("no") }
 
 // TestBodyMemoryComesBack: whatever becomes of a request.
 func TestBodyMemoryComesBack(t *testing.T) {
@@ -175,7 +176,7 @@ func TestBodyMemoryComesBack(t *testing.T) {
 func TestBodySizes(t *testing.T) {
 	for _, maxBody := range []int{100, smallBody, smallBody + 1, 20_000} {
 		var got string
-		h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
+		h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, _ binding.Evidence) *onem2m.Response {
 			got = string(req.Content)
 			return &onem2m.Response{Status: onem2m.StatusCreated}
 		}), Options{MaxBody: int64(maxBody)})

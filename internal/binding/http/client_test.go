@@ -29,7 +29,7 @@ func TestClientAndServer(t *testing.T) {
 	limit := int64(3)
 	var got *onem2m.Request
 	answer := &onem2m.Response{}
-	own := New(handlerFunc(func(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
+	own := New(handlerFunc(func(_ context.Context, req *onem2m.Request, _ binding.Evidence) *onem2m.Response {
 		got = req
 		return answer
 	}), Options{})

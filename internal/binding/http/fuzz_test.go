@@ -34,15 +34,15 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		r.RemoteAddr = "192.0.2.1:99"
-		h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, token string) *onem2m.Response {
-			if token == "stranger" && req.Content != nil {
+		h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
+			if ev.Token == "stranger" && req.Content != nil {
 				t.Error("the body of one who is not known was read")
 			}
 			checkPrimitive(t, req, maxBody)
 			return &onem2m.Response{Status: onem2m.StatusOK, Content: req.Content}
-		}), Options{MaxBody: maxBody, Plain: plainFunc(func(m *binding.Message, token string) *onem2m.Response {
-			if token == "stranger" && m.Body != nil || len(m.Body) > maxBody || m.Body != nil && m.Query != "" {
-				t.Errorf("a message of %q with %d bytes and query %q", token, len(m.Body), m.Query)
+		}), Options{MaxBody: maxBody, Plain: plainFunc(func(m *binding.Message, ev binding.Evidence) *onem2m.Response {
+			if ev.Token == "stranger" && m.Body != nil || len(m.Body) > maxBody || m.Body != nil && m.Query != "" {
+				t.Errorf("a message of %q with %d bytes and query %q", ev.Token, len(m.Body), m.Query)
 			}
 			return &onem2m.Response{Status: onem2m.StatusCreated}
 		})})

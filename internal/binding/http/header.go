@@ -57,7 +57,7 @@ func parseHeaders(x *exchange, h http.Header) error {
 	if err := parseTargets(req, h); err != nil {
 		return err
 	}
-	x.token = bearerToken(authorization)
+	x.evidence.Token = bearerToken(authorization)
 	return nil
 }
 

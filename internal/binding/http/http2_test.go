@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -67,7 +68,7 @@ func post2(t *testing.T, c *http.Client, url string, body io.Reader, length int6
 // of the memory, since one connection can have a hundred.
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
-	oneM2M := New(handlerFunc(func(context.Context, *onem2m.Request, string) *onem2m.Response {
+	oneM2M := New(handlerFunc(func(context.Context, *onem2m.Request, binding.Evidence) *onem2m.Response {
 		time.Sleep(20 * time.Millisecond)
 		return &onem2m.Response{Status: onem2m.StatusCreated}
 	}), Options{MaxBody: 10000, BodyMemory: 10000})
@@ -129,7 +130,7 @@ func TestHTTP2(t *testing.T) {
 // TestHTTP2Headers: a header list over the limit is refused.
 func TestHTTP2Headers(t *testing.T) {
 	t.Parallel()
-	c, url := serveTLS(t, New(handlerFunc(func(context.Context, *onem2m.Request, string) *onem2m.Response {
+	c, url := serveTLS(t, New(handlerFunc(func(context.Context, *onem2m.Request, binding.Evidence) *onem2m.Response {
 		return &onem2m.Response{Status: onem2m.StatusOK}
 	}), Options{}))
 	req, err := http.NewRequestWithContext(t.Context(), "GET", url+"/tally", nil)

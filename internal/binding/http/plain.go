@@ -26,12 +26,13 @@ func (b *server) servePlain(w http.ResponseWriter, x *exchange, r *http.Request)
 		b.refuse(w, x, err)
 		return
 	}
-	b.respond(w, x, b.plain.Ingest(r.Context(), m, x.token))
+	b.respond(w, x, b.plain.Ingest(r.Context(), m, x.evidence))
 }
 
 // parsePlain fills the message. The body is the message's own.
 func (b *server) parsePlain(x *exchange, r *http.Request, held *share) (*binding.Message, error) {
 	m := &binding.Message{SourceIP: sourceIP(r.RemoteAddr)}
+	x.evidence.Source = m.SourceIP
 	var authorization string
 	for _, h := range [...]struct {
 		key string
@@ -44,7 +45,7 @@ func (b *server) parsePlain(x *exchange, r *http.Request, held *share) (*binding
 			return nil, err
 		}
 	}
-	x.token = bearerToken(authorization)
+	x.evidence.Token = bearerToken(authorization)
 	if r.URL.RawPath != "" && hasEncodedSlash(r.URL.RawPath) {
 		return nil, onem2m.Errorf(onem2m.StatusBadRequest, "the path has a percent-encoded slash, which no resource name has")
 	}
@@ -67,7 +68,7 @@ func (b *server) parsePlain(x *exchange, r *http.Request, held *share) (*binding
 		return nil, onem2m.Errorf(onem2m.StatusBadRequest, "a POST has its reading in the body and no parameters")
 	}
 	var err error
-	m.Body, err = b.readBody(x.token, r, held)
+	m.Body, err = b.readBody(x.evidence, r, held)
 	return m, err
 }
 

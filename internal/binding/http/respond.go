@@ -69,7 +69,7 @@ func (b *server) respond(w http.ResponseWriter, x *exchange, rsp *onem2m.Respons
 	if rsp.Status == onem2m.StatusSecurityAssociationRequired {
 		httpStatus = http.StatusUnauthorized
 		challenge := `Bearer realm="oneM2M"`
-		if x.token != "" {
+		if x.evidence.Token != "" {
 			challenge += `, error="invalid_token"`
 		}
 		w.Header()["Www-Authenticate"] = []string{challenge}

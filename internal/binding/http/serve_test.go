@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -21,14 +22,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
-type handlerFunc func(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response
+type handlerFunc func(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response
 
-func (f handlerFunc) Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
-	return f(ctx, req, token)
+func (f handlerFunc) Do(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
+	return f(ctx, req, ev)
 }
 
 // Known takes every token but "stranger".
-func (f handlerFunc) Known(token string) bool { return token != "stranger" }
+func (f handlerFunc) Known(ev binding.Evidence) bool { return ev.Token != "stranger" }
 
 func listen(t *testing.T, srv *http.Server) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -77,7 +78,7 @@ func ask(t *testing.T, c net.Conn, request string) (status int, wire string) {
 
 func TestServer(t *testing.T) {
 	var ip string
-	h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
+	h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, _ binding.Evidence) *onem2m.Response {
 		ip = req.SourceIP
 		return &onem2m.Response{Status: onem2m.StatusOK, Content: []byte(`{"m2m:cin":{"con":"1"}}`)}
 	}), Options{})

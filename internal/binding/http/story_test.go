@@ -106,11 +106,11 @@ func exchangeText(t *testing.T, lines []string) (primitive, response string) {
 	}
 	r.RemoteAddr = "[2001:db8::7]:4711"
 	primitive = "= (not reached)\n"
-	h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, token string) *onem2m.Response {
-		primitive = primitiveText(t, req, token)
+	h := New(handlerFunc(func(_ context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
+		primitive = primitiveText(t, req, ev)
 		return answer(req)
-	}), Options{MaxBody: 200, Plain: plainFunc(func(m *binding.Message, token string) *onem2m.Response {
-		primitive = messageText(m, token)
+	}), Options{MaxBody: 200, Plain: plainFunc(func(m *binding.Message, ev binding.Evidence) *onem2m.Response {
+		primitive = messageText(m, ev)
 		if strings.HasSuffix(m.Path, "/none") {
 			return &onem2m.Response{Status: onem2m.StatusNotFound, Content: []byte(`{"m2m:dbg":"there is none"}`)}
 		}
@@ -122,7 +122,7 @@ func exchangeText(t *testing.T, lines []string) (primitive, response string) {
 }
 
 // primitiveText lists the fields that are set.
-func primitiveText(t *testing.T, req *onem2m.Request, token string) string {
+func primitiveText(t *testing.T, req *onem2m.Request, ev binding.Evidence) string {
 	b, err := json.Marshal(struct {
 		*onem2m.Request
 		Content string
@@ -136,7 +136,7 @@ func primitiveText(t *testing.T, req *onem2m.Request, token string) string {
 	if err := dec.Decode(&fields); err != nil {
 		t.Fatal(err)
 	}
-	fields["token"] = token
+	fields["token"] = ev.Token
 	var out []string
 	for k, v := range fields {
 		if f, ok := v.(map[string]any); ok {
@@ -156,18 +156,18 @@ func primitiveText(t *testing.T, req *onem2m.Request, token string) string {
 	return strings.Join(out, "")
 }
 
-type plainFunc func(m *binding.Message, token string) *onem2m.Response
+type plainFunc func(m *binding.Message, ev binding.Evidence) *onem2m.Response
 
-func (f plainFunc) Ingest(_ context.Context, m *binding.Message, token string) *onem2m.Response {
-	return f(m, token)
+func (f plainFunc) Ingest(_ context.Context, m *binding.Message, ev binding.Evidence) *onem2m.Response {
+	return f(m, ev)
 }
 
 // messageText lists the fields of a plain device's message that are set.
-func messageText(m *binding.Message, token string) string {
+func messageText(m *binding.Message, ev binding.Evidence) string {
 	out := ""
 	for _, f := range [...]struct{ name, value string }{
 		{"Path", m.Path}, {"MediaType", m.MediaType}, {"Body", string(m.Body)}, {"Query", m.Query}, {"From", m.From},
-		{"SourceIP", m.SourceIP}, {"token", token},
+		{"SourceIP", m.SourceIP}, {"token", ev.Token},
 	} {
 		if f.value != "" {
 			out += "= " + f.name + ": " + f.value + "\n"

@@ -21,10 +21,10 @@ import (
 // Handler is what the broker hands requests to.
 type Handler interface {
 	binding.Handler
-	// Claim returns the originator that the holder of token speaks for. It is false when token is no valid
-	// credential, or claimed, unless empty, is another originator. In a lab network the holder of the empty token is
+	// Claim returns the originator that the holder of the credential shown speaks for. It is false when that is no valid
+	// credential, or claimed, unless empty, is another originator. In a lab network who shows nothing is
 	// who he claims to be.
-	Claim(token, claimed string) (originator string, ok bool)
+	Claim(ev binding.Evidence, claimed string) (originator string, ok bool)
 }
 
 // Options of a broker. Bounds that are zero have the default.
@@ -249,12 +249,12 @@ func (b *Broker) housekeep() {
 	}
 }
 
-// endRevoked ends the connections whose token is no credential any more.
+// endRevoked ends the connections whose credential is none any more.
 func (b *Broker) endRevoked() {
 	var gone []*conn
 	b.mu.RLock()
 	for c := range b.conns {
-		if token, ok := c.credential(); ok && !b.o.Handler.Known(token) {
+		if ev, ok := c.credential(); ok && !b.o.Handler.Known(ev) {
 			gone = append(gone, c)
 		}
 	}

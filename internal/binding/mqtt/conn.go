@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/tallystick/tallystick/internal/binding"
 )
 
 // Reason codes (MQTT 5.0 clause 2.4) that more than one place uses.
@@ -43,7 +45,7 @@ type conn struct {
 	left func()
 
 	mu           sync.Mutex
-	token        string
+	evidence     binding.Evidence
 	accepted     bool
 	will         *will
 	out          net.Buffers
@@ -376,11 +378,11 @@ func (c *conn) written() bool {
 	return !c.writing
 }
 
-// credential returns the token of an accepted connection.
-func (c *conn) credential() (token string, ok bool) {
+// credential returns what was shown for an accepted connection.
+func (c *conn) credential() (ev binding.Evidence, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.token, c.accepted && !c.ending && !c.closed
+	return c.evidence, c.accepted && !c.ending && !c.closed
 }
 
 func remoteIP(c net.Conn) string {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/tallystick/tallystick/internal/binding"
 )
 
 // maxClientID bounds client identifiers, in bytes.
@@ -50,7 +52,7 @@ func (c *conn) connect(pk *packets.Packet) bool {
 		return false
 	}
 	c.mu.Lock()
-	c.token, c.accepted, c.will = cl.token, true, cl.will
+	c.evidence, c.accepted, c.will = cl.evidence, true, cl.will
 	c.append(b)
 	c.kick()
 	c.mu.Unlock()
@@ -62,8 +64,8 @@ func (c *conn) connect(pk *packets.Packet) bool {
 type client struct {
 	id       string
 	assigned bool // the ID was
-	token    string
-	owner    string // originator that the token speaks for
+	evidence binding.Evidence
+	owner    string // originator that the credential speaks for
 	anyone   bool   // a lab network's client without credential, who may claim to be anybody
 	clean    bool
 	expiry   time.Duration // 0 ends the session with the connection
@@ -91,25 +93,25 @@ func (c *conn) admit(pk *packets.Packet) (packets.Code, *client) {
 		return packets.ErrClientIdentifierNotValid, nil // MQTT 3.1.1 [MQTT-3.1.3-8]
 	}
 	cl := &client{id: strings.Clone(p.ClientIdentifier), // the packet's strings share its memory
-		token: string(p.Password), clean: p.Clean}
+		evidence: binding.Evidence{Token: string(p.Password), Source: c.ip}, clean: p.Clean}
 	if cl.id == "" {
 		cl.id, cl.assigned = newClientID(), true
 	}
-	if no := c.broker.o.NoPassword; no != nil && no(cl.token) {
-		cl.token = ""
+	if no := c.broker.o.NoPassword; no != nil && no(cl.evidence.Token) {
+		cl.evidence.Token = ""
 	}
 	claimed := string(p.Username)
-	if cl.token == "" && claimed == "" {
+	if cl.evidence.Anonymous() && claimed == "" {
 		claimed = cl.id
 	}
-	if !c.broker.o.Handler.Known(cl.token) {
+	if !c.broker.o.Handler.Known(cl.evidence) {
 		return packets.ErrBadUsernameOrPassword, nil
 	}
-	owner, ok := c.broker.o.Handler.Claim(cl.token, claimed)
+	owner, ok := c.broker.o.Handler.Claim(cl.evidence, claimed)
 	if !ok || owner == "" {
 		return codeNotAuthorized, nil
 	}
-	cl.owner, cl.anyone = owner, cl.token == ""
+	cl.owner, cl.anyone = owner, cl.evidence.Anonymous()
 	if c.broker.blame.blamed(sessionKey{owner, cl.id}, time.Now()) {
 		return packets.ErrServerUnavailable, nil
 	}

@@ -22,11 +22,11 @@ type world struct {
 	lab     bool
 	log     []binding.Reading
 	grown   chan struct{}
-	deny    map[string]bool                                // "originator container"
-	hold    chan struct{}                                  // commits wait until it is closed; nil: they do not
-	refuse  func(*binding.Message) *onem2m.Response        // nil: everything is taken
-	seen    map[string]bool                                // deliveries
-	answer  func(*onem2m.Request, string) *onem2m.Response // of Do
+	deny    map[string]bool                                          // "originator container"
+	hold    chan struct{}                                            // commits wait until it is closed; nil: they do not
+	refuse  func(*binding.Message) *onem2m.Response                  // nil: everything is taken
+	seen    map[string]bool                                          // deliveries
+	answer  func(*onem2m.Request, binding.Evidence) *onem2m.Response // of Do
 	changed bool
 }
 
@@ -37,27 +37,27 @@ func newWorld() *world {
 	}
 }
 
-func (w *world) Known(token string) bool {
+func (w *world) Known(ev binding.Evidence) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.lab && token == "" || w.tokens[token] != ""
+	return w.lab && ev.Token == "" || w.tokens[ev.Token] != ""
 }
 
-func (w *world) Claim(token, claimed string) (string, bool) {
+func (w *world) Claim(ev binding.Evidence, claimed string) (string, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.lab && token == "" {
+	if w.lab && ev.Token == "" {
 		return claimed, true
 	}
-	o := w.tokens[token]
+	o := w.tokens[ev.Token]
 	return o, o != "" && (claimed == "" || claimed == o || claimed == "/cse/"+o)
 }
 
-func (w *world) Do(_ context.Context, req *onem2m.Request, token string) *onem2m.Response {
+func (w *world) Do(_ context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	o := w.tokens[token]
-	if w.lab && token == "" {
+	o := w.tokens[ev.Token]
+	if w.lab && ev.Token == "" {
 		o = req.From
 	}
 	resp := &onem2m.Response{Status: onem2m.StatusOK, RequestID: req.RequestID, ReleaseVersion: req.ReleaseVersion}
@@ -71,18 +71,18 @@ func (w *world) Do(_ context.Context, req *onem2m.Request, token string) *onem2m
 		w.commit(strings.TrimPrefix(req.To, "-/"), o, nil, "")
 	}
 	if w.answer != nil {
-		return w.answer(req, token)
+		return w.answer(req, ev)
 	}
 	return resp
 }
 
-func (w *world) Ingest(ctx context.Context, m *binding.Message, token string) *onem2m.Response {
+func (w *world) Ingest(ctx context.Context, m *binding.Message, ev binding.Evidence) *onem2m.Response {
 	done := make(chan *onem2m.Response, 1)
-	w.Start(ctx, m, token, func(r *onem2m.Response) { done <- r })
+	w.Start(ctx, m, ev, func(r *onem2m.Response) { done <- r })
 	return <-done
 }
 
-func (w *world) Start(_ context.Context, m *binding.Message, token string, done func(*onem2m.Response)) {
+func (w *world) Start(_ context.Context, m *binding.Message, ev binding.Evidence, done func(*onem2m.Response)) {
 	w.mu.Lock()
 	if w.refuse != nil {
 		if r := w.refuse(m); r != nil {
@@ -91,7 +91,7 @@ func (w *world) Start(_ context.Context, m *binding.Message, token string, done 
 			return
 		}
 	}
-	if w.tokens[token] == "" && !w.lab {
+	if w.tokens[ev.Token] == "" && !w.lab {
 		w.mu.Unlock()
 		done(&onem2m.Response{Status: onem2m.StatusSecurityAssociationRequired})
 		return

@@ -112,10 +112,10 @@ func (c *conn) present() context.Context {
 // start hands a request to the handler. Readings keep their order if the handler can keep it.
 func (c *conn) start(ctx context.Context, req *onem2m.Request, done func(*onem2m.Response)) {
 	if s, ok := c.broker.o.Handler.(binding.Starter); ok {
-		s.Start(ctx, req, c.token, done)
+		s.Start(ctx, req, c.evidence, done)
 		return
 	}
-	go func() { done(c.broker.o.Handler.Do(ctx, req, c.token)) }()
+	go func() { done(c.broker.o.Handler.Do(ctx, req, c.evidence)) }()
 }
 
 // respond publishes a response in the format of the request (TS-0010 clause 6.4.3).

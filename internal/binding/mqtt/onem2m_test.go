@@ -21,10 +21,10 @@ import (
 func TestRequests(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v byte) {
 		b := newBed(t)
-		b.answer = func(req *onem2m.Request, token string) *onem2m.Response {
+		b.answer = func(req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 			return &onem2m.Response{
 				Status: onem2m.StatusCreated, RequestID: req.RequestID, ReleaseVersion: req.ReleaseVersion,
-				Content: fmt.Appendf(nil, `{"m2m:dbg":"%d %s %s %s %d"}`, req.Operation, req.To, req.From, token, req.Type),
+				Content: fmt.Appendf(nil, `{"m2m:dbg":"%d %s %s %s %d"}`, req.Operation, req.To, req.From, ev.Token, req.Type),
 			}
 		}
 		p := b.client(t, v, "dev", "t-dev")

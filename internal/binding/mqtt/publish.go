@@ -161,10 +161,10 @@ func (c *conn) route(pk *packets.Packet, p *publication, topic string) {
 func (c *conn) ingest(m *binding.Message, done func(*onem2m.Response)) {
 	b := c.broker
 	if s, ok := b.o.Plain.(binding.PlainStarter); ok {
-		s.Start(b.ctx, m, c.token, done)
+		s.Start(b.ctx, m, c.evidence, done)
 		return
 	}
-	done(b.o.Plain.Ingest(b.ctx, m, c.token))
+	done(b.o.Plain.Ingest(b.ctx, m, c.evidence))
 }
 
 // delivery names the message for the ledger, when the client will send it again under the same packet identifier

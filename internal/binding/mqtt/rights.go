@@ -53,12 +53,12 @@ func (s *session) mayRead(container, ip string) bool {
 // retrieve asks for a resource on behalf of the session's client.
 func (s *session) retrieve(to, ip string) onem2m.StatusCode {
 	s.mu.Lock()
-	token := s.token
+	ev := s.evidence
 	s.mu.Unlock()
 	return s.broker.o.Handler.Do(s.broker.ctx, &onem2m.Request{
 		Operation: onem2m.Retrieve, To: to, From: s.owner, RequestID: "mqtt", ReleaseVersion: "4",
 		ResultContent: onem2m.ResultContentAttributes, SourceIP: ip,
-	}, token).Status
+	}, ev).Status
 }
 
 // entitled says whether the session's client may get a message on a oneM2M topic (TS-0010 clause 7.4): responses to

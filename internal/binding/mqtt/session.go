@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/tallystick/tallystick/internal/binding"
 )
 
 // sessionKey names a session. Client identifiers are each originator's own: nobody can take over, or keep from
@@ -20,15 +22,15 @@ type session struct {
 	owner  string
 	client string
 
-	mu     sync.Mutex
-	conn   *conn // nil while the client is away
-	taken  bool  // somebody is about to attach, or to end what the last connection began
-	token  string
-	anyone bool
-	expiry time.Duration
-	since  time.Time // when the client went away
-	gone   bool      // not the broker's any more
-	stored bool      // it has a file
+	mu       sync.Mutex
+	conn     *conn // nil while the client is away
+	taken    bool  // somebody is about to attach, or to end what the last connection began
+	evidence binding.Evidence
+	anyone   bool
+	expiry   time.Duration
+	since    time.Time // when the client went away
+	gone     bool      // not the broker's any more
+	stored   bool      // it has a file
 	// goodbyes counts the connections that the client ended with DISCONNECT when all its publishes were acknowledged: it
 	// will not send them again.
 	goodbyes uint64
@@ -100,7 +102,7 @@ func (b *Broker) attach(c *conn, cl *client) (s *session, present bool, err erro
 	s.mu.Lock()
 	s.conn, s.taken = c, false
 	s.again = len(s.sent) // what was not acknowledged is sent again (MQTT 5.0 clause 4.4)
-	s.token, s.anyone, s.expiry = cl.token, cl.anyone, cl.expiry
+	s.evidence, s.anyone, s.expiry = cl.evidence, cl.anyone, cl.expiry
 	s.rights.forget()
 	s.stopWill()
 	b.moved.Add(1)

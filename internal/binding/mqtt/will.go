@@ -80,15 +80,15 @@ func (s *session) publishWill(w *will, ip string) {
 		return
 	}
 	s.mu.Lock()
-	token := s.token
+	ev := s.evidence
 	s.mu.Unlock()
 	if w.retain && len(w.payload) == 0 {
-		resp := b.o.Handler.Do(b.ctx, clearing(w.path, s.owner, ip), token)
+		resp := b.o.Handler.Do(b.ctx, clearing(w.path, s.owner, ip), ev)
 		b.cleared(w.path, resp)
 		return
 	}
 	m := &binding.Message{Path: w.path, MediaType: w.mediaType, Body: w.payload, From: s.owner, SourceIP: ip}
-	resp := b.o.Plain.Ingest(b.ctx, m, token)
+	resp := b.o.Plain.Ingest(b.ctx, m, ev)
 	if !resp.Status.Success() {
 		b.o.Log.Debug("the will of an MQTT client was refused", "client", s.client, "originator", s.owner, "status", int(resp.Status))
 		return

@@ -70,7 +70,7 @@ type Options struct {
 	Plain binding.Plain
 	// Originator says whom a valid credential is for. Requests are sent to clients only as originators that it named, or
 	// in a lab network as what they claimed when a request of theirs was executed.
-	Originator func(token string) (originator string, ok bool)
+	Originator func(ev binding.Evidence) (originator string, ok bool)
 	// Arrived is told of every originator to which requests can be sent by a new connection. It must not wait. Nil tells
 	// nobody.
 	Arrived func(originator string)
@@ -104,7 +104,7 @@ type Binding struct {
 	mu      sync.Mutex
 	closing bool
 	conns   map[*conn]struct{} // clients
-	same    map[string]int     // how many of them came with a credential, by its token
+	same    map[string]int     // how many of them came with a credential, by what was shown
 	peers   map[string][]*conn // by originator, the newest connection last
 	dialed  map[dialKey]*dialed
 }

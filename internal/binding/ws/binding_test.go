@@ -32,19 +32,19 @@ type world struct {
 	mu      sync.Mutex
 	revoked map[string]bool
 	lab     bool
-	do      func(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response
+	do      func(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response
 	seen    []*onem2m.Request
 }
 
-func (w *world) Known(token string) bool {
+func (w *world) Known(ev binding.Evidence) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return strings.HasSuffix(token, "-token") && !w.revoked[token] || w.lab && token == ""
+	return strings.HasSuffix(ev.Token, "-token") && !w.revoked[ev.Token] || w.lab && ev.Token == ""
 }
 
-func (w *world) originator(token string) (string, bool) {
-	name, ok := strings.CutSuffix(token, "-token")
-	return name, ok && w.Known(token)
+func (w *world) originator(ev binding.Evidence) (string, bool) {
+	name, ok := strings.CutSuffix(ev.Token, "-token")
+	return name, ok && w.Known(ev)
 }
 
 func (w *world) revoke(token string) {
@@ -53,8 +53,8 @@ func (w *world) revoke(token string) {
 	w.revoked[token] = true
 }
 
-func (w *world) Do(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
-	if !w.Known(token) {
+func (w *world) Do(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
+	if !w.Known(ev) {
 		return &onem2m.Response{Status: onem2m.StatusSecurityAssociationRequired, RequestID: req.RequestID}
 	}
 	w.mu.Lock()
@@ -62,7 +62,7 @@ func (w *world) Do(ctx context.Context, req *onem2m.Request, token string) *onem
 	do := w.do
 	w.mu.Unlock()
 	if do != nil {
-		return do(ctx, req, token)
+		return do(ctx, req, ev)
 	}
 	rsp := &onem2m.Response{Status: onem2m.StatusOK, RequestID: req.RequestID, ReleaseVersion: req.ReleaseVersion, To: req.From}
 	switch req.Operation {
@@ -75,7 +75,7 @@ func (w *world) Do(ctx context.Context, req *onem2m.Request, token string) *onem
 }
 
 // Ingest answers with what the message says.
-func (w *world) Ingest(ctx context.Context, m *binding.Message, token string) *onem2m.Response {
+func (w *world) Ingest(ctx context.Context, m *binding.Message, ev binding.Evidence) *onem2m.Response {
 	var body struct {
 		Wait time.Duration
 		Bad  bool

@@ -12,22 +12,23 @@ import (
 	"github.com/coder/websocket"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
 // conn is one WebSocket connection. One goroutine reads it; answers are written by a goroutine that lives as long as
 // there are any.
 type conn struct {
-	b      *Binding
-	format format
-	dialed bool                // this node opened it
-	near   bool                // and it leads to this machine
-	memory *semaphore.Weighted // that its long messages share, in bytes
-	socket *socket             // nil when it was dialed
-	token  string
-	path   string // of a plain device
-	media  string
-	remote string // the client's IP address
+	b        *Binding
+	format   format
+	dialed   bool                // this node opened it
+	near     bool                // and it leads to this machine
+	memory   *semaphore.Weighted // that its long messages share, in bytes
+	socket   *socket             // nil when it was dialed
+	evidence binding.Evidence
+	path     string // of a plain device
+	media    string
+	remote   string // the client's IP address
 
 	ws     *websocket.Conn
 	ctx    context.Context // ends with the connection
@@ -147,8 +148,8 @@ func (c *conn) lookAfter(now int64) {
 		!c.dialed && c.stranger.Load() && now-c.since > ticks(strangerTime):
 		c.b.running.Go(c.end)
 		return
-	case !c.dialed && !c.stranger.Load() && (c.token != "" || len(tokens) == 0) && !known(c.token),
-		slices.ContainsFunc(tokens, func(t string) bool { return !known(t) }):
+	case !c.dialed && !c.stranger.Load() && (!c.evidence.Anonymous() || len(tokens) == 0) && !known(c.evidence),
+		slices.ContainsFunc(tokens, func(t string) bool { return !known(c.evidence.With(t)) }):
 		c.b.running.Go(func() { c.hangUp(websocket.StatusPolicyViolation, "the credential is not valid any more") })
 		return
 	}

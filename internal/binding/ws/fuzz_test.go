@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -92,7 +93,7 @@ func TestFloodOfStrangers(t *testing.T) {
 
 // TS-0001 clause 8.1.2: noResponse gets an answer only when it is refused.
 func TestNoResponse(t *testing.T) {
-	w := &world{do: func(_ context.Context, req *onem2m.Request, _ string) *onem2m.Response {
+	w := &world{do: func(_ context.Context, req *onem2m.Request, _ binding.Evidence) *onem2m.Response {
 		status := onem2m.StatusOK
 		if req.To == "none" {
 			status = onem2m.StatusNotFound

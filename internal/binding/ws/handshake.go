@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/coder/websocket"
+
+	"github.com/tallystick/tallystick/internal/binding"
 )
 
 // format is how messages of a connection are serialized.
@@ -53,13 +55,13 @@ func upgrades(h http.Header) bool {
 
 // handshake is what a client asked for.
 type handshake struct {
-	format  format
-	mobius  bool
-	offered []string // the subprotocol to agree on, none for plain devices
-	path    string   // of a plain device: <ae>/<container path>
-	media   string   // of a plain device's messages
-	token   string
-	known   bool // the token is valid
+	format   format
+	mobius   bool
+	offered  []string // the subprotocol to agree on, none for plain devices
+	path     string   // of a plain device: <ae>/<container path>
+	media    string   // of a plain device's messages
+	evidence binding.Evidence
+	known    bool // the evidence is valid
 }
 
 // ServeHTTP serves one handshake. The connection that comes of it outlives the call.
@@ -82,7 +84,7 @@ func (b *Binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Subprotocols: hs.offered,
 		// A page of another site must not use a browser's way to a node that asks for no credential. Where one is shown
 		// the page has it from its user: browsers send none by themselves.
-		InsecureSkipVerify: hs.token != "",
+		InsecureSkipVerify: hs.evidence.Token != "",
 		OnPongReceived:     c.pong,
 	})
 	if err != nil {
@@ -92,8 +94,7 @@ func (b *Binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(b.o.MaxMessage)
 	c.socket, c.path, c.media = hj.socket, hs.path, hs.media
-	c.remote, _, _ = net.SplitHostPort(r.RemoteAddr)
-	c.remote, _, _ = strings.Cut(c.remote, "%")
+	c.remote = hs.evidence.Source
 	c.wrapped.Store(hs.mobius)
 	if !c.open(ws) {
 		_ = ws.CloseNow() // the node stopped meanwhile
@@ -112,12 +113,13 @@ func (b *Binding) judge(r *http.Request) (hs handshake, status int, why string) 
 	if err != nil {
 		return hs, http.StatusBadRequest, "the query cannot be read: " + err.Error()
 	}
-	hs.token = bearer(r.Header.Get("Authorization"))
-	if hs.token == "" {
-		hs.token = query.Get("access_token")
+	hs.evidence.Source = remoteIP(r)
+	hs.evidence.Token = bearer(r.Header.Get("Authorization"))
+	if hs.evidence.Token == "" {
+		hs.evidence.Token = query.Get("access_token")
 	}
-	hs.known = b.o.Handler.Known(hs.token)
-	if hs.token != "" && !hs.known {
+	hs.known = b.o.Handler.Known(hs.evidence)
+	if hs.evidence.Token != "" && !hs.known {
 		return hs, http.StatusUnauthorized, "the bearer token is not valid"
 	}
 	if b.negotiate(&hs, r.Header) {
@@ -138,6 +140,13 @@ func (b *Binding) judge(r *http.Request) (hs handshake, status int, why string) 
 		hs.media = "application/json"
 	}
 	return hs, 0, ""
+}
+
+// remoteIP is the client's IP address without a zone.
+func remoteIP(r *http.Request) string {
+	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
+	ip, _, _ = strings.Cut(ip, "%")
+	return ip
 }
 
 // negotiate chooses the first subprotocol of the client's list that is supported (TS-0020 clause 6.2.3.5).
@@ -181,13 +190,13 @@ func (b *Binding) admit(c *conn, hs *handshake) (status int, why string) {
 	case len(b.conns) >= b.o.MaxConnections:
 		return http.StatusServiceUnavailable, "the node has as many WebSocket connections as it takes"
 	}
-	if hs.token != "" {
-		if b.same[hs.token] >= maxSame {
+	if shown := hs.evidence.Shown(); shown != "" {
+		if b.same[shown] >= maxSame {
 			return http.StatusServiceUnavailable, "as many connections as may be have shown the same credential"
 		}
-		b.same[hs.token]++
-		c.token = hs.token
+		b.same[shown]++
 	}
+	c.evidence = hs.evidence
 	if !hs.known {
 		if b.strangers.Load() >= maxStrangers {
 			return http.StatusServiceUnavailable, "too many connections have shown no credential; show one in the handshake"
@@ -205,9 +214,9 @@ func (b *Binding) drop(c *conn) {
 	c.end()
 	b.mu.Lock()
 	delete(b.conns, c)
-	if c.token != "" {
-		if b.same[c.token]--; b.same[c.token] == 0 {
-			delete(b.same, c.token)
+	if shown := c.evidence.Shown(); shown != "" {
+		if b.same[shown]--; b.same[shown] == 0 {
+			delete(b.same, shown)
 		}
 	}
 	b.forget(c)

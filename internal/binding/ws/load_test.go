@@ -21,7 +21,7 @@ func TestPipelined(t *testing.T) {
 	var under, most atomic.Int64
 	w := &world{}
 	release := make(chan struct{})
-	w.do = func(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	w.do = func(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 		if n := under.Add(1); n > most.Load() {
 			most.Store(n)
 		}
@@ -87,7 +87,7 @@ func TestLongMessages(t *testing.T) {
 func TestMessageMemory(t *testing.T) {
 	w := &world{}
 	hold := make(chan struct{})
-	w.do = func(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	w.do = func(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 		<-hold
 		return &onem2m.Response{Status: onem2m.StatusOK, RequestID: req.RequestID}
 	}
@@ -118,7 +118,7 @@ func TestSlowReader(t *testing.T) {
 	w := &world{}
 	var executed atomic.Int64
 	big := []byte(`"` + strings.Repeat("x", 200_000) + `"`)
-	w.do = func(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	w.do = func(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 		executed.Add(1)
 		return &onem2m.Response{Status: onem2m.StatusOK, RequestID: req.RequestID, Content: big}
 	}
@@ -254,7 +254,7 @@ func TestSilentClients(t *testing.T) {
 func TestVanished(t *testing.T) {
 	w := &world{}
 	hold := make(chan struct{})
-	w.do = func(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	w.do = func(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 		<-hold
 		return &onem2m.Response{Status: onem2m.StatusOK}
 	}
@@ -275,7 +275,7 @@ func TestVanished(t *testing.T) {
 // What is under way when the node stops is answered first.
 func TestClose(t *testing.T) {
 	w := &world{}
-	w.do = func(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	w.do = func(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 		time.Sleep(50 * time.Millisecond)
 		return &onem2m.Response{Status: onem2m.StatusOK, RequestID: req.RequestID}
 	}

@@ -22,9 +22,9 @@ func (b *Binding) Connected(originator string) bool {
 func (c *conn) greet(claim string) {
 	switch {
 	case c.format == formatPlain || c.stranger.Load():
-	case c.token != "":
+	case !c.evidence.Anonymous():
 		if c.b.o.Originator != nil {
-			if who, ok := c.b.o.Originator(c.token); ok {
+			if who, ok := c.b.o.Originator(c.evidence); ok {
 				c.speaksFor(who)
 			}
 		}
@@ -34,17 +34,17 @@ func (c *conn) greet(claim string) {
 }
 
 // shown notes a valid credential that came in a request.
-func (c *conn) shown(token string) {
+func (c *conn) shown(ev binding.Evidence) {
 	c.mu.Lock()
-	if token == c.token || slices.Contains(c.tokens, token) || len(c.tokens) >= maxOriginators {
+	if ev == c.evidence || slices.Contains(c.tokens, ev.Token) || len(c.tokens) >= maxOriginators {
 		c.mu.Unlock()
 		return
 	}
-	c.tokens = append(slices.Clip(c.tokens), token)
+	c.tokens = append(slices.Clip(c.tokens), ev.Token)
 	c.mu.Unlock()
 	c.trusted()
 	if c.b.o.Originator != nil {
-		if who, ok := c.b.o.Originator(token); ok {
+		if who, ok := c.b.o.Originator(ev); ok {
 			c.speaksFor(who)
 		}
 	}

@@ -146,7 +146,7 @@ func TestWhoIsConnected(t *testing.T) {
 // In a lab network the client's word is enough: the handshake's X-M2M-Origin, an executed request, a registration.
 func TestLabOriginators(t *testing.T) {
 	w := &world{lab: true}
-	w.do = func(ctx context.Context, req *onem2m.Request, token string) *onem2m.Response {
+	w.do = func(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 		rsp := &onem2m.Response{Status: onem2m.StatusCreated, RequestID: req.RequestID, Content: []byte(`{"m2m:ae":{"aei":"Cassigned"}}`)}
 		if req.From == "Cbad" {
 			rsp.Status = onem2m.StatusOriginatorHasNoPrivilege

@@ -35,10 +35,10 @@ func (c *conn) takePlain(m message) bool {
 		c.finish(p, rsp)
 	}
 	if s, ok := c.b.o.Plain.(binding.PlainStarter); ok {
-		s.Start(c.ctx, msg, c.token, done)
+		s.Start(c.ctx, msg, c.evidence, done)
 		return true
 	}
-	c.b.running.Go(func() { done(c.b.o.Plain.Ingest(c.ctx, msg, c.token)) })
+	c.b.running.Go(func() { done(c.b.o.Plain.Ingest(c.ctx, msg, c.evidence)) })
 	return true
 }
 

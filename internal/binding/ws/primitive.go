@@ -6,6 +6,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -53,13 +54,13 @@ func (c *conn) take(m message) bool {
 // execute hands a request to the handler.
 func (c *conn) execute(m message, req *onem2m.Request, cost int64) bool {
 	k := mark{cost: cost}
-	if c.dialed && len(req.Tokens) == 0 && !(c.near && c.b.o.Handler.Known("")) {
+	if c.dialed && len(req.Tokens) == 0 && !(c.near && c.b.o.Handler.Known(binding.Evidence{})) {
 		// Whoever answers a request of ours has not proven who he is by that, and a lab network is for this machine only.
 		c.giveBack(m)
 		c.refuse(req, k, onem2m.Errorf(onem2m.StatusOperationNotAllowed, "on a connection that this node opened a request needs a credential of its own (tkns)"))
 		return true
 	}
-	token, ok := c.credential(req)
+	ev, ok := c.credential(req)
 	if !ok {
 		c.giveBack(m)
 		c.refuse(req, k, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)"))
@@ -80,32 +81,32 @@ func (c *conn) execute(m message, req *onem2m.Request, cost int64) bool {
 	}
 	done := func(rsp *onem2m.Response) {
 		c.giveBack(m)
-		if token == "" {
+		if ev.Anonymous() {
 			c.claimed(req, rsp)
 		}
 		c.respond(req, k, rsp)
 	}
 	if s := c.b.starter; s != nil {
-		s.Start(c.ctx, req, token, done)
+		s.Start(c.ctx, req, ev, done)
 		return true
 	}
-	c.b.running.Go(func() { done(c.b.o.Handler.Do(c.ctx, req, token)) })
+	c.b.running.Go(func() { done(c.b.o.Handler.Do(c.ctx, req, ev)) })
 	return true
 }
 
-// credential gives the token that a request is executed with: its own, or that of the handshake. It is false when no
+// credential gives the evidence that a request is executed with: its own, or that of the handshake. It is false when no
 // valid one was shown.
-func (c *conn) credential(req *onem2m.Request) (token string, ok bool) {
+func (c *conn) credential(req *onem2m.Request) (ev binding.Evidence, ok bool) {
 	if len(req.Tokens) == 0 {
-		return c.token, !c.stranger.Load() || c.b.o.Handler.Known(c.token)
+		return c.evidence, !c.stranger.Load() || c.b.o.Handler.Known(c.evidence)
 	}
-	known := slices.IndexFunc(req.Tokens, c.b.o.Handler.Known)
+	known := slices.IndexFunc(req.Tokens, func(token string) bool { return c.b.o.Handler.Known(c.evidence.With(token)) })
 	if known < 0 {
-		return "", false
+		return ev, false
 	}
-	token, req.Tokens = req.Tokens[known], nil
-	c.shown(token)
-	return token, true
+	ev, req.Tokens = c.evidence.With(req.Tokens[known]), nil
+	c.shown(ev)
+	return ev, true
 }
 
 // refuse answers a request that is not executed.
