@@ -51,7 +51,7 @@ func newApplier(dir string) (*applier, error) {
 	rand.Read(a.seed[:])
 	operator, _ := identity.TokenHash(identity.NewToken())
 	genesis, err := json.Marshal(ledger.Genesis{
-		Version: 1, Origin: "bench.local/apply", Members: []ledger.Member{{Name: memberName, Key: public}}, Seed: hex.EncodeToString(a.seed[:]),
+		Version: ledger.GenesisVersion, Origin: "bench.local/apply", Members: []ledger.Member{{Name: memberName, Key: public}}, Seed: hex.EncodeToString(a.seed[:]),
 		CSE:       cse.Config{SPID: "//bench.local", CSEID: "/tally", Name: "tally", BaseRI: "cb", Admin: operatorID, Release: "4"},
 		Operators: []ledger.GenesisOperator{{Originator: operatorID, TokenHash: hex.EncodeToString(operator[:])}},
 	})

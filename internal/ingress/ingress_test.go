@@ -99,7 +99,7 @@ func newNetwork(t *testing.T, timeout time.Duration) *network {
 	t.Helper()
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
 	genesis, err := json.Marshal(ledger.Genesis{
-		Version: 1, Origin: "ingress.example/test", Seed: hex.EncodeToString(make([]byte, 32)),
+		Version: ledger.GenesisVersion, Origin: "ingress.example/test", Seed: hex.EncodeToString(make([]byte, 32)),
 		CSE:       cse.Config{SPID: "//ingress.example", CSEID: "/tally", Name: "tally", BaseRI: "cb", Admin: "Coperator", Release: "4"},
 		Members:   []ledger.Member{{Name: "node1", Key: key.Public().(ed25519.PublicKey)}},
 		Operators: []ledger.GenesisOperator{{Originator: "Coperator", TokenHash: hash("Coperator")}},

@@ -56,6 +56,7 @@ type App struct {
 	genesis *Genesis
 	policy  *proof.Policy
 	members map[string]ed25519.PublicKey
+	doc     [32]byte // SHA-256 of the genesis document
 	core    *cse.Core
 	tree    *tree.Tree
 	log     *translog.Log
@@ -69,6 +70,10 @@ type App struct {
 	seqs     map[string]sequence // batch numbers used, by member
 	req      onem2m.Request      // reused
 	unsynced int64               // bytes of frames written since the last sync
+	again    struct {            // where a block led that is executed again at the start; height 0 for none
+		height  uint64
+		appHash [32]byte
+	}
 
 	counting  sync.Mutex             // held while what was sent is counted
 	logWriter sync.Mutex             // the log has one writer at a time: commits and the keeper
@@ -128,8 +133,8 @@ func decodeMeta(b []byte) (m meta, err error) {
 	return m, nil
 }
 
-// appHash commits to the log and to every state write since genesis, so that nodes that diverge are found at the
-// next block.
+// appHash commits to the log and to every state write since genesis. The block that comes next states it, so that nodes
+// that diverge are found.
 func (m *meta) appHash() [32]byte {
 	b := make([]byte, 0, 128)
 	b = append(b, "tallystick/app/v1\n"...)
@@ -161,7 +166,7 @@ func (a *App) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, erro
 	h := a.Head()
 	r := &abci.ResponseInfo{Data: "tallystick", AppVersion: 1, LastBlockHeight: int64(h.Height)}
 	if h.Height > 0 {
-		r.LastBlockAppHash = h.AppHash[:]
+		r.LastBlockAppHash = a.doc[:]
 	}
 	return r, nil
 }
@@ -173,8 +178,7 @@ func (a *App) InitChain(_ context.Context, req *abci.RequestInitChain) (*abci.Re
 	}
 	// The node's own copy counts: when the first blocks are executed again, CometBFT brings the document as its store
 	// wrote it, without the white space that the file has.
-	h := sha256.Sum256(a.Options.Genesis)
-	return &abci.ResponseInitChain{AppHash: h[:]}, nil
+	return &abci.ResponseInitChain{AppHash: a.doc[:]}, nil
 }
 
 // sameJSON says whether two documents differ in white space at most.
@@ -213,7 +217,7 @@ func (a *App) verify(tx []byte) error {
 }
 
 // PrepareProposal orders what the mempool holds, adds what is waiting on this node right now, and puts the block's
-// time first.
+// time and the application hash first.
 func (a *App) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposal) (*abci.ResponsePrepareProposal, error) {
 	room := req.MaxTxBytes - 64
 	txs := make([][]byte, 1, len(req.Txs)+2)
@@ -233,8 +237,8 @@ func (a *App) PrepareProposal(_ context.Context, req *abci.RequestPrepareProposa
 	if len(txs) == 1 {
 		return &abci.ResponsePrepareProposal{}, nil
 	}
-	now := max(time.Now().UnixMicro(), a.Head().Time+1, req.Time.UnixMicro())
-	txs[0] = encodeTime(now)
+	head := a.Head()
+	txs[0] = encodeTime(max(time.Now().UnixMicro(), head.Time+1, req.Time.UnixMicro()), head.AppHash)
 	return &abci.ResponsePrepareProposal{Txs: txs}, nil
 }
 
@@ -253,8 +257,9 @@ func (a *App) own(txs [][]byte) []uint64 {
 const clockTolerance = 10 * time.Second
 
 // ProcessProposal refuses blocks that no honest proposer makes: batches without a member's signature, no time or a
-// time that runs backwards, before CometBFT's own block time, or far ahead. CometBFT's block time alone will not do:
-// it is the time of the previous block's votes, which lie as far back as the network was idle.
+// time that runs backwards, before CometBFT's own block time, or far ahead, another state than this node's. CometBFT's
+// block time alone will not do: it is the time of the previous block's votes, which lie as far back as the network was
+// idle.
 func (a *App) ProcessProposal(_ context.Context, req *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
 	if err := a.checkProposal(req.Txs, req.Time); err != nil {
 		a.Logger.Warn("refused a proposed block", "height", req.Height, "why", err)
@@ -267,8 +272,12 @@ func (a *App) checkProposal(txs [][]byte, blockTime time.Time) error {
 	if len(txs) == 0 {
 		return nil
 	}
-	t, err := decodeTime(txs[0])
+	o, err := decodeTime(txs[0])
 	if err != nil {
+		return err
+	}
+	t := o.time
+	if err := a.sameState(o); err != nil {
 		return err
 	}
 	if t <= a.Head().Time || t < blockTime.UnixMicro() {
@@ -289,30 +298,40 @@ func (a *App) checkProposal(txs [][]byte, blockTime time.Time) error {
 	return nil
 }
 
+// sameState says whether a block states the application hash that this node has before it.
+func (a *App) sameState(o opening) error {
+	if h := a.Head(); o.appHash != h.AppHash {
+		return fmt.Errorf("the block states the application hash %x after block %d, this node has %x", o.appHash, h.Height, h.AppHash)
+	}
+	return nil
+}
+
 // FinalizeBlock executes a decided block. Nothing is written before Commit.
 func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
-	results, err := a.finalize(uint64(req.Height), req.Time, req.Txs)
-	if err != nil {
+	if err := a.finalize(uint64(req.Height), req.Time, req.Txs); err != nil {
 		err = fmt.Errorf("execute block %d: %w", req.Height, err)
 		a.fatal(err)
 		return nil, err
 	}
-	return &abci.ResponseFinalizeBlock{TxResults: results, AppHash: a.next.AppHash[:]}, nil
+	return a.response(a.cur.codes, a.next.AppHash), nil
 }
 
-func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) ([]*abci.ExecTxResult, error) {
+func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) error {
 	head := a.Head()
 	if err := a.rewindLog(); err != nil {
-		return nil, err
+		return err
 	}
-	b := &building{height: height, time: head.Time, base: head.LogSize, work: maxBlockWork}
+	b := &building{height: height, time: head.Time, base: head.LogSize, work: maxBlockWork, codes: make([]uint32, len(txs))}
 	switch {
 	case len(txs) > 0:
-		t, err := decodeTime(txs[0])
+		o, err := decodeTime(txs[0])
 		if err != nil { // more than 1/3 of the power is faulty, or this is another version's block
-			return nil, err
+			return err
 		}
-		b.time = t
+		if err := a.sameState(o); err != nil {
+			return fmt.Errorf("%w: run tally fsck", err)
+		}
+		b.time = o.time
 	case head.LogSize == 0:
 		b.time = blockTime.UnixMicro() // of the first block: the genesis document's
 	}
@@ -321,38 +340,39 @@ func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) ([]*abc
 	a.cur = b
 	if head.LogSize == 0 {
 		if err := a.applyGenesis(b); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	results := make([]*abci.ExecTxResult, len(txs))
 	for i, tx := range txs {
-		results[i] = &abci.ExecTxResult{}
 		if i == 0 {
 			continue
 		}
 		if err := a.verify(tx); err != nil {
-			results[i].Code = 1
+			b.codes[i] = 1
 			continue
 		}
 		batch, err := DecodeBatch(tx, &a.strings)
 		if err != nil { // not a reason to stop: it is nothing to any node
-			results[i].Code = 1
+			b.codes[i] = 1
 			continue
 		}
 		if i == 1 {
 			if err := a.passTime(b, batch.Seed); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		if err := a.applyBatch(b, batch); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	a.recordDelivered(b)
-	for _, r := range results {
-		b.codes = append(b.codes, r.Code)
+	if err := a.stage(b); err != nil {
+		return err
 	}
-	return results, a.stage(b)
+	if w := a.again; w.height == height && w.appHash != a.next.AppHash {
+		return fmt.Errorf("it gives the application hash %x, and gave %x when it was executed before: run tally fsck", a.next.AppHash, w.appHash)
+	}
+	return nil
 }
 
 // passTime removes what has expired, and does what else time calls for. The salts come from the seed of the block's

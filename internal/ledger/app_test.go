@@ -25,7 +25,7 @@ func TestSameBlocksSameBytes(t *testing.T) {
 			t.Parallel()
 			fsA, fsB := memFS(t), memFS(t)
 			a, b := openApp(t, "data", fsA), openApp(t, "data", fsB)
-			h := newHistory(seed, func() uint64 { return a.Head().LogSize })
+			h := newHistory(seed, func() Status { return a.Head() })
 			rng := rand.New(rand.NewPCG(seed, 2))
 			statuses := make(map[onem2m.StatusCode]int)
 			a.Committed = func(_ uint64, results []Result) {
@@ -53,8 +53,8 @@ func TestSameBlocksSameBytes(t *testing.T) {
 				case 0: // a restart
 					must(t, b.Close())
 					b = openApp(t, "data", fsB)
-					if info, _ := b.Info(context.Background(), nil); info.LastBlockHeight != height || !bytes.Equal(info.LastBlockAppHash, hashA[:]) {
-						t.Fatalf("height %d: after a restart the application says %d, %x", height, info.LastBlockHeight, info.LastBlockAppHash)
+					if info, _ := b.Info(context.Background(), nil); info.LastBlockHeight != height || b.Head().AppHash != hashA {
+						t.Fatalf("height %d: after a restart the application says %d, %x", height, info.LastBlockHeight, b.Head().AppHash)
 					}
 				case 1: // cold caches
 					clear(b.creds)
@@ -75,14 +75,14 @@ func TestSameBlocksSameBytes(t *testing.T) {
 func TestReplayedBatch(t *testing.T) {
 	a := openApp(t, "data", memFS(t))
 	defer a.Close()
-	h := newHistory(1, func() uint64 { return a.Head().LogSize })
+	h := newHistory(1, func() Status { return a.Head() })
 	_, err := apply(a, 1, h.next())
 	must(t, err)
 	tx := h.batch([]Item{h.enrol("Cnew", "new")})
-	hash, err := apply(a, 2, [][]byte{encodeTime(h.time + 1), tx, tx})
+	hash, err := apply(a, 2, h.block(h.time+1, tx, tx))
 	must(t, err)
 	head := a.Head()
-	again, err := apply(a, 3, [][]byte{encodeTime(h.time + 2), tx})
+	again, err := apply(a, 3, h.block(h.time+2, tx))
 	must(t, err)
 	if again != hash || a.Head().LogSize != head.LogSize {
 		t.Errorf("a replayed batch had an effect: log size %d after %d", a.Head().LogSize, head.LogSize)
@@ -94,7 +94,7 @@ func TestReplayedBatch(t *testing.T) {
 func TestRefusedBatches(t *testing.T) {
 	a := openApp(t, "data", memFS(t))
 	defer a.Close()
-	h := newHistory(1, func() uint64 { return a.Head().LogSize })
+	h := newHistory(1, func() Status { return a.Head() })
 	_, err := apply(a, 1, h.next())
 	must(t, err)
 	good := h.batch([]Item{h.enrol("Cnew", "new")})
@@ -107,13 +107,13 @@ func TestRefusedBatches(t *testing.T) {
 		"unknown member":    EncodeBatch(b, testChain, testKey),
 		"another network":   EncodeBatch(known, "elsewhere", testKey),
 		"another key":       EncodeBatch(known, testChain, ed25519.NewKeyFromSeed(make([]byte, 32))),
-		"time":              encodeTime(5),
+		"time":              encodeTime(5, [32]byte{}),
 		"nothing":           nil,
 		"cut":               good[:len(good)-1],
 		"byte too many":     append(bytes.Clone(good), 0),
 		"signature of none": good[:80],
 	}
-	clock := encodeTime(time.Now().UnixMicro())
+	clock := func() []byte { return encodeTime(time.Now().UnixMicro(), a.Head().AppHash) }
 	propose := func(txs ...[]byte) bool {
 		r, err := a.ProcessProposal(context.Background(), &abci.RequestProcessProposal{Height: 2, Txs: txs, Time: time.UnixMicro(startTime)})
 		must(t, err)
@@ -127,10 +127,10 @@ func TestRefusedBatches(t *testing.T) {
 		if r.Code == 0 {
 			t.Errorf("%s: admitted to the mempool", name)
 		}
-		if propose(clock, tx) || propose(clock, good, tx) {
+		if propose(clock(), tx) || propose(clock(), good, tx) {
 			t.Errorf("%s: accepted in a proposal", name)
 		}
-		f, err := a.FinalizeBlock(context.Background(), &abci.RequestFinalizeBlock{Height: height, Txs: [][]byte{clock, tx}})
+		f, err := a.FinalizeBlock(context.Background(), &abci.RequestFinalizeBlock{Height: height, Txs: [][]byte{clock(), tx}})
 		must(t, err)
 		if f.TxResults[1].Code == 0 {
 			t.Errorf("%s: executed", name)
@@ -147,7 +147,7 @@ func TestRefusedBatches(t *testing.T) {
 	if a.Head().AppHash != head.AppHash {
 		t.Error("refused batches changed the state")
 	}
-	if !propose(clock, good) {
+	if !propose(clock(), good) {
 		t.Error("the good batch is refused")
 	}
 }
@@ -156,27 +156,33 @@ func TestRefusedBatches(t *testing.T) {
 func TestTime(t *testing.T) {
 	a := openApp(t, "data", memFS(t))
 	defer a.Close()
-	h := newHistory(1, func() uint64 { return a.Head().LogSize })
+	h := newHistory(1, func() Status { return a.Head() })
 	_, err := apply(a, 1, h.next())
 	must(t, err)
 	tx := h.batch([]Item{h.enrol("Cnew", "new")})
 	last, now := a.Head().Time, time.Now().UnixMicro()
 	block := time.UnixMicro(last + 1000)
+	at := func(t int64) []byte { return encodeTime(t, a.Head().AppHash) }
+	other := a.Head().AppHash
+	other[31] ^= 1
 	for name, c := range map[string]struct {
 		txs [][]byte
 		ok  bool
 	}{
 		"empty block":         {nil, true},
-		"at the block's time": {[][]byte{encodeTime(last + 1000), tx}, true},
-		"now":                 {[][]byte{encodeTime(now), tx}, true},
-		"same as the last":    {[][]byte{encodeTime(last), tx}, false},
-		"backwards":           {[][]byte{encodeTime(last - 1), tx}, false},
-		"before the block's":  {[][]byte{encodeTime(last + 999), tx}, false},
-		"far ahead":           {[][]byte{encodeTime(now + 60_000_000), tx}, false},
+		"at the block's time": {[][]byte{at(last + 1000), tx}, true},
+		"now":                 {[][]byte{at(now), tx}, true},
+		"same as the last":    {[][]byte{at(last), tx}, false},
+		"backwards":           {[][]byte{at(last - 1), tx}, false},
+		"before the block's":  {[][]byte{at(last + 999), tx}, false},
+		"far ahead":           {[][]byte{at(now + 60_000_000), tx}, false},
 		"missing":             {[][]byte{tx}, false},
-		"not first":           {[][]byte{tx, encodeTime(now)}, false},
-		"twice":               {[][]byte{encodeTime(now), encodeTime(now), tx}, false},
-		"alone":               {[][]byte{encodeTime(now)}, false},
+		"not first":           {[][]byte{tx, at(now)}, false},
+		"twice":               {[][]byte{at(now), at(now), tx}, false},
+		"another state":       {[][]byte{encodeTime(now, other), tx}, false},
+		"no state":            {[][]byte{at(now)[:9], tx}, false},
+		"of version 1":        {[][]byte{append([]byte{0x02}, at(now)[1:9]...), tx}, false},
+		"alone":               {[][]byte{at(now)}, false},
 	} {
 		r, err := a.ProcessProposal(context.Background(), &abci.RequestProcessProposal{Height: 2, Txs: c.txs, Time: block})
 		must(t, err)
@@ -194,14 +200,14 @@ func TestPreparedIsAccepted(t *testing.T) {
 	b := openApp(t, "data", memFS(t))
 	defer a.Close()
 	defer b.Close()
-	h := newHistory(9, func() uint64 { return a.Head().LogSize })
+	h := newHistory(9, func() Status { return a.Head() })
 	for height := int64(1); height <= 60; height++ {
 		var mempool [][]byte
 		if txs := h.next(); len(txs) > 0 {
 			mempool = txs[1:]
 		}
 		if rng.IntN(3) == 0 {
-			mempool = append(mempool, []byte("rubbish"), encodeTime(5))
+			mempool = append(mempool, []byte("rubbish"), encodeTime(5, [32]byte{}))
 		}
 		fill = nil
 		if rng.IntN(2) == 0 {
@@ -240,7 +246,7 @@ func TestBlockIsBounded(t *testing.T) {
 	b := openApp(t, "data", memFS(t))
 	defer a.Close()
 	defer b.Close()
-	h := newHistory(1, func() uint64 { return a.Head().LogSize })
+	h := newHistory(1, func() Status { return a.Head() })
 	both := func(height int64, txs [][]byte) {
 		t.Helper()
 		x, err := apply(a, height, txs)
@@ -267,7 +273,7 @@ func TestBlockIsBounded(t *testing.T) {
 	}
 	list, _ := json.Marshal(mid)
 	items = append(items, item(onem2m.Create, "tally", onem2m.TypeGroup, fmt.Sprintf(`{"m2m:grp":{"rn":"g","mnm":%d,"mid":%s}}`, members, list)))
-	both(2, [][]byte{encodeTime(h.time + 1), h.batch(items)})
+	both(2, h.block(h.time+1, h.batch(items)))
 	for i, r := range results[0].Responses {
 		if r.Status != onem2m.StatusCreated {
 			t.Fatalf("item %d: %d %s", i, r.Status, r.Content)
@@ -278,7 +284,7 @@ func TestBlockIsBounded(t *testing.T) {
 	}
 	size := a.Head().LogSize
 	// 200 KiB for 100 members fit once, 512 KiB never.
-	both(3, [][]byte{encodeTime(h.time + 2), h.batch([]Item{big(1 << 19), big(200 << 10), big(200 << 10), big(10)})})
+	both(3, h.block(h.time+2, h.batch([]Item{big(1 << 19), big(200 << 10), big(200 << 10), big(10)})))
 	var got []onem2m.StatusCode
 	for _, r := range results[0].Responses {
 		got = append(got, r.Status)
@@ -301,7 +307,7 @@ func TestUndoneCredential(t *testing.T) {
 	a, b := openApp(t, "data", memFS(t)), openApp(t, "data", memFS(t))
 	defer a.Close()
 	defer b.Close()
-	h := newHistory(1, func() uint64 { return a.Head().LogSize })
+	h := newHistory(1, func() Status { return a.Head() })
 	both := func(height int64, txs [][]byte) {
 		t.Helper()
 		x, err := apply(a, height, txs)
@@ -321,12 +327,12 @@ func TestUndoneCredential(t *testing.T) {
 	enrol, revoke, refused := h.enrol("Cnew", "new"), h.own(proof.OpRevoke, OwnRequest{Key: fmt.Sprintf("%x", testKeyID("Cae1"))}), used
 	refused.To = "nowhere"
 	enrol.Together = 2
-	both(2, [][]byte{encodeTime(h.time + 1), h.batch([]Item{enrol, used, refused})})
-	both(3, [][]byte{encodeTime(h.time + 2), h.batch([]Item{used})})
+	both(2, h.block(h.time+1, h.batch([]Item{enrol, used, refused})))
+	both(3, h.block(h.time+2, h.batch([]Item{used})))
 	revoke.Together = 2
 	used.From, used.Key = "Cae1", testKeyID("Cae1")
-	both(4, [][]byte{encodeTime(h.time + 3), h.batch([]Item{revoke, used, refused})})
-	both(5, [][]byte{encodeTime(h.time + 4), h.batch([]Item{used})})
+	both(4, h.block(h.time+3, h.batch([]Item{revoke, used, refused})))
+	both(5, h.block(h.time+4, h.batch([]Item{used})))
 	view := a.View()
 	defer view.Close()
 	if res, err := view.Resource("Cnew"); err != nil || res != nil {
@@ -343,7 +349,7 @@ func TestNumbersAfterCrash(t *testing.T) {
 	fs := memFS(t)
 	a := openApp(t, "data", fs)
 	defer a.Close()
-	h := newHistory(1, func() uint64 { return a.Head().LogSize })
+	h := newHistory(1, func() Status { return a.Head() })
 	_, err := apply(a, 1, h.next())
 	must(t, err)
 	for height := int64(2); height < 80; height++ { // as CometBFT does at start with blocks that the tree lost
@@ -351,7 +357,7 @@ func TestNumbersAfterCrash(t *testing.T) {
 			h.seq++
 		}
 		h.time++
-		_, err := apply(a, height, [][]byte{encodeTime(h.time), h.batch([]Item{h.item()})})
+		_, err := apply(a, height, h.block(h.time, h.batch([]Item{h.item()})))
 		must(t, err)
 	}
 	a.resumeSeq()
@@ -359,7 +365,7 @@ func TestNumbersAfterCrash(t *testing.T) {
 	var answered bool
 	a.Committed = func(_ uint64, r []Result) { answered = len(r) == 1 }
 	_, tx := a.Sign([32]byte{}, []Item{h.item()})
-	_, err = apply(a, 80, [][]byte{encodeTime(h.time + 1), tx})
+	_, err = apply(a, 80, h.block(h.time+1, tx))
 	must(t, err)
 	if !answered {
 		t.Error("the first batch after the restart counts as replayed")

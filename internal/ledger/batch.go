@@ -26,7 +26,7 @@ const (
 // The first byte of a transaction says what it is.
 const (
 	kindBatch = 0x01 // a batch, format version 1
-	kindTime  = 0x02 // the proposer's clock; first in every block that has a batch
+	kindTime  = 0x03 // the proposer's clock and application hash, format version 2; first in every block that has a batch
 )
 
 // batchContext separates batch signatures from all other uses of a node's key.
@@ -482,17 +482,29 @@ func (in *interner) intern(b []byte) string {
 	return s
 }
 
-func encodeTime(t int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{kindTime}, uint64(t))
+// opening is what a block with a batch begins with: what its proposer says of the moment before the block.
+type opening struct {
+	time    int64    // the proposer's clock, Unix microseconds
+	appHash [32]byte // the application hash after the block before
 }
 
-func decodeTime(tx []byte) (int64, error) {
-	if len(tx) != 9 || tx[0] != kindTime {
-		return 0, errors.New("decode time: not a time transaction")
+// encodeTime encodes the first transaction of a block.
+func encodeTime(t int64, appHash [32]byte) []byte {
+	b := make([]byte, 0, timeSize)
+	b = binary.BigEndian.AppendUint64(append(b, kindTime), uint64(t))
+	return append(b, appHash[:]...)
+}
+
+const timeSize = 1 + 8 + 32
+
+func decodeTime(tx []byte) (o opening, err error) {
+	if len(tx) != timeSize || tx[0] != kindTime {
+		return o, errors.New("decode time: not a time transaction of version 2")
 	}
-	t := int64(binary.BigEndian.Uint64(tx[1:]))
-	if t <= 0 || t > 253402300799999999 { // the end of the year 9999, the last that oneM2M timestamps can name
-		return 0, fmt.Errorf("decode time: %d is out of range", t)
+	o.time = int64(binary.BigEndian.Uint64(tx[1:]))
+	copy(o.appHash[:], tx[9:])
+	if o.time <= 0 || o.time > 253402300799999999 { // the end of the year 9999, the last that oneM2M timestamps can name
+		return o, fmt.Errorf("decode time: %d is out of range", o.time)
 	}
-	return t, nil
+	return o, nil
 }

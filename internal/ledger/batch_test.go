@@ -3,7 +3,6 @@ package ledger
 import (
 	"bytes"
 	"crypto/ed25519"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"net/netip"
@@ -265,12 +264,20 @@ func TestItemCheck(t *testing.T) {
 }
 
 func TestTimeTransaction(t *testing.T) {
+	hash := [32]byte{1, 2, 31: 3}
 	for _, v := range []int64{1, startTime, 253402300799999999} {
-		if got, err := decodeTime(encodeTime(v)); err != nil || got != v {
-			t.Errorf("%d: %d, %v", v, got, err)
+		if got, err := decodeTime(encodeTime(v, hash)); err != nil || got != (opening{v, hash}) {
+			t.Errorf("%d: %v, %v", v, got, err)
 		}
 	}
-	bad := [][]byte{nil, {kindTime}, encodeTime(0), encodeTime(-1), encodeTime(253402300800000000), append(encodeTime(5), 0), binary.BigEndian.AppendUint64([]byte{kindBatch}, 5)}
+	golden, err := hex.DecodeString("03" + "000660cd2b0d8000" + "0102" + strings.Repeat("00", 29) + "03")
+	must(t, err)
+	if got := encodeTime(0x660cd2b0d8000, hash); !bytes.Equal(got, golden) {
+		t.Errorf("encoded as %x, want %x", got, golden)
+	}
+	good := encodeTime(5, hash)
+	kind := append([]byte{kindBatch}, good[1:]...)
+	bad := [][]byte{nil, {kindTime}, encodeTime(0, hash), encodeTime(-1, hash), encodeTime(253402300800000000, hash), append(bytes.Clone(good), 0), good[:len(good)-1], kind}
 	for _, b := range bad {
 		if _, err := decodeTime(b); err == nil {
 			t.Errorf("%x taken", b)

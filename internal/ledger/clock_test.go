@@ -13,7 +13,7 @@ import (
 func TestClockSetBack(t *testing.T) {
 	a := openApp(t, "data", memFS(t))
 	defer a.Close()
-	h := newHistory(1, func() uint64 { return a.Head().LogSize })
+	h := newHistory(1, func() Status { return a.Head() })
 	h.time = time.Now().Add(time.Hour).UnixMicro() // the clock was an hour ahead, then was set right
 	if _, err := apply(a, 1, h.next()); err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestClockSetBack(t *testing.T) {
 	if err := a.checkProposal(p.Txs, time.Now()); err != nil || len(p.Txs) < 2 {
 		t.Errorf("its own proposal of %d transactions: %v", len(p.Txs), err)
 	}
-	p.Txs[0] = encodeTime(a.Head().Time + 2)
+	p.Txs[0] = encodeTime(a.Head().Time+2, a.Head().AppHash)
 	if err := a.checkProposal(p.Txs, time.Now()); err == nil {
 		t.Error("a time further ahead than need be was accepted")
 	}

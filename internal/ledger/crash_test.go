@@ -27,7 +27,7 @@ type recorded struct {
 func record(t *testing.T, seed uint64, n int) *recorded {
 	a := openApp(t, "data", memFS(t))
 	defer a.Close()
-	h := newHistory(seed, func() uint64 { return a.Head().LogSize })
+	h := newHistory(seed, func() Status { return a.Head() })
 	r := &recorded{}
 	for range n {
 		hash, err := apply(a, int64(len(r.blocks)+1), h.next())
@@ -256,7 +256,7 @@ func TestWriteErrors(t *testing.T) {
 func TestErasureAfterCrash(t *testing.T) {
 	fs := memFS(t)
 	a := openApp(t, "data", fs)
-	h := newHistory(1, func() uint64 { return 0 })
+	h := newHistory(1, func() Status { return a.Head() })
 	_, err := apply(a, 1, h.next())
 	must(t, err)
 	secret := "a secret that has to go"
@@ -270,7 +270,7 @@ func TestErasureAfterCrash(t *testing.T) {
 		create("tally", onem2m.TypeContainer, `{"m2m:cnt":{"rn":"c"}}`),
 		create("tally/c", onem2m.TypeContentInstance, `{"m2m:cin":{"con":"`+secret+`"}}`),
 	}
-	_, err = apply(a, 2, [][]byte{encodeTime(h.time + 1), h.batch(items)})
+	_, err = apply(a, 2, h.block(h.time+1, h.batch(items)))
 	must(t, err)
 	index := a.Head().LogSize - 1
 	rec, err := a.log.Record(index)

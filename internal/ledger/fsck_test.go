@@ -31,7 +31,7 @@ func TestCheckAfterHistory(t *testing.T) {
 			t.Parallel()
 			a := openApp(t, "data", memFS(t))
 			defer func() { a.Close() }()
-			h := newHistory(100+seed, func() uint64 { return a.Head().LogSize })
+			h := newHistory(100+seed, func() Status { return a.Head() })
 			for height := int64(1); height <= 200; height++ {
 				_, err := apply(a, height, h.next())
 				must(t, err)
@@ -158,7 +158,7 @@ func (c *chain) flush() {
 
 // history runs random batches through consensus.
 func (c *chain) history(seed uint64, n int) {
-	h := newHistory(seed, func() uint64 { return c.app.Head().LogSize })
+	h := newHistory(seed, func() Status { return c.app.Head() })
 	h.time = time.Now().UnixMicro()
 	var items []Item
 	for _, who := range historyOriginators {

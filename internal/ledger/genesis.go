@@ -12,10 +12,14 @@ import (
 	"github.com/tallystick/tallystick/proof"
 )
 
+// GenesisVersion is the version of what the nodes of a network have to do alike beyond what else is versioned. Since 2 a
+// block with a batch states the application hash in its first transaction, and blocks have the same one in their headers.
+const GenesisVersion = 2
+
 // Genesis is what all nodes of a network agree on before the first block. It is the app_state of CometBFT's genesis
 // document, and the payload of the log's first entry.
 type Genesis struct {
-	Version   int               `json:"version"` // 1
+	Version   int               `json:"version"` // GenesisVersion
 	Origin    string            `json:"origin"`  // the log's name in checkpoints (C2SP tlog-checkpoint)
 	CSE       cse.Config        `json:"cse"`
 	Members   []Member          `json:"members"`
@@ -40,8 +44,8 @@ func parseGenesis(b []byte) (*Genesis, error) {
 	if err := json.Unmarshal(b, g); err != nil {
 		return nil, fmt.Errorf("parse genesis: %w", err)
 	}
-	if g.Version != 1 {
-		return nil, fmt.Errorf("parse genesis: version %d is not known to this program", g.Version)
+	if g.Version != GenesisVersion {
+		return nil, fmt.Errorf("parse genesis: the network is of version %d, this program is for version %d: use the program that made it, or begin a new network", g.Version, GenesisVersion)
 	}
 	if len(g.Members) == 0 || len(g.Operators) == 0 || g.Origin == "" {
 		return nil, errors.New("parse genesis: it needs an origin, a member and an operator")

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -57,7 +58,7 @@ func testKeyID(name string) identity.KeyID {
 func testGenesis(t testing.TB) []byte {
 	t.Helper()
 	doc, err := json.Marshal(Genesis{
-		Version: 1, Origin: testChain, Seed: hex.EncodeToString(bytes.Repeat([]byte{3}, 32)),
+		Version: GenesisVersion, Origin: testChain, Seed: hex.EncodeToString(bytes.Repeat([]byte{3}, 32)),
 		CSE:       cse.Config{SPID: "//ledger.example", CSEID: "/tally", Name: "tally", BaseRI: "cb", Admin: "Coperator", Release: "4"},
 		Members:   []Member{{Name: "node1", Key: testKey.Public().(ed25519.PublicKey)}},
 		Operators: []GenesisOperator{{Originator: "Coperator", TokenHash: testHash("Coperator")}},
@@ -109,12 +110,12 @@ type history struct {
 	seq    uint64
 	time   int64
 	blocks [][][]byte // transactions, by height - 1
-	size   func() uint64
+	head   func() Status
 	tokens int
 }
 
-func newHistory(seed uint64, size func() uint64) *history {
-	return &history{rng: rand.New(rand.NewPCG(seed, 11)), time: startTime, size: size}
+func newHistory(seed uint64, head func() Status) *history {
+	return &history{rng: rand.New(rand.NewPCG(seed, 11)), time: startTime, head: head}
 }
 
 func (h *history) pick(list ...string) string { return list[h.rng.IntN(len(list))] }
@@ -122,7 +123,7 @@ func (h *history) pick(list ...string) string { return list[h.rng.IntN(len(list)
 // next makes the transactions of the next block: the first enrols devices.
 func (h *history) next() [][]byte {
 	h.time += h.rng.Int64N(4_000_000) + 1
-	txs := [][]byte{encodeTime(h.time)}
+	txs := h.block(h.time)
 	switch {
 	case len(h.blocks) == 0:
 		var items []Item
@@ -142,6 +143,13 @@ func (h *history) next() [][]byte {
 	}
 	h.blocks = append(h.blocks, txs)
 	return txs
+}
+
+func (h *history) size() uint64 { return h.head().LogSize }
+
+// block begins a block at a time with what its proposer says of the state before it.
+func (h *history) block(time int64, batches ...[]byte) [][]byte {
+	return append([][]byte{encodeTime(time, h.head().AppHash)}, batches...)
 }
 
 func (h *history) batch(items []Item) []byte {
@@ -273,7 +281,11 @@ func apply(a *App, height int64, txs [][]byte) ([32]byte, error) {
 	if _, err := a.Commit(context.Background(), nil); err != nil {
 		return [32]byte{}, err
 	}
-	return [32]byte(r.AppHash), nil
+	hash := a.Head().AppHash
+	if len(txs) > 0 && !bytes.Equal(r.TxResults[0].Data, hash[:]) {
+		return hash, errors.New("the first result is not the application hash")
+	}
+	return hash, nil
 }
 
 // dump is all that nodes agree on.

@@ -150,7 +150,7 @@ func TestHistoryIsInLog(t *testing.T) {
 			t.Parallel()
 			kinds := make(map[string]int)
 			a := openApp(t, "data", memFS(t))
-			h := newHistory(seed, func() uint64 { return a.Head().LogSize })
+			h := newHistory(seed, func() Status { return a.Head() })
 			for height := int64(1); height <= 150; height++ {
 				_, err := apply(a, height, h.next())
 				must(t, err)

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func Open(dir string, fs vfs.FS, o Options) (*App, error) {
 	if a.policy, err = g.policy(); err != nil {
 		return nil, err
 	}
-	a.genesis, a.core, a.members = g, cse.New(g.CSE), g.keys()
+	a.genesis, a.core, a.members, a.doc = g, cse.New(g.CSE), g.keys(), sha256.Sum256(o.Genesis)
 	if key := a.members[o.Name]; !key.Equal(o.Key.Public()) {
 		return nil, fmt.Errorf("this node's key is not the one that the genesis document has for a member named %q", o.Name)
 	}
@@ -75,6 +76,7 @@ func (a *App) recover() error {
 	if err != nil {
 		return fmt.Errorf("read the tree: %w", err)
 	}
+	a.last.AppHash = a.doc
 	if v != nil {
 		if a.last, err = decodeMeta(v); err != nil {
 			return err
@@ -265,7 +267,8 @@ func (l pebbleLogger) Fatalf(f string, args ...any) {
 const localResults = "results"
 
 // lendResults gives CometBFT back the results of the last block when a power failure took its copy but left the
-// application's commit, which is not synced before it either. Without them it could not go on.
+// application's commit, which is not synced before it either. Without them it could not go on. If the last block has to be
+// executed again, it notes where that led before, as far as CometBFT remembers: no other block states it yet.
 func (a *App) lendResults(db *pebble.DB) error {
 	height := int64(a.Head().Height)
 	blocks := store.NewBlockStore(newStore(db, blockStoreID))
@@ -275,11 +278,12 @@ func (a *App) lendResults(db *pebble.DB) error {
 	if blocks.Height() < height {
 		return fmt.Errorf("the block store ends at block %d, the tree at %d: blocks are missing; run tally fsck", blocks.Height(), height)
 	}
-	if height == 0 || blocks.Height() != height {
-		return nil
-	}
 	states := sm.NewStore(newStore(db, "state"), sm.StoreOptions{DiscardABCIResponses: true})
-	if _, err := states.LoadLastFinalizeBlockResponse(height); err == nil {
+	r, err := states.LoadLastFinalizeBlockResponse(blocks.Height())
+	if err == nil && blocks.Height() > height && len(r.TxResults) > 0 && len(r.TxResults[0].Data) == 32 {
+		a.again.height, a.again.appHash = uint64(blocks.Height()), [32]byte(r.TxResults[0].Data)
+	}
+	if err == nil || height == 0 || blocks.Height() != height {
 		return nil
 	}
 	v, err := a.tree.Local(localResults)
@@ -290,10 +294,21 @@ func (a *App) lendResults(db *pebble.DB) error {
 	if err := json.Unmarshal(v, &codes); err != nil {
 		return fmt.Errorf("read the results of block %d: %w", height, err)
 	}
-	hash := a.Head().AppHash
-	resp := &abci.ResponseFinalizeBlock{AppHash: hash[:]}
+	return states.SaveFinalizeBlockResponse(height, a.response(codes, a.Head().AppHash))
+}
+
+// response is what a block with transactions of these result codes gives CometBFT, and that led to appHash.
+//
+// To CometBFT the application hash is the same all the time, because it makes an empty block for the sake of each one that
+// changes it. What the block led to is the result of its first transaction, which the next block's header commits to, and
+// it is stated by the next block that has a batch.
+func (a *App) response(codes []uint32, appHash [32]byte) *abci.ResponseFinalizeBlock {
+	r := &abci.ResponseFinalizeBlock{AppHash: a.doc[:]}
 	for _, c := range codes {
-		resp.TxResults = append(resp.TxResults, &abci.ExecTxResult{Code: c})
+		r.TxResults = append(r.TxResults, &abci.ExecTxResult{Code: c})
 	}
-	return states.SaveFinalizeBlockResponse(height, resp)
+	if len(codes) > 0 {
+		r.TxResults[0].Data = appHash[:]
+	}
+	return r
 }

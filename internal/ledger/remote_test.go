@@ -22,12 +22,12 @@ func TestWhoSpeaksForWhom(t *testing.T) {
 		}
 	})
 	defer a.Close()
-	h := newHistory(1, func() uint64 { return 0 })
+	h := newHistory(1, func() Status { return a.Head() })
 	height := int64(0)
 	do := func(items ...Item) []onem2m.Response {
 		t.Helper()
 		got, height, h.time = nil, height+1, h.time+1_000_000
-		_, err := apply(a, height, [][]byte{encodeTime(h.time), h.batch(items)})
+		_, err := apply(a, height, h.block(h.time, h.batch(items)))
 		must(t, err)
 		return got
 	}

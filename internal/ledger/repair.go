@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -256,14 +255,8 @@ func (f *fsck) rebuild(ctx context.Context, size uint64) error {
 // carryLocals takes over what the log does not give: which batch numbers were used as of last, and the height of the
 // last block, which need not have had an entry.
 func (f *fsck) carryLocals(t *tree.Tree, last *meta) error {
-	// A block states the application hash after the one before it.
-	if base := f.blocks.Base(); base > int64(last.Height)+1 {
-		if m := f.blocks.LoadBlockMeta(base); m != nil && bytes.Equal(m.Header.AppHash, last.AppHash[:]) {
-			last.Height = uint64(base) - 1
-			if err := t.SetLocal(localMeta, last.encode()); err != nil {
-				return err
-			}
-		}
+	if err := f.carryHeight(t, last); err != nil {
+		return err
 	}
 	seqs := make(map[string]sequence)
 	if f.tree != nil {
@@ -301,6 +294,32 @@ func (f *fsck) carryLocals(t *tree.Tree, last *meta) error {
 		return err
 	}
 	return t.Sync()
+}
+
+// carryHeight finds out whether blocks that were pruned are among those whose entries the log has: a block with a batch
+// states the application hash before it, and blocks without one change nothing.
+func (f *fsck) carryHeight(t *tree.Tree, last *meta) error {
+	base := f.blocks.Base()
+	if base <= int64(last.Height)+1 {
+		return nil
+	}
+	return guard("read the blocks", func() error {
+		for h := base; h <= f.blocks.Height(); h++ {
+			blk := f.blocks.LoadBlock(h)
+			if blk == nil {
+				return nil
+			}
+			o, ok := stated(blk)
+			if ok && o.appHash == last.AppHash {
+				last.Height = uint64(base) - 1
+				return t.SetLocal(localMeta, last.encode())
+			}
+			if ok || len(blk.Txs) > 0 {
+				return nil
+			}
+		}
+		return nil
+	})
 }
 
 // carryOutbox takes over the notifications that were not delivered yet, as far as the old tree can be read. Those of

@@ -24,10 +24,10 @@ func (s *steps) do(op onem2m.Operation, to string, ty onem2m.ResourceType, conte
 	s.t.Helper()
 	s.h.time += 1_000_000
 	s.height++
-	_, err := apply(s.a, s.height, [][]byte{encodeTime(s.h.time), s.h.batch([]Item{{
+	_, err := apply(s.a, s.height, s.h.block(s.h.time, s.h.batch([]Item{{
 		Operation: proof.Operation(op), From: "Coperator", Key: testKeyID("Coperator"), To: to, Type: ty, Content: []byte(content),
 		ResultContent: onem2m.ResultContentDefault, Release: "4",
-	}})})
+	}})))
 	must(s.t, err)
 }
 
@@ -36,7 +36,7 @@ func (s *steps) do(op onem2m.Operation, to string, ty onem2m.ResourceType, conte
 func TestStatistics(t *testing.T) {
 	fs := memFS(t)
 	a := openApp(t, "data", fs)
-	s := &steps{t: t, a: a, h: newHistory(1, func() uint64 { return 0 })}
+	s := &steps{t: t, a: a, h: newHistory(1, func() Status { return a.Head() })}
 	_, err := apply(a, 1, s.h.next())
 	must(t, err)
 	s.height = 1
@@ -95,7 +95,7 @@ func TestStatistics(t *testing.T) {
 func TestOutboxItems(t *testing.T) {
 	fs := memFS(t)
 	a := openApp(t, "data", fs)
-	s := &steps{t: t, a: a, h: newHistory(1, func() uint64 { return 0 })}
+	s := &steps{t: t, a: a, h: newHistory(1, func() Status { return a.Head() })}
 	_, err := apply(a, 1, s.h.next())
 	must(t, err)
 	s.height = 1

@@ -93,7 +93,7 @@ func Init(o InitOptions) error {
 	rand.Read(seed[:])
 	members := []ledger.Member{{Name: o.Name, Key: nodeKey.Public().(ed25519.PublicKey)}}
 	app := ledger.Genesis{
-		Version: 1, Origin: o.Origin, Members: members, Seed: hex.EncodeToString(seed[:]),
+		Version: ledger.GenesisVersion, Origin: o.Origin, Members: members, Seed: hex.EncodeToString(seed[:]),
 		CSE:       cfg,
 		Operators: []ledger.GenesisOperator{{Originator: cfg.Admin, TokenHash: hex.EncodeToString(hash[:])}},
 	}
