@@ -2,6 +2,7 @@ package proof
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,13 +12,15 @@ import (
 // The first lines of a bundle and of the proof inside it. A new form of either gets a new line.
 const (
 	bundleHeader = "tallystick/bundle@v1"
-	proofHeader  = "c2sp.org/tlog-proof@v1"
+	// signedBundleHeader is the first line of a bundle that shows a device's signature.
+	signedBundleHeader = "tallystick/bundle@v2"
+	proofHeader        = "c2sp.org/tlog-proof@v1"
 )
 
 // Bounds of a bundle.
 const (
 	MaxHashes = 64      // hashes of an inclusion proof: the log has fewer than 2^64 entries
-	MaxBundle = 2 << 20 // bytes of one bundle file
+	MaxBundle = 4 << 20 // bytes of one bundle file
 )
 
 // Bundle is the proof that one entry is in the log, as one text file that anybody can check with Policy.Verify and
@@ -27,6 +30,10 @@ const (
 //	entry <base64 of the encoded entry>
 //	salt <base64>                           these two lines, or the one line "erased"
 //	payload <base64>                        "payload" alone if it is empty
+//	key <base64>                            these lines only in tallystick/bundle@v2: the device's public key,
+//	signature <base64>                      its signature,
+//	signed <base64>                         the text that it signed before the content,
+//	content <base64>                        and the content, if that is not the payload ("content" alone if empty)
 //	c2sp.org/tlog-proof@v1                  from here on: c2sp.org/tlog-proof without extra data
 //	index <decimal>
 //	<base64 of a hash>                      one line a hash of the inclusion proof
@@ -39,10 +46,14 @@ const (
 //
 // Base64 is RFC 4648 section 4 with padding. Every line ends with a line feed.
 type Bundle struct {
-	Entry      []byte     // encoded entry, at most MaxEntry bytes
-	Erased     bool       // the payload and its salt are gone
-	Salt       [32]byte   // zero if erased
-	Payload    []byte     // nil if erased; at most MaxPayload bytes
+	Entry   []byte   // encoded entry, at most MaxEntry bytes
+	Erased  bool     // the payload and its salt are gone
+	Salt    [32]byte // zero if erased
+	Payload []byte   // nil if erased; at most MaxPayload bytes
+	// Signed is the device's signature of an entry with AuthSignature, nil for other entries and if erased; DeviceKey is
+	// then the device's public key, which must be the one that the entry names.
+	Signed     *Signed
+	DeviceKey  [ed25519.PublicKeySize]byte
 	Index      uint64     // place of the entry in the log, from 0
 	Hashes     [][32]byte // inclusion proof, from the sibling of the leaf up, at most MaxHashes
 	Checkpoint SignedCheckpoint
@@ -50,23 +61,40 @@ type Bundle struct {
 
 // Marshal returns the bundle as a file. It sorts no signatures: Policy.Open returns them in order.
 func (b *Bundle) Marshal() []byte {
-	return b.append(make([]byte, 0, 2048+strict.EncodedLen(len(b.Entry)+len(b.Payload))))
+	return b.append(make([]byte, 0, 4096+strict.EncodedLen(len(b.Entry)+len(b.Payload))))
 }
 
 func (b *Bundle) append(dst []byte) []byte {
-	dst = append(dst, bundleHeader+"\n"...)
+	if b.Signed != nil {
+		dst = append(dst, signedBundleHeader+"\n"...)
+	} else {
+		dst = append(dst, bundleHeader+"\n"...)
+	}
 	dst = strict.AppendEncode(append(dst, "entry "...), b.Entry)
 	if b.Erased {
 		dst = append(dst, "\nerased\n"...)
 	} else {
 		dst = strict.AppendEncode(append(dst, "\nsalt "...), b.Salt[:])
-		dst = append(dst, "\npayload"...)
-		if len(b.Payload) > 0 {
-			dst = strict.AppendEncode(append(dst, ' '), b.Payload)
+		dst = appendOptional(append(dst, '\n'), "payload", b.Payload)
+	}
+	if s := b.Signed; s != nil {
+		dst = strict.AppendEncode(append(dst, "key "...), b.DeviceKey[:])
+		dst = strict.AppendEncode(append(dst, "\nsignature "...), s.Signature[:])
+		dst = append(strict.AppendEncode(append(dst, "\nsigned "...), s.Text), '\n')
+		if s.Apart {
+			dst = appendOptional(dst, "content", s.Content)
 		}
-		dst = append(dst, '\n')
 	}
 	return b.appendTLogProof(dst)
+}
+
+// appendOptional appends a line of a keyword and of base64, unless value is empty.
+func appendOptional(dst []byte, keyword string, value []byte) []byte {
+	dst = append(dst, keyword...)
+	if len(value) > 0 {
+		dst = strict.AppendEncode(append(dst, ' '), value)
+	}
+	return append(dst, '\n')
 }
 
 // TLogProof returns the part of the bundle that is a C2SP proof (c2sp.org/tlog-proof), for tools that know nothing
@@ -103,26 +131,24 @@ func parseBundle(file []byte) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if header != bundleHeader {
-		return nil, fmt.Errorf("the first line is %.40q, this program knows %q", header, bundleHeader)
+	if header != bundleHeader && header != signedBundleHeader {
+		return nil, fmt.Errorf("the first line is %.40q, this program knows %q and %q", header, bundleHeader, signedBundleHeader)
 	}
 	b := new(Bundle)
 	if b.Entry, err = r.value("entry", MaxEntry); err != nil {
 		return nil, err
 	}
 	if b.Erased = r.skip("erased\n"); !b.Erased {
-		salt, err := r.value("salt", len(b.Salt))
-		if err != nil {
+		if err := r.fixed("salt", b.Salt[:]); err != nil {
 			return nil, err
 		}
-		if len(salt) != len(b.Salt) {
-			return nil, fmt.Errorf("salt: %d bytes, want %d", len(salt), len(b.Salt))
+		if b.Payload, err = r.optional("payload", MaxPayload); err != nil {
+			return nil, err
 		}
-		b.Salt = [32]byte(salt)
-		if !r.skip("payload\n") {
-			if b.Payload, err = r.value("payload", MaxPayload); err != nil {
-				return nil, err
-			}
+	}
+	if header == signedBundleHeader {
+		if err := r.signed(b); err != nil {
+			return nil, err
 		}
 	}
 	if err := r.proof(b); err != nil {
@@ -185,6 +211,48 @@ func (r *bundleReader) value(keyword string, limit int) ([]byte, error) {
 		return nil, fmt.Errorf("line %d: %s: %d bytes, the limit is %d", r.n, keyword, len(b), limit)
 	}
 	return b, nil
+}
+
+// fixed reads a line of a keyword and the base64 of as many bytes as dst has.
+func (r *bundleReader) fixed(keyword string, dst []byte) error {
+	b, err := r.value(keyword, len(dst))
+	if err == nil && len(b) != len(dst) {
+		err = fmt.Errorf("%s: %d bytes, want %d", keyword, len(b), len(dst))
+	}
+	copy(dst, b)
+	return err
+}
+
+// optional reads a line of a keyword alone, for nothing, or of a keyword and the base64 of up to limit bytes.
+func (r *bundleReader) optional(keyword string, limit int) ([]byte, error) {
+	if r.skip(keyword + "\n") {
+		return nil, nil
+	}
+	return r.value(keyword, limit)
+}
+
+// signed reads the device's signature.
+func (r *bundleReader) signed(b *Bundle) (err error) {
+	if b.Erased {
+		return errors.New("erased, and with a device's signature")
+	}
+	s := new(Signed)
+	if err := r.fixed("key", b.DeviceKey[:]); err != nil {
+		return err
+	}
+	if err := r.fixed("signature", s.Signature[:]); err != nil {
+		return err
+	}
+	if s.Text, err = r.value("signed", MaxSignedText); err != nil {
+		return err
+	}
+	if s.Apart = !bytes.HasPrefix(r.rest, []byte(proofHeader+"\n")); s.Apart {
+		if s.Content, err = r.optional("content", MaxPayload); err != nil {
+			return err
+		}
+	}
+	b.Signed = s
+	return nil
 }
 
 // proof reads the embedded proof up to the end of the file (c2sp.org/tlog-proof, Format).

@@ -19,6 +19,9 @@
 // the log contains verified.Entry at verified.Index, and, unless it is erased, that verified.Payload is what was
 // recorded. Otherwise the error is a [StepError], which names the check that failed.
 //
+// If the device itself signed the request, verified.Device says so: its signature is checked too, so that not even the
+// members together can have made the reading up. Whose key it is says the entry of the enrolment ([Verified.Enrols]).
+//
 // A bundle proves what the log says. It does not prove that the originator told the truth, nor that nothing came
 // later: the resource may have been changed or deleted since. Whoever keeps the newest checkpoint that he has seen
 // can demand a consistency proof for the next one ([VerifyConsistency]) and so notice if the log was ever rewritten.

@@ -7,10 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// entryVersion is the first element of every encoded entry. It only ever grows.
-const entryVersion = 1
+// The versions of entries: the first element of every encoded one. Which one it is follows from the entry.
+const (
+	entryVersion       = 1
+	signedEntryVersion = 2 // of entries with AuthSignature
+)
 
-// entryFields is the number of elements of the array that encodes an entry.
+// entryFields is the number of elements of the array that encodes an entry of version 1; version 2 has one more.
 const entryFields = 12
 
 // The CBOR major types that an entry uses (RFC 8949 section 3.1), shifted to their place in the initial byte.
@@ -43,9 +46,14 @@ func appendText(dst []byte, s string) []byte {
 }
 
 // AppendBinary appends the encoding of the entry to dst and returns the extended slice. It does not check the
-// entry: the IDs must be valid UTF-8 of at most MaxID bytes, otherwise DecodeEntry refuses the result.
+// entry: the IDs must be valid UTF-8 of at most MaxID bytes, and a counter from 1 to 2^63-1 where there must be one,
+// otherwise DecodeEntry refuses the result.
 func (e *Entry) AppendBinary(dst []byte) []byte {
-	dst = append(dst, majorArray|entryFields, majorUint|entryVersion)
+	if e.Auth.Method == AuthSignature {
+		dst = append(dst, majorArray|(entryFields+1), majorUint|signedEntryVersion)
+	} else {
+		dst = append(dst, majorArray|entryFields, majorUint|entryVersion)
+	}
 	dst = appendHead(dst, majorUint, e.Height)
 	if e.Time >= 0 {
 		dst = appendHead(dst, majorUint, uint64(e.Time))
@@ -62,7 +70,11 @@ func (e *Entry) AppendBinary(dst []byte) []byte {
 	dst = append(dst, e.Commitment[:]...)
 	dst = appendHead(dst, majorUint, uint64(e.Auth.Method))
 	dst = append(dst, majorBytes|byte(len(e.Auth.Key)))
-	return append(dst, e.Auth.Key[:]...)
+	dst = append(dst, e.Auth.Key[:]...)
+	if e.Auth.Method == AuthSignature {
+		dst = appendHead(dst, majorUint, e.Auth.Counter)
+	}
+	return dst
 }
 
 // DecodeEntry decodes an entry. It accepts only the bytes that AppendBinary produces for that entry: integers and
@@ -96,11 +108,16 @@ func (d *entryDecoder) entry() (e Entry, err error) {
 	if err != nil {
 		return e, err
 	}
-	if version != entryVersion {
-		return e, fmt.Errorf("version %d is not known, this program knows version %d", version, entryVersion)
+	signed := version == signedEntryVersion
+	if version != entryVersion && !signed {
+		return e, fmt.Errorf("version %d is not known, this program knows %d and %d", version, entryVersion, signedEntryVersion)
 	}
-	if n != entryFields {
-		return e, fmt.Errorf("array of %d elements, version %d has %d", n, version, entryFields)
+	fields := uint64(entryFields)
+	if signed {
+		fields++
+	}
+	if n != fields {
+		return e, fmt.Errorf("array of %d elements, version %d has %d", n, version, fields)
 	}
 	if e.Height, err = d.uint("height", 1<<64-1); err != nil {
 		return e, err
@@ -140,8 +157,19 @@ func (d *entryDecoder) entry() (e Entry, err error) {
 		return e, err
 	}
 	e.Auth.Method = AuthMethod(method)
+	if signed != (e.Auth.Method == AuthSignature) {
+		return e, fmt.Errorf("authentication method %d in version %d", method, version)
+	}
 	if err := d.bytes("authentication key", e.Auth.Key[:]); err != nil {
 		return e, err
+	}
+	if signed {
+		if e.Auth.Counter, err = d.uint("counter", 1<<63-1); err != nil {
+			return e, err
+		}
+		if e.Auth.Counter == 0 {
+			return e, errors.New("counter: 0 is none")
+		}
 	}
 	if len(d.rest) > 0 {
 		return e, fmt.Errorf("%d bytes after the end", len(d.rest))

@@ -28,6 +28,12 @@ func entryGen() *rapid.Generator[Entry] {
 		}
 		copy(e.Commitment[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "commitment"))
 		copy(e.Auth.Key[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "key"))
+		if rapid.Bool().Draw(t, "signed") {
+			e.Auth.Method = AuthSignature
+		}
+		if e.Auth.Method == AuthSignature {
+			e.Auth.Counter = rapid.Uint64Range(1, 1<<63-1).Draw(t, "counter")
+		}
 		return e
 	})
 }
@@ -41,8 +47,13 @@ func TestEntryRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := entryGen().Draw(t, "entry")
 		b := e.AppendBinary(nil)
-		want, err := mode.Marshal([]any{1, e.Height, e.Time, uint8(e.Operation), e.Originator, e.Target, e.Resource,
-			e.Type, e.Status, e.Commitment[:], uint8(e.Auth.Method), e.Auth.Key[:]})
+		fields := []any{1, e.Height, e.Time, uint8(e.Operation), e.Originator, e.Target, e.Resource,
+			e.Type, e.Status, e.Commitment[:], uint8(e.Auth.Method), e.Auth.Key[:]}
+		if e.Auth.Method == AuthSignature {
+			fields[0] = 2
+			fields = append(fields, e.Auth.Counter)
+		}
+		want, err := mode.Marshal(fields)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +107,7 @@ func badEntries() []badEntry {
 	const start, ids = "8c01050701", "6243616162616304"
 	return []badEntry{
 		{"empty", "", "ends too early"},
-		{"unknown version", "8c02" + good[4:], "version 2 is not known"},
+		{"unknown version", "8c03" + good[4:], "version 3 is not known"},
 		{"another version with another length", "8d1820" + good[4:], "version 32 is not known"},
 		{"11 elements", "8b" + good[2:], "array of 11 elements"},
 		{"map instead of array", "ac" + good[2:], "CBOR major type 5"},

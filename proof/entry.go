@@ -4,6 +4,8 @@ package proof
 // payload. Its encoding is deterministic CBOR (RFC 8949 section 4.2.1), an array:
 //
 //	[version=1, height, time, operation, originator, target, resource, type, status, commitment, authMethod, authKey]
+//
+// and of version 2, which is that of entries with AuthSignature and of no others, with the counter behind authKey.
 type Entry struct {
 	Height     uint64
 	Time       int64     // block time, Unix microseconds
@@ -37,17 +39,21 @@ type AuthMethod uint8
 const (
 	AuthNone  AuthMethod = 0 // the ledger itself (genesis, expiry)
 	AuthToken AuthMethod = 1 // a bearer token, vouched for by the node that accepted the request
+	// AuthSignature is the device's own signature over the request. Every validator verified it, and it is kept beside
+	// the payload (Signed), inside the commitment.
+	AuthSignature AuthMethod = 2
 )
 
 // Auth says how the originator of an entry was authenticated and by which key.
 type Auth struct {
-	Method AuthMethod
-	Key    [8]byte // first 8 bytes of the SHA-256 of the credential (its ID on the ledger)
+	Method  AuthMethod
+	Key     [8]byte // first 8 bytes of the SHA-256 of the credential (its ID on the ledger)
+	Counter uint64  // of the signature with AuthSignature, else 0
 }
 
 // Bounds that decoders enforce.
 const (
 	MaxPayload = 1 << 20 // bytes of one payload
 	MaxID      = 512     // bytes of an originator, target or resource ID
-	MaxEntry   = 2048    // bytes of one encoded entry (three IDs of MaxID need 1622)
+	MaxEntry   = 2048    // bytes of one encoded entry (three IDs of MaxID need 1631)
 )

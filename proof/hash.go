@@ -32,6 +32,14 @@ func Commit(salt *[32]byte, payload []byte) [32]byte {
 	return sum(salt[:], payload)
 }
 
+// CommitSigned returns the commitment to a payload and the signature beside it (Signed.AppendBinary), of an entry with
+// AuthSignature: SHA-256(salt || length of signed as 4 bytes, big-endian || signed || payload).
+func CommitSigned(salt *[32]byte, payload, signed []byte) [32]byte {
+	data := make([]byte, 0, 4+len(signed)+len(payload))
+	data = binary.BigEndian.AppendUint32(data, uint32(len(signed)))
+	return sum(salt[:], append(append(data, signed...), payload...))
+}
+
 // leafPrefix separates leaves from inner nodes (RFC 6962 section 2.1).
 var leafPrefix = [1]byte{0x00}
 

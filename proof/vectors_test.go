@@ -41,6 +41,7 @@ type (
 		Commitment string `json:"commitment"`
 		AuthMethod uint8  `json:"authMethod"`
 		AuthKey    string `json:"authKey"`
+		Counter    uint64 `json:"counter,omitempty"`
 	}
 	primitiveVectors struct {
 		Salts          []saltVector       `json:"salts"`
@@ -66,12 +67,21 @@ type (
 		Root      string            `json:"root"`
 		SignedBy  []string          `json:"signedBy"`
 		Published string            `json:"published"`
+		Device    *deviceVector     `json:"device,omitempty"`
+	}
+	deviceVector struct {
+		Public  string `json:"public"`
+		Counter uint64 `json:"counter"`
+		Until   int64  `json:"until"`
+		To      string `json:"to"`
+		Content string `json:"content"`
+		Direct  bool   `json:"direct"`
 	}
 )
 
 func entryFieldsOf(e Entry) entryFieldsVector {
 	return entryFieldsVector{e.Height, e.Time, uint8(e.Operation), e.Originator, e.Target, e.Resource, e.Type, e.Status,
-		hex.EncodeToString(e.Commitment[:]), uint8(e.Auth.Method), hex.EncodeToString(e.Auth.Key[:])}
+		hex.EncodeToString(e.Commitment[:]), uint8(e.Auth.Method), hex.EncodeToString(e.Auth.Key[:]), e.Auth.Counter}
 }
 
 // indented returns v as JSON text.
@@ -99,6 +109,8 @@ func vectorEntries() []Entry {
 		{Height: 23, Time: 24, Operation: 255, Type: 256, Status: 65_535, Auth: Auth{Method: 23}},
 		{Height: 65_536, Time: -1, Operation: 24, Type: 1<<32 - 1, Status: 65_536, Auth: Auth{Method: 24}},
 		{Height: 1<<32 - 1, Time: -1 << 63, Originator: "温度計", Target: long, Resource: strings.Repeat("r", 255)},
+		{Operation: 1, Type: 4, Status: 2001, Auth: Auth{Method: AuthSignature, Counter: 1}},
+		{Operation: 1, Type: 4, Status: 2001, Auth: Auth{Method: AuthSignature, Counter: 1<<63 - 1}},
 		{Height: 1<<64 - 1, Time: 1<<63 - 1, Originator: strings.Repeat("o", 23), Target: strings.Repeat("t", 24), Resource: strings.Repeat("r", 256)},
 	}
 }
@@ -197,7 +209,7 @@ func bundleCases() []bundleCase {
 
 	unknown := testEntry()
 	future := unknown.AppendBinary(nil)
-	future[1] = 2
+	future[1] = 3
 	add("entry-version", "an entry of an unknown version, really in the log", StepEntry, recorded(future, testPayload).Marshal())
 	long := append([]byte{0x98}, append([]byte{entryFields}, unknown.AppendBinary(nil)[1:]...)...)
 	add("entry-not-shortest", "an entry whose array length is not in its shortest form, really in the log", StepEntry, recorded(long, testPayload).Marshal())
@@ -206,6 +218,30 @@ func bundleCases() []bundleCase {
 	add("payload-changed", "another temperature", StepPayload, changed(func(b *Bundle) { b.Payload = []byte(strings.Replace(string(testPayload), "4.25", "8.25", 1)) }))
 	add("payload-salt", "another salt", StepPayload, changed(func(b *Bundle) { b.Salt[0] ^= 1 }))
 	add("payload-empty", "an empty payload instead of the reading", StepPayload, changed(func(b *Bundle) { b.Payload = nil }))
+
+	add("good-signed", "a request that the device itself signed", "", signedBundle(false).Marshal())
+	add("good-signed-apart", "a change that a request brought along which the device signed", "", signedBundle(true).Marshal())
+	signedWith := func(change func(b *Bundle, e *Entry)) []byte {
+		b := signedBundle(false)
+		e, err := DecodeEntry(b.Entry)
+		if err != nil {
+			panic(err)
+		}
+		change(b, &e)
+		return seal(b, e).Marshal()
+	}
+	add("device-forged", "a bit of the device's signature changed, really in the log", StepDevice, signedWith(func(b *Bundle, _ *Entry) { b.Signed.Signature[0] ^= 1 }))
+	add("device-key", "the public key of another device", StepDevice, signedWith(func(b *Bundle, _ *Entry) {
+		b.DeviceKey = [32]byte(testKey(98).Public().(ed25519.PublicKey))
+	}))
+	add("device-counter", "another counter than the one that was signed", StepDevice, signedWith(func(_ *Bundle, e *Entry) { e.Auth.Counter++ }))
+	add("device-lapsed", "a request that had lapsed", StepDevice, signedWith(func(_ *Bundle, e *Entry) { e.Time += 3600 * 1_000_000 }))
+	add("device-missing", "an entry of a signed request without the signature", StepDevice, signedWith(func(b *Bundle, _ *Entry) { b.Signed = nil }))
+	add("payload-signature", "another signature than the one that the entry commits to", StepPayload, func() []byte {
+		b := signedBundle(false)
+		b.Signed.Signature[0] ^= 1
+		return b.Marshal()
+	}())
 
 	add("inclusion-entry", "an entry that was never in the log: another originator", StepInclusion, changed(func(b *Bundle) {
 		e := testEntry()
@@ -259,6 +295,13 @@ func bundleCases() []bundleCase {
 	return cases
 }
 
+func deviceOf(d *Device) *deviceVector {
+	if d == nil {
+		return nil
+	}
+	return &deviceVector{hex.EncodeToString(d.Public[:]), d.Request.Counter, d.Request.Until, d.Request.To, hex.EncodeToString(d.Content), d.Direct}
+}
+
 func TestBundleVectors(t *testing.T) {
 	policies := map[string]*Policy{"policy-1.txt": testPolicy(t, 1), "policy-4.txt": testPolicy(t, 4)}
 	for name, p := range policies {
@@ -286,6 +329,7 @@ func TestBundleVectors(t *testing.T) {
 				Index: got.Index, Leaf: hex.EncodeToString(got.Leaf[:]),
 				Origin: got.Checkpoint.Origin, Size: got.Checkpoint.Size, Root: hex.EncodeToString(got.Checkpoint.Root[:]),
 				SignedBy: got.SignedBy, Published: got.Published.Format(time.RFC3339),
+				Device: deviceOf(got.Device),
 			}
 		}
 		index = append(index, v)

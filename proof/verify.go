@@ -2,6 +2,7 @@ package proof
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -15,6 +16,7 @@ const (
 	StepFormat     Step = "format"             // the file is a bundle in its canonical form
 	StepEntry      Step = "entry"              // the entry decodes
 	StepPayload    Step = "payload commitment" // salt and payload are what the entry commits to
+	StepDevice     Step = "device signature"   // the entry is of a request that the device itself signed, with a key that it names
 	StepInclusion  Step = "inclusion"          // the entry is in the tree of the checkpoint, at the index
 	StepCheckpoint Step = "checkpoint"         // the checkpoint is of the policy's log and signed by it
 	StepQuorum     Step = "quorum"             // enough members cosigned it, and every signature is valid and known
@@ -38,6 +40,7 @@ type Verified struct {
 	Erased     bool   // the bundle shows no payload; that it was erased on purpose is the statement of an entry of OpErase
 	Index      uint64 // place of the entry in the log, from 0
 	Leaf       [32]byte
+	Device     *Device // set if the device itself signed the request, and the signature is not erased
 	Checkpoint Checkpoint
 	SignedBy   []string  // members that cosigned the checkpoint, in the order of their names
 	Published  time.Time // when the quorum was complete by the signers' clocks, to the second, UTC
@@ -64,8 +67,12 @@ func (p *Policy) VerifyBundle(b *Bundle) (*Verified, error) {
 	if err != nil {
 		return nil, &StepError{StepEntry, err}
 	}
-	if !b.Erased && Commit(&b.Salt, b.Payload) != entry.Commitment {
+	if !b.Erased && b.commitment() != entry.Commitment {
 		return nil, &StepError{StepPayload, fmt.Errorf("the payload of %d bytes is not the one that the entry commits to", len(b.Payload))}
+	}
+	device, err := b.device(p.Origin, &entry)
+	if err != nil {
+		return nil, &StepError{StepDevice, err}
 	}
 	leaf := LeafHash(b.Entry)
 	if err := b.Checkpoint.VerifyInclusion(b.Index, leaf, b.Hashes); err != nil {
@@ -83,6 +90,7 @@ func (p *Policy) VerifyBundle(b *Bundle) (*Verified, error) {
 		Erased:     b.Erased,
 		Index:      b.Index,
 		Leaf:       leaf,
+		Device:     device,
 		Checkpoint: b.Checkpoint.Checkpoint,
 		Published:  s.published(p.Quorum),
 	}
@@ -93,6 +101,27 @@ func (p *Policy) VerifyBundle(b *Bundle) (*Verified, error) {
 		v.SignedBy = append(v.SignedBy, sig.Name)
 	}
 	return v, nil
+}
+
+// commitment is what the entry of an unerased bundle must commit to.
+func (b *Bundle) commitment() [32]byte {
+	if b.Signed == nil {
+		return Commit(&b.Salt, b.Payload)
+	}
+	return CommitSigned(&b.Salt, b.Payload, b.Signed.AppendBinary(nil))
+}
+
+// device checks the signature that a bundle shows, and that it shows one if it must.
+func (b *Bundle) device(origin string, e *Entry) (*Device, error) {
+	switch want := e.Auth.Method == AuthSignature && !b.Erased; {
+	case want && b.Signed == nil:
+		return nil, errors.New("the entry is of a signed request, the bundle shows no signature")
+	case !want && b.Signed != nil:
+		return nil, errors.New("the bundle shows a signature, the entry is not of a signed request")
+	case !want:
+		return nil, nil
+	}
+	return verifySigned(origin, b.DeviceKey[:], b.Signed, e, b.Payload)
 }
 
 // Open checks that a checkpoint is signed by the log and cosigned by a quorum of the members, and returns it with

@@ -26,7 +26,7 @@ const (
 var layers = map[string]layer{
 	// Public vocabulary; imports nothing of the server, so that devices and auditors can use it alone.
 	"onem2m": {tests: []string{"github.com/fxamacker/cbor/v2", "github.com/go-json-experiment/json"}},
-	"proof":  {modules: []string{merkle}, tests: []string{"github.com/fxamacker/cbor/v2", "github.com/transparency-dev/formats", "golang.org/x/mod"}},
+	"proof":  {modules: []string{merkle, "github.com/oasisprotocol/curve25519-voi"}, tests: []string{"github.com/fxamacker/cbor/v2", "github.com/transparency-dev/formats", "golang.org/x/mod"}},
 	"client": {own: []string{"onem2m"}, std: []string{"net/http", "net/url"}},
 
 	// The core: a function of state, request and block time.
