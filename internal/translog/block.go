@@ -1,6 +1,8 @@
 package translog
 
 import (
+	"crypto/ed25519"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/tallystick/tallystick/proof"
@@ -17,6 +19,9 @@ type Record struct {
 	// Payload is the request content as committed, nil when there was none or when it was erased. At most
 	// proof.MaxPayload bytes.
 	Payload []byte
+	// Signed is the device's signature over the request (proof.Signed in its binary form), of an entry with
+	// proof.AuthSignature that is not erased, else nil. At most maxSigned bytes.
+	Signed []byte
 	// Seed says which of the block's seeds the salt derives from, and Counter with which number (proof.DeriveSalt).
 	Seed, Counter uint32
 	// Salt is filled by Stage and by every read. It is an input only when Seed is NoSeed, and zero when Erased.
@@ -50,6 +55,7 @@ const (
 	maxSeeds   = 1 << 20 // seeds of a frame
 	maxRaw     = 1 << 27 // bytes of a frame's columns and payloads before compression
 	maxPlain   = 1 << 27 // bytes of a frame's incompressible part
+	maxSigned  = ed25519.SignatureSize + binary.MaxVarintLen64 + proof.MaxSignedText + proof.MaxPayload
 	// entryCost is more than the columns of an entry can take, and so, with its payload and IDs, its share of maxRaw.
 	entryCost = 64
 )
@@ -63,8 +69,15 @@ func (r *Record) complete(b *Block) {
 	if r.Seed != NoSeed {
 		r.Salt = proof.DeriveSalt(&b.Seeds[r.Seed], r.Counter)
 	}
+	if r.signed() {
+		r.Entry.Commitment = proof.CommitSigned(&r.Salt, r.Payload, r.Signed)
+		return
+	}
 	r.Entry.Commitment = proof.Commit(&r.Salt, r.Payload)
 }
+
+// signed says whether the request was signed by the device itself.
+func (r *Record) signed() bool { return r.Entry.Auth.Method == proof.AuthSignature }
 
 // check refuses a block that a frame cannot hold or a decoder would refuse.
 func (b *Block) check() error {
@@ -83,6 +96,12 @@ func (b *Block) check() error {
 			return fmt.Errorf("entry %d: payload of %d and residue of %d bytes, the limit is %d", i, len(r.Payload), len(r.Residue), proof.MaxPayload)
 		}
 		switch {
+		case r.Signed != nil && (r.Erased || !r.signed()):
+			return fmt.Errorf("entry %d has a signature and is erased, or not of a signed request", i)
+		case r.signed() && !r.Erased && (len(r.Signed) <= ed25519.SignatureSize || len(r.Signed) > maxSigned):
+			return fmt.Errorf("entry %d: signature and signed text of %d bytes, the limit is %d", i, len(r.Signed), maxSigned)
+		case r.signed() != (r.Entry.Auth.Counter != 0):
+			return fmt.Errorf("entry %d: counter %d with authentication method %d", i, r.Entry.Auth.Counter, r.Entry.Auth.Method)
 		case r.Erased && (r.Payload != nil || r.Seed != NoSeed || r.Salt != [32]byte{}):
 			return fmt.Errorf("entry %d is erased and has a payload, a salt or a seed", i)
 		case !r.Erased && r.Residue != nil:
@@ -90,7 +109,7 @@ func (b *Block) check() error {
 		case r.Seed != NoSeed && int64(r.Seed) >= int64(len(b.Seeds)):
 			return fmt.Errorf("entry %d: seed %d of %d", i, r.Seed, len(b.Seeds))
 		}
-		raw += len(e.Originator) + len(e.Target) + len(e.Resource) + len(r.Payload) + len(r.Residue)
+		raw += len(e.Originator) + len(e.Target) + len(e.Resource) + len(r.Payload) + len(r.Residue) + len(r.Signed)
 	}
 	if raw > maxRaw {
 		return fmt.Errorf("about %d bytes, the limit is %d", raw, maxRaw)

@@ -11,7 +11,7 @@ import (
 	"github.com/tallystick/tallystick/proof"
 )
 
-// Erase removes the payload of an entry and its salt from disk, keeps the commitment, so that every proof stays
+// Erase removes the payload of an entry, its salt and the device's signature from disk, keeps the commitment, so that every proof stays
 // valid, and keeps residue, which may be nil, in place of the payload. The seed of the batch goes too, because it
 // would give the salt back, and with the salt a payload of few possible values could be guessed from the
 // commitment; the other entries of the batch get their salts stored instead. Erasing again changes nothing.
@@ -58,7 +58,7 @@ func (l *Log) Erase(index uint64, residue []byte) error {
 func (b *Block) erase(i int, residue []byte) {
 	r := &b.Records[i]
 	seed := r.Seed
-	r.Payload, r.Salt, r.Seed, r.Counter = nil, [32]byte{}, NoSeed, 0
+	r.Payload, r.Signed, r.Salt, r.Seed, r.Counter = nil, nil, [32]byte{}, NoSeed, 0
 	r.Erased, r.Residue = true, residue
 	if seed == NoSeed {
 		return

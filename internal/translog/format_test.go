@@ -125,7 +125,8 @@ func FuzzFrame(f *testing.F) {
 	enc, err := newEncoder(zstd.SpeedFastest)
 	must(f, err)
 	blocks := goldenBlocks(f)
-	for _, part := range [][]*Block{blocks, blocks[:1], blocks[2:]} {
+	signed := signedBlocks(f)
+	for _, part := range [][]*Block{blocks, blocks[:1], blocks[2:], signed, signed[:1]} {
 		b, err := enc.appendFrame(nil, part[0].First, part)
 		must(f, err)
 		f.Add(b)

@@ -26,14 +26,17 @@ import (
 //	  uvarint templates, for each: uvarint type, uvarint prefix length, uvarint suffix length, both bytes
 //	  what the payloads and residues have beyond prefix and suffix
 //
+// Version 2 is written when an entry is of a signed request. It has between the columns and the templates what signed.go
+// says, and at the end of the plain part the signatures (64 bytes each).
+//
 // What does not compress stands apart from the body so that it does not spoil the statistics of what does.
 // Column resource: 0 is the ID that derives from the index, 1 the target, else a string plus 2. Column salt: 0 a
 // kept salt, 1 an erased payload, else a seed of the block plus 2. Column counter: the distance, zigzag-coded, from
 // the counter after the last one of the same seed. Column length: 0 for no payload, else bytes in the payload's
 // middle plus 1; every payload of a type begins and ends with the prefix and suffix of its type's template.
 const (
-	frameMagic  = "TLF\x01"
-	headerSum   = len(frameMagic) // where the checksum stands
+	frameMagic  = "TLF"
+	headerSum   = len(frameMagic) + 1 // where the checksum stands, after the version
 	headerFixed = headerSum + 4
 	headerMax   = headerFixed + 8*binary.MaxVarintLen64
 	maxStrings  = 3 * maxEntries
@@ -55,6 +58,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // header is the decoded header of a frame.
 type header struct {
+	version          byte
 	plain, body, raw int // bytes
 	blocks, entries  int
 	first, height    uint64
@@ -73,8 +77,9 @@ func parseHeader(b []byte) (header, error) {
 	if len(b) < headerFixed {
 		return h, errShort
 	}
-	if string(b[:headerSum]) != frameMagic {
-		return h, fmt.Errorf("no frame starts here (%x, want %x)", b[:headerSum], frameMagic)
+	h.version = b[len(frameMagic)]
+	if string(b[:len(frameMagic)]) != frameMagic || h.version != frameVersion && h.version != signedVersion {
+		return h, fmt.Errorf("no frame of version %d or %d starts here (%x)", frameVersion, signedVersion, b[:headerSum])
 	}
 	h.sum = binary.LittleEndian.Uint32(b[headerSum:])
 	r := reader{rest: b[headerFixed:min(len(b), headerMax)]}
@@ -100,6 +105,7 @@ func parseHeader(b []byte) (header, error) {
 // encoder turns blocks into frames. It is reused for its buffers and belongs to one goroutine at a time.
 type encoder struct {
 	zstd       *zstd.Encoder
+	version    byte // of the frame
 	plain, raw []byte
 	packed     []byte
 	dict       map[string]uint32
@@ -145,7 +151,7 @@ func (c *encoder) appendFrame(dst []byte, first uint64, blocks []*Block) ([]byte
 	}
 	start := len(dst)
 	dst = append(dst, frameMagic...)
-	dst = append(dst, 0, 0, 0, 0)
+	dst = append(dst, c.version, 0, 0, 0, 0)
 	dst = binary.AppendUvarint(dst, uint64(len(c.plain)))
 	dst = binary.AppendUvarint(dst, uint64(len(body)))
 	dst = binary.AppendUvarint(dst, uint64(len(c.raw)))
@@ -199,6 +205,7 @@ func (c *encoder) collect(first uint64, blocks []*Block) int {
 		c.plain = append(append(c.plain, byte(c.authList[i].Method)), c.authList[i].Key[:]...)
 	}
 	c.plain = append(append(c.plain, salts...), erased...)
+	c.signatures(blocks)
 	c.raw = binary.AppendUvarint(c.raw, uint64(len(c.strings)))
 	for _, s := range c.strings {
 		c.raw = binary.AppendUvarint(c.raw, uint64(len(s)))
@@ -213,6 +220,7 @@ func (c *encoder) collect(first uint64, blocks []*Block) int {
 }
 
 func (c *encoder) reset() {
+	c.version = frameVersion
 	c.plain, c.raw = c.plain[:0], c.raw[:0]
 	clear(c.dict)
 	clear(c.auths)
@@ -240,11 +248,15 @@ func (c *encoder) entry(index uint64, r *Record) {
 	} else {
 		c.resource = append(c.resource, resourceString+c.str(e.Resource))
 	}
-	id, ok := c.auths[e.Auth]
+	auth := proof.Auth{Method: e.Auth.Method, Key: e.Auth.Key}
+	id, ok := c.auths[auth]
 	if !ok {
 		id = uint32(len(c.authList))
-		c.auths[e.Auth] = id
-		c.authList = append(c.authList, e.Auth)
+		c.auths[auth] = id
+		c.authList = append(c.authList, auth)
+	}
+	if r.signed() {
+		c.version = signedVersion
 	}
 	c.auth = append(c.auth, id)
 }
@@ -285,6 +297,7 @@ func (c *encoder) payloads(blocks []*Block) {
 	for _, col := range [][]uint32{c.op, c.typ, c.status, c.originator, c.target, c.resource, c.auth, c.salt, c.counter, c.length} {
 		c.raw = appendColumn(c.raw, col)
 	}
+	c.signed(blocks)
 	c.raw = binary.AppendUvarint(c.raw, uint64(len(c.templates)))
 	for i := range c.templates {
 		t := &c.templates[i]

@@ -164,10 +164,15 @@ func sameBlock(t testing.TB, got, want *Block) {
 func sameRecord(t testing.TB, got, want *Record) {
 	t.Helper()
 	if got.Entry != want.Entry || string(got.Payload) != string(want.Payload) || got.Salt != want.Salt || got.Erased != want.Erased ||
-		string(got.Residue) != string(want.Residue) || got.Seed != want.Seed || got.Counter != want.Counter {
+		string(got.Residue) != string(want.Residue) || got.Seed != want.Seed || got.Counter != want.Counter ||
+		string(got.Signed) != string(want.Signed) {
 		t.Fatalf("record\n%+v, want\n%+v", got, want)
 	}
-	if !got.Erased && proof.Commit(&got.Salt, got.Payload) != got.Entry.Commitment {
+	commitment := proof.Commit(&got.Salt, got.Payload)
+	if got.signed() {
+		commitment = proof.CommitSigned(&got.Salt, got.Payload, got.Signed)
+	}
+	if !got.Erased && commitment != got.Entry.Commitment {
 		t.Fatal("salt and payload do not give the commitment")
 	}
 }

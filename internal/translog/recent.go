@@ -13,7 +13,7 @@ type recent struct {
 func blockBytes(b *Block) int64 {
 	n := int64(len(b.Records))*recordBytes + int64(len(b.Seeds))*32
 	for i := range b.Records {
-		n += int64(len(b.Records[i].Payload) + len(b.Records[i].Residue))
+		n += int64(len(b.Records[i].Payload) + len(b.Records[i].Signed) + len(b.Records[i].Residue))
 	}
 	return n
 }

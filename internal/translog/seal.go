@@ -204,7 +204,7 @@ func (l *Log) writeSealed(ctx context.Context, enc *encoder, dst io.Writer, g, s
 func sealedBytes(b *Block) int64 {
 	n := int64(16 + 32*len(b.Seeds) + 8*len(b.Records))
 	for i := range b.Records {
-		n += int64(len(b.Records[i].kept()))
+		n += int64(len(b.Records[i].kept()) + len(b.Records[i].Signed))
 	}
 	return n
 }

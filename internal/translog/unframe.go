@@ -29,6 +29,7 @@ type frame struct {
 	counters                       []uint32
 	slots                          []uint32 // place of a kept salt or commitment in kept; nil when there is none
 	kept                           [][32]byte
+	signed                         signedColumns
 	payloads                       []byte
 	ends                           []uint32 // end of each entry's payload or residue in payloads
 	memory                         int64    // bytes, for the cache
@@ -88,7 +89,7 @@ func decodeFrame(z *zstd.Decoder, b []byte) (*frame, error) {
 	if err := f.decode(&h, b[h.size:h.size+h.plain], body); err != nil {
 		return nil, fmt.Errorf("frame: %w", err)
 	}
-	f.memory = int64(len(f.payloads) + 32*len(f.kept) + 4*(len(f.ends)+len(f.counters)+len(f.slots)) + 256)
+	f.memory = int64(len(f.payloads) + f.signed.memory() + 32*len(f.kept) + 4*(len(f.ends)+len(f.counters)+len(f.slots)) + 256)
 	for _, c := range []*column{&f.op, &f.typ, &f.status, &f.resource, &f.originator, &f.target, &f.auth, &f.salt} {
 		f.memory += 4 * int64(len(c.values))
 	}
@@ -131,13 +132,6 @@ func (f *frame) decode(h *header, plain, body []byte) error {
 	if len(f.strings) == 0 || len(f.auths) == 0 {
 		return errors.New("no strings or no keys")
 	}
-	if len(p.rest)%32 != 0 {
-		return fmt.Errorf("plain part: %d bytes left", len(p.rest)%32)
-	}
-	f.kept = make([][32]byte, len(p.rest)/32)
-	for i := range f.kept {
-		copy(f.kept[i][:], p.bytes(32))
-	}
 	last := uint32(len(f.strings) - 1)
 	f.op = r.column("operation", f.entries, math.MaxUint8)
 	f.typ = r.column("type", f.entries, math.MaxUint32)
@@ -151,6 +145,16 @@ func (f *frame) decode(h *header, plain, body []byte) error {
 	length := r.column("length", f.entries, proof.MaxPayload+1)
 	if r.err != nil {
 		return r.err
+	}
+	if err := f.decodeSigned(h, &p, &r); err != nil {
+		return err
+	}
+	if len(p.rest)%32 != 0 {
+		return fmt.Errorf("plain part: %d bytes left", len(p.rest)%32)
+	}
+	f.kept = make([][32]byte, len(p.rest)/32)
+	for i := range f.kept {
+		copy(f.kept[i][:], p.bytes(32))
 	}
 	if err := f.decodeSalts(&counter, salts); err != nil {
 		return err
@@ -312,6 +316,7 @@ func (f *frame) bare(entry int) Record {
 	default:
 		r.Entry.Resource = f.strings[s-resourceString]
 	}
+	r.Entry.Auth.Counter, r.Signed = f.signed.at(entry)
 	start := uint32(0)
 	if entry > 0 {
 		start = f.ends[entry-1]
