@@ -9,30 +9,6 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// Evidence is what a client showed of who it is, as its binding saw it. What it is worth is decided by ingress, from
-// the credentials on the ledger. The zero value is that of an anonymous client whose address is not known.
-type Evidence struct {
-	// Token is a bearer token, "" for none: the password of MQTT, tkns, or an Authorization header.
-	Token string
-	// Key is the Ed25519 public key, 32 bytes, that the client proved to hold in the handshake of TLS or DTLS; "" for
-	// none. Nothing else of its certificate counts.
-	Key string
-	// Source is the client's IP address, "" when unknown; never from the client's own words.
-	Source string
-}
-
-// Anonymous says that the client showed nothing.
-func (ev Evidence) Anonymous() bool { return ev.Token == "" && ev.Key == "" }
-
-// Shown is the same for the same credential, from wherever it is shown, and "" for none: a key of maps.
-func (ev Evidence) Shown() string { return ev.Key + ev.Token }
-
-// With is the same evidence with another token, for a request that brings one of its own.
-func (ev Evidence) With(token string) Evidence {
-	ev.Token = token
-	return ev
-}
-
 // Handler serves request primitives. It is safe for concurrent use.
 type Handler interface {
 	// Known says whether what a client showed is a valid credential. It is asked before a body is read: the body of one

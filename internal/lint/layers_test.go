@@ -65,7 +65,8 @@ var layers = map[string]layer{
 		std:   []string{"crypto/rand"},
 		tests: []string{"internal/nab", pebble, comet},
 	},
-	"internal/binding": {own: []string{"onem2m"}},
+	"internal/binding": {own: []string{"onem2m"}, std: []string{"net/url"}},
+	"internal/pki":     {std: []string{"crypto/rand", "net"}},
 	"internal/ingest": {
 		own: []string{"internal/binding", "onem2m"}, modules: []string{"github.com/fxamacker/cbor/v2"}, std: []string{"net/url"},
 	},
@@ -91,7 +92,7 @@ var layers = map[string]layer{
 	"internal/node": {
 		own: []string{
 			"internal/binding", "internal/binding/coap", "internal/binding/http", "internal/binding/mqtt", "internal/binding/ws", "internal/cse", "internal/identity", "internal/ingest", "internal/ingress", "internal/ledger",
-			"internal/live", "internal/mobius", "internal/notify", "internal/polling", "internal/translog", "internal/tree", "onem2m", "proof",
+			"internal/live", "internal/mobius", "internal/notify", "internal/pki", "internal/polling", "internal/translog", "internal/tree", "onem2m", "proof",
 		},
 		modules: []string{pebble, comet, "golang.org/x/sys"},
 		std:     []string{"crypto/rand", "net", "net/http", "net/url"},

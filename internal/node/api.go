@@ -57,7 +57,11 @@ func bearer(r *http.Request) string {
 // evidence is what a request shows of who it is from.
 func evidence(r *http.Request) binding.Evidence {
 	source, _, _ := net.SplitHostPort(r.RemoteAddr)
-	return binding.Evidence{Token: bearer(r), Source: source}
+	ev := binding.Evidence{Token: bearer(r), Key: binding.PeerKey(r.TLS), Source: source}
+	if ev.Token == "" && binding.CrossSite(r.Header, r.Host) {
+		ev.Key = "" // shown by a browser, for whoever wrote the page
+	}
+	return ev
 }
 
 // authenticated returns the requester's credential, or answers the request and returns nil.

@@ -104,9 +104,12 @@ func (b *server) parse(x *exchange, r *http.Request, held *share) error {
 	req := &x.req
 	req.ResultContent = onem2m.ResultContentDefault
 	req.SourceIP = sourceIP(r.RemoteAddr)
-	x.evidence.Source = req.SourceIP
+	x.evidence.Source, x.evidence.Key = req.SourceIP, binding.PeerKey(r.TLS)
 	if err := parseHeaders(x, r.Header); err != nil {
 		return err
+	}
+	if foreign(x.evidence, r) {
+		return errForeign
 	}
 	body, err := parseMethod(req, r)
 	if err != nil {
@@ -126,6 +129,13 @@ func (b *server) parse(x *exchange, r *http.Request, held *share) error {
 	}
 	req.Content, err = b.readContent(x, r, body, held)
 	return err
+}
+
+var errForeign = onem2m.Errorf(onem2m.StatusOriginatorHasNoPrivilege, "a browser sent this request for a page of another site, and showed a certificate by itself; such a page has to show a token")
+
+// foreign says whether all that a request shows is what a browser shows by itself, on behalf of another site.
+func foreign(ev binding.Evidence, r *http.Request) bool {
+	return ev.Key != "" && ev.Token == "" && binding.CrossSite(r.Header, r.Host)
 }
 
 // parseMethod finds the operation (TS-0009 clause 6.2.1) and the serialization of the body, nil when there is none.

@@ -32,7 +32,7 @@ func (b *server) servePlain(w http.ResponseWriter, x *exchange, r *http.Request)
 // parsePlain fills the message. The body is the message's own.
 func (b *server) parsePlain(x *exchange, r *http.Request, held *share) (*binding.Message, error) {
 	m := &binding.Message{SourceIP: sourceIP(r.RemoteAddr)}
-	x.evidence.Source = m.SourceIP
+	x.evidence.Source, x.evidence.Key = m.SourceIP, binding.PeerKey(r.TLS)
 	var authorization string
 	for _, h := range [...]struct {
 		key string
@@ -46,6 +46,9 @@ func (b *server) parsePlain(x *exchange, r *http.Request, held *share) (*binding
 		}
 	}
 	x.evidence.Token = bearerToken(authorization)
+	if foreign(x.evidence, r) {
+		return nil, errForeign
+	}
 	if r.URL.RawPath != "" && hasEncodedSlash(r.URL.RawPath) {
 		return nil, onem2m.Errorf(onem2m.StatusBadRequest, "the path has a percent-encoded slash, which no resource name has")
 	}

@@ -1,6 +1,7 @@
 package mqttbinding
 
 import (
+	"crypto/tls"
 	"errors"
 	"math"
 	"strings"
@@ -93,7 +94,7 @@ func (c *conn) admit(pk *packets.Packet) (packets.Code, *client) {
 		return packets.ErrClientIdentifierNotValid, nil // MQTT 3.1.1 [MQTT-3.1.3-8]
 	}
 	cl := &client{id: strings.Clone(p.ClientIdentifier), // the packet's strings share its memory
-		evidence: binding.Evidence{Token: string(p.Password), Source: c.ip}, clean: p.Clean}
+		evidence: binding.Evidence{Token: string(p.Password), Key: c.peerKey(), Source: c.ip}, clean: p.Clean}
 	if cl.id == "" {
 		cl.id, cl.assigned = newClientID(), true
 	}
@@ -138,6 +139,16 @@ func (c *conn) admit(pk *packets.Packet) (packets.Code, *client) {
 		cl.will = w
 	}
 	return refusalNone, cl
+}
+
+// peerKey is the key that the client proved to hold, whose first packet was read.
+func (c *conn) peerKey() string {
+	secure, ok := c.net.(*tls.Conn)
+	if !ok {
+		return ""
+	}
+	state := secure.ConnectionState()
+	return binding.PeerKey(&state)
 }
 
 // expiry is a Session Expiry Interval (MQTT 5.0 clause 3.1.2.11.2).

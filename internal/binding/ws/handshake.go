@@ -113,10 +113,13 @@ func (b *Binding) judge(r *http.Request) (hs handshake, status int, why string) 
 	if err != nil {
 		return hs, http.StatusBadRequest, "the query cannot be read: " + err.Error()
 	}
-	hs.evidence.Source = remoteIP(r)
+	hs.evidence.Source, hs.evidence.Key = remoteIP(r), binding.PeerKey(r.TLS)
 	hs.evidence.Token = bearer(r.Header.Get("Authorization"))
 	if hs.evidence.Token == "" {
 		hs.evidence.Token = query.Get("access_token")
+	}
+	if hs.evidence.Key != "" && hs.evidence.Token == "" && binding.CrossSite(r.Header, r.Host) {
+		return hs, http.StatusForbidden, "a browser asks for this connection for a page of another site, and showed a certificate by itself; such a page has to show a token"
 	}
 	hs.known = b.o.Handler.Known(hs.evidence)
 	if hs.evidence.Token != "" && !hs.known {
