@@ -30,6 +30,9 @@ const (
 	OpErase   Operation = 35 // the payload of an earlier entry was erased
 	OpReset   Operation = 36 // a lab network's resources were all removed, and those of genesis made anew
 	OpDeliver Operation = 37 // messages of sessions that entries of this block come from, so that none counts twice
+
+	OpQuarantine Operation = 40 // an originator was put into quarantine: all its requests are refused
+	OpRelease    Operation = 41 // an originator was released from quarantine
 )
 
 // AuthMethod says how the originator was authenticated.

@@ -13,6 +13,9 @@ import (
 type deviceCmd struct {
 	Enrol  deviceEnrolCmd  `cmd:"" help:"Bind a new token to an AE-ID and print it, once."`
 	Revoke deviceRevokeCmd `cmd:"" help:"End a token for good."`
+
+	Quarantine deviceQuarantineCmd `cmd:"" help:"Shut an originator out, with all that its credentials speak for, until it is released."`
+	Release    deviceReleaseCmd    `cmd:"" help:"End a quarantine."`
 }
 
 type deviceEnrolCmd struct {

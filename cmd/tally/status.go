@@ -48,6 +48,9 @@ func (c *statusCmd) Run(ctx context.Context, s *streams) error {
 	for _, l := range r.Listens {
 		fmt.Fprintf(w, "listens\t%s\n", l)
 	}
+	for _, id := range r.Quarantined {
+		fmt.Fprintf(w, "quarantine\t%s\n", id)
+	}
 	if r.Refusing != "" {
 		fmt.Fprintf(w, "writes\trefused: %s\n", r.Refusing)
 	}

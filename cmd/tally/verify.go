@@ -81,6 +81,10 @@ func operationName(op proof.Operation) string {
 		return "RESET"
 	case proof.OpDeliver:
 		return "DELIVER"
+	case proof.OpQuarantine:
+		return "QUARANTINE"
+	case proof.OpRelease:
+		return "RELEASE"
 	}
 	switch onem2m.Operation(op) {
 	case onem2m.Create:

@@ -20,8 +20,20 @@ type authenticator struct {
 
 const maxKnown = 1 << 16
 
-// authenticate returns nil without an error when the evidence is no valid credential.
+// authenticate returns nil without an error when the evidence is no valid credential. The error is a *ledger.Quarantine when
+// the credential's originator is in quarantine.
 func (a *authenticator) authenticate(ev binding.Evidence) (*identity.Credential, error) {
+	c, err := a.find(ev)
+	if c == nil || c.Role == identity.Operator {
+		return c, err
+	}
+	if q := a.app.Quarantined(c.Originator); q != nil {
+		return nil, q
+	}
+	return c, nil
+}
+
+func (a *authenticator) find(ev binding.Evidence) (*identity.Credential, error) {
 	if ev.Anonymous() {
 		return nil, nil
 	}

@@ -182,9 +182,15 @@ func (g *Ingress) identify(req *onem2m.Request, ev binding.Evidence) (*identity.
 			}
 			req.From = cfg.Admin // suites use the CSE's ID so; what is ordered as the CSE's own request is not for them
 		}
+		if q := g.o.App.Quarantined(req.From); q != nil {
+			return nil, shutOut(q)
+		}
 		return &identity.Credential{Originator: req.From}, nil
 	}
 	cred, err := g.auth.authenticate(ev)
+	if q := quarantined(err); q != nil {
+		return nil, shutOut(q)
+	}
 	if err != nil {
 		return nil, failure(onem2m.StatusInternalServerError, "check the credential: "+err.Error())
 	}
@@ -221,6 +227,9 @@ func (g *Ingress) identifyCSE(req *onem2m.Request, cred *identity.Credential) (*
 		return nil, failure(onem2m.StatusInternalServerError, "check the originator: "+err.Error())
 	case !ok:
 		return nil, failure(onem2m.StatusOriginatorHasNoPrivilege, fmt.Sprintf("the originator %q is not behind the CSE that the credential is for", req.From))
+	}
+	if q := g.o.App.Quarantined(req.From); q != nil {
+		return nil, shutOut(q)
 	}
 	return cred, nil
 }
@@ -445,7 +454,8 @@ func (g *Ingress) Reset(ctx context.Context) *onem2m.Response {
 // ErrNoCredential means that what a client showed is no valid credential.
 var ErrNoCredential = errors.New("a valid bearer token is required (tally device enrol makes one)")
 
-// Authenticate returns the credential of what a client showed, ErrNoCredential when it is none.
+// Authenticate returns the credential of what a client showed, ErrNoCredential when it is none, and a
+// *ledger.Quarantine when its originator is in quarantine.
 func (g *Ingress) Authenticate(ev binding.Evidence) (*identity.Credential, error) {
 	cred, err := g.auth.authenticate(ev)
 	if err == nil && cred == nil {

@@ -9,7 +9,7 @@ func (g *Ingress) Known(ev binding.Evidence) bool {
 		return true
 	}
 	cred, err := g.auth.authenticate(ev)
-	return cred != nil || err != nil
+	return cred != nil || err != nil && quarantined(err) == nil
 }
 
 // Claim returns the originator that a client speaks for, for a binding whose clients say once who they are and not with
@@ -17,7 +17,7 @@ func (g *Ingress) Known(ev binding.Evidence) bool {
 // originator. In a lab network whoever shows nothing is who he claims to be.
 func (g *Ingress) Claim(ev binding.Evidence, claimed string) (originator string, ok bool) {
 	if ev.Anonymous() && g.o.App.Genesis().CSE.Lab {
-		return claimed, true
+		return claimed, g.o.App.Quarantined(g.local(claimed)) == nil
 	}
 	cred, err := g.auth.authenticate(ev)
 	if err != nil || cred == nil || claimed != "" && !g.claims(claimed, cred.Originator) {

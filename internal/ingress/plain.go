@@ -14,6 +14,8 @@ func (g *Ingress) Originator(ev binding.Evidence) (string, error) {
 	switch {
 	case errors.Is(err, ErrNoCredential):
 		return "", onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "%v", err)
+	case quarantined(err) != nil:
+		return "", onem2m.Errorf(onem2m.StatusOriginatorHasNoPrivilege, "%v", err)
 	case err != nil:
 		return "", onem2m.Errorf(onem2m.StatusInternalServerError, "check the credential: %v", err)
 	}

@@ -61,26 +61,29 @@ type App struct {
 	tree    *tree.Tree
 	log     *translog.Log
 
-	cur      *building
-	last     meta // as of the last committed block
-	next     meta // what Commit will record for cur
-	staged   *translog.Staged
-	strings  interner
-	creds    map[identity.KeyID]*identity.Credential
-	seqs     map[string]sequence // batch numbers used, by member
-	req      onem2m.Request      // reused
-	unsynced int64               // bytes of frames written since the last sync
-	again    struct {            // where a block led that is executed again at the start; height 0 for none
+	cur     *building
+	last    meta // as of the last committed block
+	next    meta // what Commit will record for cur
+	staged  *translog.Staged
+	strings interner
+	creds   map[identity.KeyID]*identity.Credential
+	// quarantines are all that stand, nil when they are to be read from the state.
+	quarantines map[string]*Quarantine
+	seqs        map[string]sequence // batch numbers used, by member
+	req         onem2m.Request      // reused
+	unsynced    int64               // bytes of frames written since the last sync
+	again       struct {            // where a block led that is executed again at the start; height 0 for none
 		height  uint64
 		appHash [32]byte
 	}
 
-	counting  sync.Mutex             // held while what was sent is counted
-	logWriter sync.Mutex             // the log has one writer at a time: commits and the keeper
-	verified  verifiedBatches        // any goroutine
-	head      atomic.Pointer[Status] // committed state; any goroutine may read it
-	grown     notifier               // any goroutine: wakes readers at each commit
-	// identityVersion changes whenever a credential does, so that caches of credentials know they are stale.
+	counting         sync.Mutex                             // held while what was sent is counted
+	logWriter        sync.Mutex                             // the log has one writer at a time: commits and the keeper
+	verified         verifiedBatches                        // any goroutine
+	head             atomic.Pointer[Status]                 // committed state; any goroutine may read it
+	grown            notifier                               // any goroutine: wakes readers at each commit
+	shownQuarantines atomic.Pointer[map[string]*Quarantine] // as committed; any goroutine may read it
+	// identityVersion changes whenever a credential or a quarantine does, so that caches of credentials know they are stale.
 	identityVersion atomic.Uint64
 
 	published atomic.Pointer[proof.SignedCheckpoint] // newest; any goroutine
@@ -158,7 +161,7 @@ func chainState(prev [32]byte, height uint64, time int64, digest [32]byte) [32]b
 // Head returns the committed state.
 func (a *App) Head() Status { return *a.head.Load() }
 
-// IdentityVersion changes whenever a credential is enrolled or revoked.
+// IdentityVersion changes whenever a credential is enrolled or revoked, or an originator quarantined or released.
 func (a *App) IdentityVersion() uint64 { return a.identityVersion.Load() }
 
 // Info tells CometBFT where this application stands, so that it can replay what is missing.
@@ -384,7 +387,7 @@ func (a *App) passTime(b *building, seed [32]byte) error {
 	}
 	due := a.core.Tick(b.state, cse.Env{
 		Time: b.time, NextIndex: b.nextIndex() + uint64(len(res.Effects)), Work: &b.work,
-		Authentic: func(originator string) (bool, error) { return a.authentic(b.state, originator) },
+		Authentic: func(originator string) (bool, error) { return a.authentic(b, originator) },
 	}, duePerBlock)
 	if due.Err != nil {
 		return fmt.Errorf("act on what is due: %w", due.Err)
@@ -468,6 +471,9 @@ func (a *App) commit() (retain int64, err error) {
 	a.last = a.next
 	status := a.last.Status
 	a.head.Store(&status)
+	if b.quarantines {
+		a.showQuarantines(a.quarantines)
+	}
 	if b.identities {
 		a.identityVersion.Add(1) // not before: a reader would keep what it still reads as the new version
 	}

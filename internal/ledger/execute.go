@@ -33,8 +33,12 @@ type building struct {
 	work      int      // resources that requests may still look at
 	// delivered are the payloads, less their last byte, of the entries that tell of the messages remembered.
 	delivered [][]byte
-	// identities says that a credential was enrolled or revoked.
+	// identities says that a credential was enrolled or revoked, or somebody quarantined or released.
 	identities bool
+	// quarantines says that somebody was quarantined or released.
+	quarantines bool
+	// node is the member whose batch is executed, "" for what is repeated from the log.
+	node string
 }
 
 // event is a notification that the block calls for, by the entry at index.
@@ -129,6 +133,7 @@ func (a *App) applyBatch(b *building, batch *Batch) error {
 		return nil
 	}
 	b.seed(batch.Seed)
+	b.node = batch.Node
 	for i := 0; i < len(batch.Items); {
 		n := min(1+int(batch.Items[i].Together), len(batch.Items)-i)
 		var to []onem2m.Response
@@ -181,6 +186,9 @@ func (a *App) undo(b, was *building) {
 	if b.identities {
 		clear(a.creds) // it may have what was undone
 	}
+	if b.quarantines {
+		a.quarantines, b.quarantines = nil, was.quarantines
+	}
 	clear(b.log.Records[len(was.log.Records):])
 	b.log.Records = b.log.Records[:len(was.log.Records)]
 	b.salt, b.events, b.bytes, b.identities = was.salt, was.events[:len(was.events):len(was.events)], was.bytes, was.identities
@@ -203,6 +211,11 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 	if cred == nil {
 		return denied("the credential is not valid for %s", it.From), nil
 	}
+	if q, err := a.shutOut(b, it, cred); err != nil {
+		return onem2m.Response{}, err
+	} else if q != nil {
+		return denied("%s", q.Error()), nil
+	}
 	switch it.Operation {
 	case proof.Operation(onem2m.Create), proof.Operation(onem2m.Update), proof.Operation(onem2m.Delete):
 	case proof.OpEnrol, proof.OpRevoke, proof.OpErase:
@@ -210,6 +223,11 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 			return denied("%s is no operator", it.From), nil
 		}
 		return a.applyOwn(b, it, auth)
+	case proof.OpQuarantine, proof.OpRelease:
+		if refused := a.mayQuarantine(it, cred); refused != nil {
+			return *refused, nil
+		}
+		return a.applyQuarantine(b, it, auth)
 	case proof.OpReset:
 		if !a.genesis.CSE.Lab {
 			return denied("only a lab network can be reset"), nil
@@ -469,12 +487,16 @@ func (a *App) authenticated(b *building, it *Item) (*identity.Credential, proof.
 	return cred, proof.Auth{Method: proof.AuthToken, Key: it.Key}, nil
 }
 
-// authentic says whether an originator has a valid credential, or needs none.
-func (a *App) authentic(r cse.Reader, originator string) (bool, error) {
+// authentic says whether an originator has a valid credential, or needs none, and is not in quarantine.
+func (a *App) authentic(b *building, originator string) (bool, error) {
+	standing, err := a.standing(b)
+	if err != nil || standing[originator] != nil {
+		return false, err
+	}
 	if a.genesis.CSE.Lab {
 		return true, nil
 	}
-	return identity.Holds(r, originator)
+	return identity.Holds(b.state, originator)
 }
 
 // credential reads a credential through a small cache that this goroutine owns.

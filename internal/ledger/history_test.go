@@ -23,6 +23,10 @@ var historyOriginators = []string{"Cae0", "Cae1", "Cae2", "Cae3", "/mn1", "/mn2"
 func (h *history) items(n int) []Item {
 	items := make([]Item, 0, n)
 	for len(items) < n {
+		if h.rng.IntN(40) == 0 {
+			items = append(items, h.quarantine())
+			continue
+		}
 		items = append(items, h.item())
 	}
 	for i := 0; i < n; i++ {

@@ -98,6 +98,9 @@ func (a *App) recover() error {
 	if doc != nil && !bytes.Equal(doc, a.Options.Genesis) {
 		return errors.New("the tree belongs to another network: its genesis document is not this node's")
 	}
+	if err := a.loadQuarantines(view); err != nil {
+		return err
+	}
 	return a.loadSeqs()
 }
 

@@ -36,6 +36,9 @@ func (n *Node) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+Prefix+"/credentials", n.serveEnrol)
 	mux.HandleFunc("DELETE "+Prefix+"/credentials/{key}", n.serveRevoke)
 	mux.HandleFunc("POST "+Prefix+"/erase", n.serveErase)
+	mux.HandleFunc("GET "+Prefix+"/quarantine", n.serveQuarantines)
+	mux.HandleFunc("POST "+Prefix+"/quarantine", n.serveQuarantine)
+	mux.HandleFunc("DELETE "+Prefix+"/quarantine", n.serveRelease)
 	mux.HandleFunc("POST "+Prefix+"/fsck", n.serveFsck)
 }
 
@@ -70,6 +73,8 @@ func (n *Node) authenticated(w http.ResponseWriter, r *http.Request) *identity.C
 	switch {
 	case errors.Is(err, ingress.ErrNoCredential):
 		refuse(w, http.StatusUnauthorized, err.Error())
+	case errors.As(err, new(*ledger.Quarantine)):
+		refuse(w, http.StatusForbidden, err.Error())
 	case err != nil:
 		refuse(w, http.StatusInternalServerError, err.Error())
 	default:
@@ -297,10 +302,13 @@ type StatusReport struct {
 	Listens   []string  `json:"listens"`
 	Refusing  string    `json:"refusingWrites,omitempty"`
 	Lab       bool      `json:"lab,omitempty"` // originators need no credential
+	// Quarantined are the originators in quarantine, for operators only.
+	Quarantined []string `json:"quarantined,omitempty"`
 }
 
 func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
-	if n.authenticated(w, r) == nil {
+	c := n.authenticated(w, r)
+	if c == nil {
 		return
 	}
 	h, st := n.app.Head(), n.app.Log().Stats()
@@ -310,6 +318,12 @@ func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
 		AppHash: hex.EncodeToString(h.AppHash[:]), LogBytes: st.SegmentBytes + st.HashBytes, Segments: st.Segments,
 		FreeBytes: n.disk.free.Load(), Listens: n.Listens(),
 		Lab: n.app.Genesis().CSE.Lab,
+	}
+	for _, q := range n.app.Quarantines() {
+		if c.Role != identity.Operator {
+			break // who else is shut out is not for everybody
+		}
+		s.Quarantined = append(s.Quarantined, q.Originator)
 	}
 	if err := n.disk.refuse(); err != nil {
 		s.Refusing = err.Error()
@@ -373,7 +387,7 @@ func decodeBody(w http.ResponseWriter, r *http.Request, v any) bool {
 }
 
 // own orders one of the ledger's own operations and says whether it was committed; if not it has answered.
-func (n *Node) own(w http.ResponseWriter, r *http.Request, op proof.Operation, req ledger.OwnRequest) bool {
+func (n *Node) own(w http.ResponseWriter, r *http.Request, op proof.Operation, req any) bool {
 	content, err := json.Marshal(req)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, err.Error())

@@ -40,6 +40,9 @@ func (n *Node) resolve(target string) notify.Route {
 	view := n.app.View()
 	defer view.Close()
 	to := n.app.Core().Route(view, target)
+	if to.Entity != "" && n.app.Quarantined(to.Entity) != nil {
+		return notify.Route{Entity: to.Entity, To: to.To} // what it is to be told waits for its release
+	}
 	route := notify.Route{Entity: to.Entity, To: to.To, Releases: to.Releases}
 	connected := to.Entity != "" && to.Reachable
 	connection := binding.Address{URL: wsbinding.SchemeConn + ":" + to.Entity, CBOR: to.CBOR, Token: n.peers[to.Entity]}
@@ -93,10 +96,10 @@ func (n *Node) settle() func(context.Context) {
 	}
 }
 
-// subscribed says whether a subscription still exists.
+// subscribed says whether a subscription still exists, and is not of somebody in quarantine.
 func (n *Node) subscribed(ri string) bool {
 	view := n.app.View()
 	defer view.Close()
 	r, err := view.Resource(ri)
-	return err != nil || r != nil
+	return err != nil || r != nil && n.app.Quarantined(r.Owner) == nil
 }
