@@ -58,6 +58,15 @@ var (
 		member("acr", "accessControlRule", 0, Optional).list().of(complexAccessControlRule),
 	}}
 
+	complexTokenPermission = &ComplexDef{"m2m:tokenPermission", []AttributeDef{
+		member("pv", "privileges", 0, Optional).of(complexSetOfAcrs),
+		member("rids", "roleIDs", KindIssuedID, Optional).list(),
+		member("ris", "resourceIDs", KindID, Optional).list(),
+	}}
+	complexTokenPermissions = &ComplexDef{"m2m:tokenPermissions", []AttributeDef{
+		member("pm", "permission", 0, Optional).list().of(complexTokenPermission),
+	}}
+
 	complexMissingData = &ComplexDef{"m2m:missingData", []AttributeDef{
 		member("dur", "duration", KindDuration, Mandatory),
 		member("num", "number", KindPositiveInteger, Mandatory),

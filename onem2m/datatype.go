@@ -137,6 +137,9 @@ const maxText = 2048
 
 // checkText checks a data type that is written as a string.
 func checkText(k Kind, s string) error {
+	if k == KindJWT {
+		return checkJWT(s)
+	}
 	if len(s) > maxText {
 		return fmt.Errorf("longer than %d bytes", maxText)
 	}
@@ -161,6 +164,8 @@ func checkText(k Kind, s string) error {
 			return fmt.Errorf("want a non-empty %s", k)
 		}
 		return checkVisible(s)
+	case KindIssuedID:
+		return checkIssuedID(s)
 	case KindTimestamp:
 		_, err := ParseTime(s)
 		return err

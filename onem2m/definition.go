@@ -31,6 +31,8 @@ const (
 	KindIPv6                            // m2m:ipv6, an address or a prefix
 	KindCoordinates                     // m2m:geoCoordinates.crd: a JSON array, or a string that holds one
 	KindCreator                         // cr: null on CREATE, a request to record the originator (TS-0001 clause 9.6.1.3.2)
+	KindIssuedID                        // m2m:roleID and m2m:tokenID: a name, '@' and the issuer's domain name
+	KindJWT                             // m2m:dynAuthJWT: a JSON Web Token in compact serialization
 	KindAny                             // any JSON value but null
 	KindComplex                         // an object described by Complex
 )
@@ -42,7 +44,7 @@ var kindNames = [...]string{
 	KindEnum: "enumeration", KindTimestamp: "timestamp", KindAbsRelTimestamp: "absRelTimestamp",
 	KindDateTime: "dateTime", KindDuration: "duration", KindSeconds: "duration or seconds",
 	KindSchedule: "scheduleEntry", KindIPv4: "ipv4", KindIPv6: "ipv6",
-	KindCoordinates: "coordinates", KindCreator: "creator", KindAny: "any", KindComplex: "complex",
+	KindCoordinates: "coordinates", KindCreator: "creator", KindIssuedID: "Role-ID or Token-ID", KindJWT: "JSON Web Token", KindAny: "any", KindComplex: "complex",
 }
 
 // String gives the name of the data type.

@@ -80,7 +80,7 @@ func addFilterByName(f *FilterCriteria, name, value string) error {
 
 // unsupportedParameters would change what a request means if they were taken for attribute filters.
 var unsupportedParameters = []string{
-	"cfq", "cfs", "da", "geom", "gmty", "gsf", "gstn", "ltids", "ma", "omr", "ops", "rids", "smf", "sqi", "tids", "tkns", "tqi",
+	"cfq", "cfs", "da", "geom", "gmty", "gsf", "gstn", "ma", "omr", "ops", "smf", "sqi", "tkns", "tqi",
 }
 
 func setRequestParameter(req *Request, name, value string) (known bool, err error) {
@@ -102,6 +102,12 @@ func setRequestParameter(req *Request, name, value string) (known bool, err erro
 		return true, setString(&req.ResultPersistence, name, value)
 	case "atrl":
 		return true, addValues(&req.Attributes, name, value)
+	case "rids":
+		return true, addIssuedIDs(&req.RoleIDs, name, value)
+	case "tids":
+		return true, addIssuedIDs(&req.TokenIDs, name, value)
+	case "ltids":
+		return true, addValues(&req.LocalTokenIDs, name, value)
 	default:
 		return false, nil
 	}

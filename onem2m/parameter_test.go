@@ -19,7 +19,7 @@ func TestSetParameter(t *testing.T) {
 		{"lbl", "room:1+room:*"}, {"lbl", "two words"}, {"lbq", "a:b"}, {"clbl", "c"}, {"palb", "p"},
 		{"ty", "3+4"}, {"ty", "2 23"}, {"chty", "4"}, {"pty", "2"}, {"cty", "application/senml+json"}, {"arp", "x/la"},
 		{"mni", "10"}, {"newA1", "v*"}, {"atr", "cr,Ca,b"}, {"catr", "con,1"}, {"patr", "rn,x"},
-		{"c.con", "2"}, {"p.rn", "y"},
+		{"c.con", "2"}, {"p.rn", "y"}, {"rids", "nurse@hospital.example+ward-1@hospital.example"}, {"tids", "t1@das.example"}, {"ltids", "tk5+tk6"},
 	} {
 		if err := SetParameter(req, p[0], p[1]); err != nil {
 			t.Errorf("%s=%s: %v", p[0], p[1], err)
@@ -27,7 +27,8 @@ func TestSetParameter(t *testing.T) {
 	}
 	want := &Request{
 		ResultContent: ResultContentAttributesAndChildRefs, DesiredIDType: 2, ResponseType: 3, ResultPersistence: "PT1H",
-		Attributes: []string{"lbl", "ct", "et"},
+		Attributes: []string{"lbl", "ct", "et"}, RoleIDs: []string{"nurse@hospital.example", "ward-1@hospital.example"},
+		TokenIDs: []string{"t1@das.example"}, LocalTokenIDs: []string{"tk5", "tk6"},
 		Filter: &FilterCriteria{
 			Usage: FilterUsageDiscovery, Operation: 2, CreatedBefore: "20300101T000000", CreatedAfter: "20200101T000000",
 			ModifiedSince: "a", UnmodifiedSince: "b", ExpireBefore: "c", ExpireAfter: "d",
@@ -64,7 +65,7 @@ func TestSetParameterRefuses(t *testing.T) {
 		{"atr", "lbl,", StatusBadRequest}, {"not-a-name", "1", StatusBadRequest}, {"c.", "1", StatusBadRequest}, {"p.not-a-name", "1", StatusBadRequest}, {"", "1", StatusBadRequest}, {"m2m:cnt", "1", StatusBadRequest},
 		{"x", "1", StatusBadRequest}, {"lbl", "a\nb", StatusBadRequest}, {"lbl", "\xff", StatusBadRequest},
 		{"lbl", string(make([]byte, maxParameterValue+1)), StatusBadRequest},
-		{"smf", "x", StatusNotImplemented}, {"sqi", "true", StatusNotImplemented}, {"tids", "x", StatusNotImplemented},
+		{"smf", "x", StatusNotImplemented}, {"sqi", "true", StatusNotImplemented}, {"tids", "x", StatusBadRequest}, {"rids", "nurse@Hospital", StatusBadRequest}, {"tqi", "true", StatusNotImplemented},
 	} {
 		req := &Request{ResultContent: ResultContentDefault}
 		var e *Error

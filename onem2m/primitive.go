@@ -68,9 +68,16 @@ type Request struct {
 	NotificationURIs  []string
 	GroupRequestID    string // gid
 	VendorInformation string // vsi
-	// Tokens is tkns (TS-0003 clause 7.3): credentials that came in the request itself. A binding takes them out of the
-	// request and hands one to the Handler as the token, so that they are passed on to nobody.
-	Tokens   []string
+	// RoleIDs is rids, the roles that the originator wants to act in (TS-0003 clause 7.4).
+	RoleIDs []string
+	// Tokens is tkns (TS-0003 clause 7.3.2): authorization tokens, JWTs (IsJWT). Credentials may come in the same
+	// parameter: a binding takes those out of the request and hands one to the Handler as evidence, so that they are
+	// passed on to nobody.
+	Tokens []string
+	// TokenIDs is tids, LocalTokenIDs ltids: tokens that this CSE has, by Token-ID and by the resource ID of a <token>.
+	TokenIDs      []string
+	LocalTokenIDs []string
+
 	SourceIP string // the client's address as the binding saw it, for acip; never from the client's own words
 	// Delivery is set by a binding whose transport may deliver a message twice (MQTT QoS 1 and 2): it lets the ledger
 	// recognise the second delivery of a write and answer it as the first, without doing it again.

@@ -12,6 +12,7 @@ import (
 func TestParseRequest(t *testing.T) {
 	const text = `{"op":2,"to":"cse/room","fr":"Cdev","rqi":"r1","rvi":"4","ty":3,"rcn":4,"drt":2,"ot":"20300101T000000",
 		"rqet":"20300101T000001","rset":"PT5S","rp":-5,"oet":"20300101T000002","ec":2,"gid":"g","vsi":"v \u00e9","tkns":["t1","t2"],
+		"rids":["nurse@hospital.example"],"tids":"t1@das.example","ltids":["tk5"],
 		"rt":{"rtv":3,"nu":["http://a","Cx"]},
 		"fc":{"fu":1,"fo":2,"crb":"a","cra":"b","ms":"c","us":"d","sts":9,"stb":1,"exb":"e","exa":"f","lbl":["a+b","two words"],
 			"lbq":"q","ty":[3,4],"chty":4,"pty":[2],"sza":0,"szb":"100","cty":["application/senml+json"],
@@ -23,6 +24,7 @@ func TestParseRequest(t *testing.T) {
 		ResultContent: ResultContentAttributesAndChildren, DesiredIDType: 2, OriginatingTimestamp: "20300101T000000",
 		RequestExpiration: "20300101T000001", ResultExpiration: "PT5S", ResultPersistence: "-5", OperationExecution: "20300101T000002",
 		EventCategory: "2", GroupRequestID: "g", VendorInformation: "v é", Tokens: []string{"t1", "t2"},
+		RoleIDs: []string{"nurse@hospital.example"}, TokenIDs: []string{"t1@das.example"}, LocalTokenIDs: []string{"tk5"},
 		ResponseType: 3, NotificationURIs: []string{"http://a", "Cx"}, Attributes: []string{"et", "lbl", "ct"},
 		Filter: &FilterCriteria{
 			Usage: FilterUsageDiscovery, Operation: 2, CreatedBefore: "a", CreatedAfter: "b", ModifiedSince: "c", UnmodifiedSince: "d",

@@ -55,7 +55,10 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	}
 	o.text("gid", r.GroupRequestID)
 	o.text("vsi", r.VendorInformation)
+	o.texts("rids", r.RoleIDs)
 	o.texts("tkns", r.Tokens)
+	o.texts("tids", r.TokenIDs)
+	o.texts("ltids", r.LocalTokenIDs)
 	if r.Filter != nil {
 		o.open("fc")
 		o.filter(r.Filter)

@@ -24,7 +24,7 @@ const (
 // primitiveNames are the short names of primitive parameters and filter criteria (TS-0004 clause 8.2.2).
 var primitiveNames = []string{
 	tagRequest, tagResponse, "op", "to", "fr", "rqi", "rvi", "ty", "pc", "rcn", "drt", "fc", "atrl", "ot", "rqet", "rset", "rp",
-	"oet", "ec", "rt", "rtv", "nu", "gid", "vsi", "tkns", "rsc", "cnst", "cnot", "m2m:atrl", "nm", "val",
+	"oet", "ec", "rt", "rtv", "nu", "gid", "vsi", "rids", "tkns", "tids", "ltids", "rsc", "cnst", "cnot", "m2m:atrl", "nm", "val",
 	"fu", "fo", "crb", "cra", "ms", "us", "sts", "stb", "exb", "exa", "lbl", "lbq", "chty", "pty", "sza", "szb", "cty",
 	"catr", "patr", "clbl", "palb", "lim", "lvl", "ofst", "arp", "atr",
 }

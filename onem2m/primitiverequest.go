@@ -75,7 +75,13 @@ func (r *Request) setMember(name string, value []byte) error {
 	case "vsi":
 		return textParameter(&r.VendorInformation, name, value)
 	case "tkns":
-		return listParameter(&r.Tokens, name, value)
+		return tokensParameter(&r.Tokens, value)
+	case "rids":
+		return issuedIDsParameter(&r.RoleIDs, name, value)
+	case "tids":
+		return issuedIDsParameter(&r.TokenIDs, name, value)
+	case "ltids":
+		return listParameter(&r.LocalTokenIDs, name, value)
 	default:
 		if slices.Contains(unsupportedParameters, name) {
 			return unsupported(name)

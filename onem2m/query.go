@@ -40,6 +40,9 @@ func (r *Request) parameters() []parameter {
 		add("rp", r.ResultPersistence)
 	}
 	add("atrl", r.Attributes...)
+	add("rids", r.RoleIDs...)
+	add("tids", r.TokenIDs...)
+	add("ltids", r.LocalTokenIDs...)
 	f := r.Filter
 	if f == nil {
 		return all

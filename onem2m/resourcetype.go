@@ -24,6 +24,9 @@ const (
 	TypeFlexContainer   ResourceType = 28
 	TypeTimeSeries      ResourceType = 29
 	TypeTimeSeriesInst  ResourceType = 30 // timeSeriesInstance
+	TypeRole            ResourceType = 31
+	TypeToken           ResourceType = 32
+	TypeDAC             ResourceType = 34 // dynamicAuthorizationConsultation
 	TypeFlexContInst    ResourceType = 58 // flexContainerInstance
 )
 

@@ -79,7 +79,7 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.5, TS-0004 clause 7.4.5.
 	define(&TypeDef{
 		Type: TypeAE, Tag: "m2m:ae", Name: "AE", IDPrefix: "ae",
-		Children:  []ResourceType{TypeACP, TypeContainer, TypeFlexContainer, TypeGroup, TypePollingChannel, TypeSubscription, TypeTimeSeries},
+		Children:  []ResourceType{TypeACP, TypeContainer, TypeDAC, TypeFlexContainer, TypeGroup, TypePollingChannel, TypeSubscription, TypeTimeSeries},
 		Creatable: true, Updatable: true, Deletable: true,
 	}, expires, protected, announceable, located, []AttributeDef{
 		attribute("aei", "AE-ID", KindID, np, np).one(),
@@ -131,7 +131,10 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.3, TS-0004 clause 7.4.3. It is made with the CSE; no request creates, updates or deletes it.
 	define(&TypeDef{
 		Type: TypeCSEBase, Tag: "m2m:cb", Name: "CSEBase", IDPrefix: "cb",
-		Children: []ResourceType{TypeACP, TypeAE, TypeContainer, TypeFlexContainer, TypeGroup, TypeNode, TypeRemoteCSE, TypeSubscription, TypeTimeSeries},
+		Children: []ResourceType{
+			TypeACP, TypeAE, TypeContainer, TypeDAC, TypeFlexContainer, TypeGroup, TypeNode, TypeRemoteCSE, TypeRole, TypeSubscription,
+			TypeTimeSeries, TypeToken,
+		},
 	}, protected, located, []AttributeDef{
 		attribute("csi", "CSE-ID", KindID, np, np).one(),
 		attribute("cst", "cseType", 0, np, np).enum(enumCSEType),
@@ -194,7 +197,7 @@ var typeDefs = []*TypeDef{
 	// TS-0001 clause 9.6.4, TS-0004 clause 7.4.4.
 	define(&TypeDef{
 		Type: TypeRemoteCSE, Tag: "m2m:csr", Name: "remoteCSE", IDPrefix: "csr",
-		Children:  []ResourceType{TypeACP, TypeContainer, TypeFlexContainer, TypeGroup, TypePollingChannel, TypeSubscription, TypeTimeSeries},
+		Children:  []ResourceType{TypeACP, TypeContainer, TypeDAC, TypeFlexContainer, TypeGroup, TypePollingChannel, TypeSubscription, TypeTimeSeries},
 		Creatable: true, Updatable: true, Deletable: true,
 	}, expires, protected, announceable, created, located, []AttributeDef{
 		attribute("ape", "activityPatternElements", 0, o, o).list().of(complexActivityPattern),
@@ -293,6 +296,48 @@ var typeDefs = []*TypeDef{
 		attribute("cs", "contentSize", KindNonNegInteger, np, np).one(),
 		attribute("dgt", "dataGenerationTime", KindAbsRelTimestamp, m, np).one(),
 		attribute("snr", "sequenceNr", KindNonNegInteger, o, np),
+	}),
+	// TS-0001 clause 9.6.38, TS-0004 clause 7.4.40.
+	define(&TypeDef{
+		Type: TypeRole, Tag: "m2m:rol", Name: "role", IDPrefix: "rol",
+		Children:  []ResourceType{TypeSubscription},
+		Creatable: true, Updatable: true, Deletable: true,
+	}, expires, protected, []AttributeDef{
+		attribute("rlid", "roleID", KindIssuedID, m, np).one(),
+		attribute("rlnm", "roleName", KindString, o, np),
+		attribute("rltl", "tokenLink", KindAnyURI, o, o),
+		attribute("tkhd", "holder", KindID, m, np).one(),
+		attribute("tkis", "issuer", KindID, m, np).one(),
+		attribute("tkna", "notAfter", KindTimestamp, m, np).one(),
+		attribute("tknb", "notBefore", KindTimestamp, m, np).one(),
+	}),
+	// TS-0001 clause 9.6.39, TS-0004 clause 7.4.41.
+	define(&TypeDef{
+		Type: TypeToken, Tag: "m2m:tk", Name: "token", IDPrefix: "tk",
+		Children:  []ResourceType{TypeSubscription},
+		Creatable: true, Updatable: true, Deletable: true,
+	}, expires, protected, []AttributeDef{
+		attribute("tkau", "audience", KindID, o, np).list(),
+		attribute("tkex", "extension", KindString, o, np),
+		attribute("tkhd", "holder", KindID, o, np),
+		attribute("tkid", "tokenID", KindIssuedID, m, np).one(),
+		attribute("tkis", "issuer", KindID, o, np),
+		attribute("tkna", "notAfter", KindTimestamp, o, np),
+		attribute("tknb", "notBefore", KindTimestamp, o, np),
+		attribute("tknm", "tokenName", KindString, o, np),
+		attribute("tkob", "tokenObject", KindJWT, m, np).one(),
+		attribute("tkps", "permissions", 0, o, np).of(complexTokenPermissions),
+		attribute("vr", "version", KindString, o, np),
+	}),
+	// TS-0001 clause 9.6.40.
+	define(&TypeDef{
+		Type: TypeDAC, Tag: "m2m:dac", Name: "dynamicAuthorizationConsultation", IDPrefix: "dac",
+		Children:  []ResourceType{TypeSubscription},
+		Creatable: true, Updatable: true, Deletable: true,
+	}, expires, protected, []AttributeDef{
+		attribute("dae", "dynamicAuthorizationEnabled", KindBoolean, m, o).one(),
+		attribute("dal", "dynamicAuthorizationLifetime", KindTimestamp, o, o),
+		attribute("dap", "dynamicAuthorizationPoA", KindAnyURI, m, o).one().nonEmpty(),
 	}),
 	// The CSE makes them; of the custom attributes they have those of their flexContainer.
 	define(&TypeDef{

@@ -29,6 +29,9 @@ func newRequest(u *url.URL, to binding.Address, req *onem2m.Request) (*message.M
 	if to.Token != "" && mayCarryToken(u) {
 		query = append(query, tokenParameter+to.Token)
 	}
+	for _, t := range req.Tokens {
+		query = append(query, tokenParameter+t)
+	}
 	switch req.ResponseType {
 	case 0, 3: // blocking
 	default: // TS-0008 clauses 6.3.2 to 6.3.4

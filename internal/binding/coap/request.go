@@ -58,13 +58,18 @@ func isPlain(options message.Options) bool {
 // tokenParameter begins the parameter that carries a credential.
 const tokenParameter = "tkns="
 
-// takeToken takes the credential out of the query: parameter Tokens (tkns; TS-0008 clause 6.2.2.3).
+// takeToken takes the credential and authorization tokens out of the query: parameter Tokens (tkns; TS-0008 clause
+// 6.2.2.3).
 func (c *call) takeToken(p peer, inClear bool) error {
 	rest := c.query[:0]
 	for _, q := range c.query {
 		token, ok := strings.CutPrefix(q, tokenParameter)
 		if !ok {
 			rest = append(rest, q)
+			continue
+		}
+		if onem2m.IsJWT(token) {
+			c.req.Tokens = append(c.req.Tokens, token)
 			continue
 		}
 		if c.evidence.Token != "" {

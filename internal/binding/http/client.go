@@ -114,8 +114,8 @@ func newRequest(ctx context.Context, to binding.Address, req *onem2m.Request) (*
 	r.URL, r.Host = u, u.Host
 	setHeaders(r.Header, req)
 	r.Header["Accept"] = format.header
-	if to.Token != "" {
-		r.Header["Authorization"] = []string{"Bearer " + to.Token}
+	if authorization := authorizationHeader(to.Token, req.Tokens); authorization != "" {
+		r.Header["Authorization"] = []string{authorization}
 	}
 	// Nothing follows the media type but what a CREATE needs: deployed receivers of notifications compare it letter by letter.
 	switch {
@@ -125,6 +125,14 @@ func newRequest(ctx context.Context, to binding.Address, req *onem2m.Request) (*
 		r.Header["Content-Type"] = format.header
 	}
 	return r, nil
+}
+
+// authorizationHeader is what authorizationTokens reads, "" when there is nothing to say.
+func authorizationHeader(credential string, tokens []string) string {
+	if credential == "" {
+		return strings.Join(tokens, "+")
+	}
+	return "Bearer " + strings.Join(append([]string{credential}, tokens...), "+")
 }
 
 // setHeaders writes the request parameters that are headers, spelled as in TS-0009: some receivers compare that way.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -57,8 +58,32 @@ func parseHeaders(x *exchange, h http.Header) error {
 	if err := parseTargets(req, h); err != nil {
 		return err
 	}
-	x.evidence.Token = bearerToken(authorization)
+	x.evidence.Token, req.Tokens = authorizationTokens(authorization)
 	return nil
+}
+
+// authorizationTokens parts an Authorization header: after the scheme Bearer comes the credential, and authorization tokens
+// follow with a '+' before each. Without a scheme there are authorization tokens alone (TS-0009 clause 6.4.19).
+func authorizationTokens(header string) (credential string, tokens []string) {
+	shown := bearerToken(header)
+	if shown == "" {
+		shown = header
+	}
+	if !strings.Contains(shown, ".") { // the usual case
+		return bearerToken(header), nil
+	}
+	parts := strings.Split(shown, "+")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	credentials, tokens := binding.SplitTokens(parts)
+	switch {
+	case len(tokens) == 0:
+		return bearerToken(header), nil // a '+' may be part of it
+	case len(credentials) == 0 || bearerToken(header) == "":
+		return "", tokens
+	}
+	return credentials[0], tokens
 }
 
 // bearerToken is the token of an Authorization header (RFC 6750 clause 2.1), "" when it has another scheme.

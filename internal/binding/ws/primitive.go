@@ -54,7 +54,7 @@ func (c *conn) take(m message) bool {
 // execute hands a request to the handler.
 func (c *conn) execute(m message, req *onem2m.Request, cost int64) bool {
 	k := mark{cost: cost}
-	if c.dialed && len(req.Tokens) == 0 && !(c.near && c.b.o.Handler.Known(binding.Evidence{})) {
+	if c.dialed && !brings(req) && !(c.near && c.b.o.Handler.Known(binding.Evidence{})) {
 		// Whoever answers a request of ours has not proven who he is by that, and a lab network is for this machine only.
 		c.giveBack(m)
 		c.refuse(req, k, onem2m.Errorf(onem2m.StatusOperationNotAllowed, "on a connection that this node opened a request needs a credential of its own (tkns)"))
@@ -94,17 +94,24 @@ func (c *conn) execute(m message, req *onem2m.Request, cost int64) bool {
 	return true
 }
 
+// brings says whether a request has a credential of its own.
+func brings(req *onem2m.Request) bool {
+	credentials, _ := binding.SplitTokens(req.Tokens)
+	return len(credentials) > 0
+}
+
 // credential gives the evidence that a request is executed with: its own, or that of the handshake. It is false when no
 // valid one was shown.
 func (c *conn) credential(req *onem2m.Request) (ev binding.Evidence, ok bool) {
-	if len(req.Tokens) == 0 {
+	credentials, authorization := binding.SplitTokens(req.Tokens)
+	if len(credentials) == 0 {
 		return c.evidence, !c.stranger.Load() || c.b.o.Handler.Known(c.evidence)
 	}
-	known := slices.IndexFunc(req.Tokens, func(token string) bool { return c.b.o.Handler.Known(c.evidence.With(token)) })
+	known := slices.IndexFunc(credentials, func(token string) bool { return c.b.o.Handler.Known(c.evidence.With(token)) })
 	if known < 0 {
 		return ev, false
 	}
-	ev, req.Tokens = c.evidence.With(req.Tokens[known]), nil
+	ev, req.Tokens = c.evidence.With(credentials[known]), authorization
 	c.shown(ev)
 	return ev, true
 }
