@@ -31,41 +31,82 @@ type accessContext struct {
 	agreed   bool                // decided before: always allowed
 	request  *onem2m.Request     // that is decided about; nil for whether a resource may be seen as a whole
 	granted  *grant              // where to put what rules for single attributes allowed, when that was what counted; or nil
+	subject  *Resource           // that is decided about; nil when it is several
+	// asserts is the request whose Role-IDs and tokens count. Nil when nobody made one, as for the notifications of a
+	// subscription: then all roles count that the originator was given.
+	asserts *onem2m.Request
+	tokens  *tokenSet // of asserts; nil when it has none
+	trace   *Trace    // of who wants to know why; nil for nobody
 }
 
 // newAccessContext collects what a decision about a request on t depends on.
 func newAccessContext(req *onem2m.Request, env Env, t *target) accessContext {
-	ctx := accessContext{time: env.Time, sourceIP: req.SourceIP, child: req.Type, agreed: env.Agreed, request: req}
+	ctx := accessContext{time: env.Time, sourceIP: req.SourceIP, child: req.Type, agreed: env.Agreed, request: req, trace: env.Trace}
+	ctx.assert(req, env)
 	if t.typ() != t.resource.Type {
 		ctx.object = t.typ()
 	}
 	return ctx
 }
 
-// authorize decides whether an originator may do op to a resource (TS-0001 clause 9.6.2, TS-0004 clause 7.3.3.15).
-// A contentInstance is decided by its container: TS-0001 clause 9.6.7 gives it no accessControlPolicyIDs.
+// assert takes what a request says of the roles and tokens that it is to be decided by.
+func (ctx *accessContext) assert(req *onem2m.Request, env Env) {
+	if env.AllRoles {
+		return
+	}
+	ctx.asserts = req
+	if len(req.Tokens)+len(req.TokenIDs)+len(req.LocalTokenIDs) > 0 {
+		ctx.tokens = &tokenSet{}
+	}
+}
+
+// authorize decides whether an originator may do op to a resource (TS-0001 clauses 9.6.2 and 10.2.3.1, TS-0004 clause
+// 7.3.3.15). A contentInstance is decided by its container: TS-0001 clause 9.6.7 gives it no accessControlPolicyIDs.
 //
 //   - An accessControlPolicy is governed by its own selfPrivileges.
 //   - A pollingChannel is its owner's alone (TS-0004 clause 7.4.21.2).
 //   - A resource that links accessControlPolicies is governed by their privileges; one matching rule suffices.
 //   - A resource that links none that exists falls back to the default privileges: everything for its custodian
 //     if it has one, else for its creator (for an AE: the AE itself), and nothing for anybody else.
+//   - What none of these allows, a token may: one that the request presents, or that a consultation brought about
+//     (dynamicAuthorizationConsultationIDs).
+//
+// Whoever keeps decisions: one follows from the state (the resource and its ancestors, the policies, groups, roles and
+// tokens that are looked at, the organisation of the originator), from originator, op, ctx.object and ctx.child, and,
+// beyond these, from
+//   - ctx.time: windows of rules, and the validity of policies, roles and tokens;
+//   - ctx.sourceIP, where a rule has addresses;
+//   - ctx.request: its content, atrl and filter, where a rule has accessControlAttributes;
+//   - ctx.asserts: its Role-IDs and tokens; that it is nil counts as well.
+//
+// A request without Role-IDs and tokens, decided without a rule that has contexts or attributes, by policies, roles and
+// tokens whose validity does not change, is decided the same until the state changes.
 func (c *Core) authorize(r Reader, res *Resource, originator string, op access, ctx accessContext) (bool, error) {
 	if ctx.agreed {
 		return true, nil
 	}
 	originator = c.localID(originator)
 	if res.Type == onem2m.TypePollingChannel {
-		return originator != "" && originator == res.Owner, nil
+		return ctx.trace.channel(res, originator), nil
 	}
 	if c.cfg.Lab && originator == c.cfg.Admin {
-		return true, nil
+		return ctx.trace.lab(originator), nil
 	}
 	if ctx.object == 0 {
 		ctx.object = res.Type
 	}
+	ctx.subject = res
+	ok, err := c.authorizeByPolicies(r, res, originator, op, ctx)
+	if ok || err != nil {
+		return ok, err
+	}
+	return c.authorizeByTokens(r, res, originator, op, ctx)
+}
+
+func (c *Core) authorizeByPolicies(r Reader, res *Resource, originator string, op access, ctx accessContext) (bool, error) {
 	own := c.compile(res)
 	if res.Type == onem2m.TypeACP {
+		ctx.trace.policy(c, r, res, "pvs")
 		var g grant
 		ok, err := c.anyRule(r, own.self, originator, op, ctx, &g)
 		return ok || err == nil && ctx.settle(&g, res, op), err
@@ -76,11 +117,13 @@ func (c *Core) authorize(r Reader, res *Resource, originator string, op access, 
 		var remote *Resource
 		remote, err = c.remote(r, originator, ctx.time)
 		ok = remote != nil
+		ctx.trace.registered(ok)
 		if err == nil && !ok && c.cfg.Lab {
 			// Clients under test expect that for AEs, too.
 			var ae *Resource
 			ae, err = r.Resource(originator)
 			ok = ae != nil && ae.Type == onem2m.TypeAE && !expired(ae, ctx.time)
+			ctx.trace.registered(ok)
 		}
 	}
 	return ok, err
@@ -96,12 +139,14 @@ func (c *Core) authorizeMembers(r Reader, group *Resource, originator string, op
 	if ctx.object == 0 {
 		ctx.object = group.Type
 	}
+	ctx.subject = group
 	return c.authorizeBy(r, own, own.macp, nil, c.localID(originator), op, ctx)
 }
 
 // settle says whether rules for single attributes are enough, and tells who wants to know what they allowed.
 func (ctx *accessContext) settle(g *grant, subject *Resource, op access) bool {
 	ok := g.covers(subject, op, ctx)
+	ctx.trace.attributes(g, ok)
 	if ok && ctx.granted != nil {
 		*ctx.granted = *g
 	}
@@ -118,15 +163,20 @@ func (c *Core) authorizeBy(r Reader, own *compiled, policies []string, subject *
 			return false, err
 		}
 		if acp == nil {
+			ctx.trace.noPolicy(id)
 			continue
 		}
 		linked = true
+		ctx.trace.policy(c, r, acp, "pv")
 		ok, err := c.anyRule(r, c.compile(acp).privs, originator, op, ctx, &g)
 		if ok || err != nil {
 			return ok, err
 		}
 	}
-	return !linked && own.isHolder(originator) || ctx.settle(&g, subject, op), nil
+	if !linked {
+		return ctx.trace.holder(own, own.isHolder(originator)), nil
+	}
+	return ctx.settle(&g, subject, op), nil
 }
 
 // isHolder says whether the originator has the default privileges on a resource.
@@ -167,8 +217,9 @@ func (c *Core) mayUpdatePolicies(r Reader, res *Resource, originator string, ctx
 	}
 	originator = c.localID(originator)
 	if c.cfg.Lab && originator == c.cfg.Admin {
-		return true, nil
+		return ctx.trace.lab(originator), nil
 	}
+	ctx.subject = res
 	own := c.compile(res)
 	linked := false
 	for _, id := range own.acpi {
@@ -177,33 +228,53 @@ func (c *Core) mayUpdatePolicies(r Reader, res *Resource, originator string, ctx
 			return false, err
 		}
 		if acp == nil {
+			ctx.trace.noPolicy(id)
 			continue
 		}
 		linked = true
 		ctx.object = acp.Type
+		ctx.trace.policy(c, r, acp, "pvs")
 		var g grant // whose rules say nothing about what links the policy
 		ok, err := c.anyRule(r, c.compile(acp).self, originator, accessUpdate, ctx, &g)
 		if ok || err != nil {
 			return ok, err
 		}
 	}
-	return !linked && own.isHolder(originator), nil
+	if linked {
+		return false, nil
+	}
+	return ctx.trace.holder(own, own.isHolder(originator)), nil
 }
 
 // anyRule says whether one of the rules allows op on all attributes, and adds what others allow on some to g.
 func (c *Core) anyRule(r Reader, rules []rule, originator string, op access, ctx accessContext, g *grant) (bool, error) {
 	for i := range rules {
 		rule := &rules[i]
-		if rule.operations&op == 0 || rule.unsupported || !rule.matchesObject(op, ctx) || !rule.matchesContext(ctx) {
+		switch {
+		case rule.operations&op == 0:
+			ctx.trace.rule(i, rule, otherOperations)
+			continue
+		case rule.unsupported:
+			ctx.trace.rule(i, rule, unsupportedRule)
+			continue
+		case !rule.matchesObject(op, ctx):
+			ctx.trace.rule(i, rule, otherObjects)
+			continue
+		case !rule.matchesContext(ctx):
+			ctx.trace.rule(i, rule, otherContext)
 			continue
 		}
-		ok, err := c.matchesOriginator(r, rule.originators, originator, ctx.time)
+		ok, err := c.matchesOriginator(r, rule.originators, originator, &ctx)
 		switch {
 		case err != nil:
 			return false, err
-		case ok && rule.attributes != nil:
+		case !ok:
+			ctx.trace.rule(i, rule, otherOriginators)
+		case rule.attributes != nil:
+			ctx.trace.rule(i, rule, someAttributes)
 			g.add(rule)
-		case ok:
+		default:
+			ctx.trace.rule(i, rule, allowed)
 			return true, nil
 		}
 	}
@@ -211,28 +282,35 @@ func (c *Core) anyRule(r Reader, rules []rule, originator string, op access, ctx
 }
 
 // matchesOriginator says whether an originator is among accessControlOriginators: by ID in any form, by a wildcard
-// '*', by "all", or as a member of a group (TS-0001 clause 9.6.2.2).
-func (c *Core) matchesOriginator(r Reader, originators []string, originator string, now int64) (bool, error) {
+// '*', by "all", as a member of a group, or in a role (TS-0001 clause 9.6.2.1).
+func (c *Core) matchesOriginator(r Reader, originators []string, originator string, ctx *accessContext) (bool, error) {
 	for _, entry := range originators {
-		if entry == "all" || entry == "*" {
-			return true, nil
-		}
-		entry = c.localID(entry)
-		if entry == originator && originator != "" {
-			return true, nil
-		}
-		if strings.Contains(entry, "*") {
-			if originator != "" && matchOriginator(entry, originator) {
-				return true, nil
-			}
-			continue
-		}
-		ok, err := c.isMember(r, entry, originator, now)
+		ok, err := c.isOne(r, entry, originator, ctx)
 		if ok || err != nil {
+			ctx.trace.by(entry, ok)
 			return ok, err
 		}
 	}
 	return false, nil
+}
+
+// isOne says whether an originator is meant by one of accessControlOriginators.
+func (c *Core) isOne(r Reader, entry, originator string, ctx *accessContext) (bool, error) {
+	if entry == "all" || entry == "*" {
+		return true, nil
+	}
+	entry = c.localID(entry)
+	switch {
+	case originator == "":
+		return false, nil
+	case entry == originator:
+		return true, nil
+	case strings.Contains(entry, "*"):
+		return matchOriginator(entry, originator), nil
+	case strings.Contains(entry, "@"):
+		return c.inRole(r, entry, originator, ctx)
+	}
+	return c.isMember(r, entry, originator, ctx.time)
 }
 
 // isMember says whether id names a group that has the originator's AE among its members.

@@ -18,6 +18,7 @@ type compiled struct {
 	members   []string // mid of a group
 	macp      []string // macp of a group
 	watch     *watch   // of a subscription
+	token     *token   // of a <token>; nil when it cannot be read
 }
 
 // cacheSlots is the number of compiled resources kept; a power of two.
@@ -55,6 +56,8 @@ func (c *Core) compile(res *Resource) *compiled {
 		made.members, made.macp = stringsOf(res.Get("mid")), stringsOf(res.Get("macp"))
 	case onem2m.TypeSubscription:
 		made.watch = parseWatch(c, res)
+	case onem2m.TypeToken:
+		made.token, _ = c.parseToken(text(res.Get("tkob"))) // one that cannot be read allows nothing
 	}
 	slot.Store(made)
 	return made

@@ -128,7 +128,7 @@ func checkSupported(t onem2m.ResourceType, members []onem2m.Member) error {
 			continue
 		}
 		switch m.Name {
-		case "at", "daci":
+		case "at":
 			return unsupportedAttribute(t, m.Name)
 		}
 		for _, name := range notImplemented[t] {

@@ -45,6 +45,15 @@ type Env struct {
 	// is each node's own, and shows in responses only. Nil gives none.
 	Statistics func(subscription string, targets []string) []byte
 
+	// AllRoles says that all roles count that the originator was given, as if the request named them: for what is asked on
+	// behalf of one that has no way of naming roles.
+	AllRoles bool
+	// SigningKey gives the originator and the Ed25519 public key, 32 bytes, of a valid credential by its ID in hex, and ""
+	// when there is none. Nil when there are none at all.
+	SigningKey func(id string) (originator string, key []byte, err error)
+	// Trace gets why a request was allowed or refused; nil when nobody wants to know.
+	Trace *Trace
+
 	// Outcome is set for a non-blocking request whose operation the accepting node did outside of this CSE, or whose
 	// result it knows already. The core then does not execute it.
 	Outcome *onem2m.Response

@@ -49,6 +49,9 @@ func (c *Core) create(st State, req *onem2m.Request, env Env, t *target) (Result
 	if err := c.linkHosted(st, nil, d.resource, env.Time); err != nil {
 		return Result{}, err
 	}
+	if err := c.linkRights(st, d.resource); err != nil {
+		return Result{}, err
+	}
 	made, err := c.recordCreated(st, d.resource, d.originator, env)
 	if err != nil {
 		return Result{}, err
@@ -133,6 +136,9 @@ func (c *Core) authorizeCreate(r Reader, req *onem2m.Request, env Env, t *target
 	if req.Type == onem2m.TypeAE && env.MayRegister && t.resource.Type == onem2m.TypeCSEBase && c.mayBeAE(d.originator) {
 		return nil
 	}
+	if req.Type == onem2m.TypeToken && d.originator == c.cfg.CSEID {
+		return nil // what a consultation granted; completeToken sees to it
+	}
 	if req.Type == onem2m.TypeRemoteCSE && t.resource.Type == onem2m.TypeCSEBase {
 		return c.authorizeRemote(r, req, env, t, d.originator)
 	}
@@ -213,6 +219,9 @@ func (c *Core) prepareResource(r Reader, req *onem2m.Request, env Env, d *draft,
 	if err := c.checkPolicies(r, res, "acpi", env.Time); err != nil {
 		return err
 	}
+	if err := c.checkConsultations(r, res, env.Time); err != nil {
+		return err
+	}
 	if err := c.assignID(r, req, env, def, res); err != nil {
 		return err
 	}
@@ -243,6 +252,12 @@ func (c *Core) completeResource(r Reader, req *onem2m.Request, env Env, before, 
 		return checkHosts(after)
 	case onem2m.TypeMgmtObj:
 		return completeMgmtObj(req, before, after)
+	case onem2m.TypeRole:
+		return c.completeRole(r, req, env, before, after)
+	case onem2m.TypeToken:
+		return c.completeToken(r, req, env, before, after)
+	case onem2m.TypeDAC:
+		return completeConsultation(after)
 	case onem2m.TypePollingChannel:
 		return c.completePollingChannel(r, before, after)
 	case onem2m.TypeGroup:

@@ -193,7 +193,7 @@ func TestCreateUniversalAttributes(t *testing.T) {
 		{"Ca", "Ca", onem2m.TypeContainer, `{"unknown":3}`, onem2m.StatusBadRequest},
 		{"Ca", "Ca", onem2m.TypeContainer, `{"mni":-1}`, onem2m.StatusBadRequest},
 		{"Ca", "Ca", onem2m.TypeContainer, `{"mni":null}`, onem2m.StatusBadRequest},
-		{"Ca", "Ca", onem2m.TypeContainer, `{"daci":["x"]}`, onem2m.StatusNotImplemented},
+		{"Ca", "Ca", onem2m.TypeContainer, `{"daci":["x"]}`, onem2m.StatusBadRequest},
 		{"Ca", "Ca", onem2m.TypeContainer, `{"at":["/other"]}`, onem2m.StatusNotImplemented},
 	})
 	at := n.Time

@@ -147,6 +147,9 @@ func (c *Core) remove(st State, req *onem2m.Request, env Env, d *removal) (Resul
 				return Result{}, err
 			}
 		}
+		if err := c.unlinkRights(st, still); err != nil {
+			return Result{}, err
+		}
 		if err := st.Remove(ri); err != nil {
 			return Result{}, err
 		}

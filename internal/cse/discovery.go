@@ -139,6 +139,8 @@ type search struct {
 	maxLevel int
 	access   access
 	req      *onem2m.Request
+	asserts  *onem2m.Request
+	tokens   *tokenSet
 	// The decision about the last container, as all its instances share it.
 	container *Resource
 	allowed   bool
@@ -162,6 +164,9 @@ func (c *Core) newSearch(r Reader, req *onem2m.Request, env Env, op access) (*se
 	}
 	s := &search{visit: c.newVisit(r, env), filter: f, collect: k, maxLevel: maxLevel, access: op, req: req}
 	s.visit.visible = s.sees
+	var ctx accessContext
+	ctx.assert(req, env)
+	s.asserts, s.tokens = ctx.asserts, ctx.tokens
 	return s, nil
 }
 
@@ -175,7 +180,7 @@ func (s *search) finds(it *item) (bool, error) {
 }
 
 func (s *search) sees(it *item) (bool, error) {
-	ctx := accessContext{time: s.visit.now, sourceIP: s.req.SourceIP}
+	ctx := accessContext{time: s.visit.now, sourceIP: s.req.SourceIP, asserts: s.asserts, tokens: s.tokens}
 	if it.instance == nil {
 		return s.visit.c.authorize(s.visit.r, it.resource, s.req.From, s.access, ctx)
 	}

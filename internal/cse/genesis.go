@@ -92,6 +92,9 @@ func (c *Core) Reset(st State, env Env) (Result, error) {
 					return Result{}, err
 				}
 			}
+			if err := c.unlinkRights(st, all[i].resource); err != nil {
+				return Result{}, err
+			}
 			if err := st.Remove(all[i].resource.RI); err != nil {
 				return Result{}, err
 			}

@@ -139,6 +139,11 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 			return nil, err
 		}
 	}
+	if slices.Contains(v.modified, "daci") {
+		if err := c.checkConsultations(r, after, env.Time); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.completeResource(r, req, env, v.before, after); err != nil {
 		return nil, err
 	}

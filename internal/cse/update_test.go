@@ -39,7 +39,7 @@ func TestUpdate(t *testing.T) {
 		{"Ca", cnt, onem2m.TypeContainer, `{"mni":"x"}`, onem2m.StatusBadRequest},
 		{"Ca", cnt, onem2m.TypeContainer, `{"api":"Nx"}`, onem2m.StatusBadRequest},
 		{"Ca", cnt, onem2m.TypeAE, `{"rr":true}`, onem2m.StatusBadRequest},
-		{"Ca", cnt, onem2m.TypeContainer, `{"daci":["x"]}`, onem2m.StatusNotImplemented},
+		{"Ca", cnt, onem2m.TypeContainer, `{"daci":["x"]}`, onem2m.StatusBadRequest},
 		{"Cb", cnt, onem2m.TypeContainer, `{"mni":3}`, onem2m.StatusOriginatorHasNoPrivilege},
 		{"Ca", cin, onem2m.TypeContentInstance, `{"con":"2"}`, onem2m.StatusOperationNotAllowed},
 		{"Ca", cnt + "/la", onem2m.TypeContentInstance, `{"con":"2"}`, onem2m.StatusOperationNotAllowed},

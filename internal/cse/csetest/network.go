@@ -24,6 +24,8 @@ type Network struct {
 	Next  uint64 // log index of the next effect
 	// MayRegister is handed to the core with every request.
 	MayRegister bool
+	// SigningKey is handed to the core with every request.
+	SigningKey func(id string) (originator string, key []byte, err error)
 
 	t       testing.TB
 	request int
@@ -49,7 +51,7 @@ func NewNetworkOf(t testing.TB, cfg cse.Config) *Network {
 
 // Env is what surrounds the next request.
 func (n *Network) Env() cse.Env {
-	return cse.Env{Time: n.Time, NextIndex: n.Next, MayRegister: n.MayRegister}
+	return cse.Env{Time: n.Time, NextIndex: n.Next, MayRegister: n.MayRegister, SigningKey: n.SigningKey}
 }
 
 // Complete fills what a request must have and the test does not care about.
