@@ -34,6 +34,9 @@ func checkPrimitive(req *onem2m.Request, now int64) error {
 	if req.ResponseType > onem2m.ResponseTypeNone {
 		return refuse(onem2m.StatusBadRequest, "response type (rt) %d is not one of 1 to 5", req.ResponseType)
 	}
+	if len(req.RoleIDs) > MaxTokens || len(req.TokenIDs)+len(req.LocalTokenIDs)+len(req.Tokens) > MaxTokens {
+		return refuse(onem2m.StatusNotAcceptable, "the request has more than %d Role-IDs (rids), or more than %d tokens (tkns, tids, ltids)", MaxTokens, MaxTokens)
+	}
 	if req.EventCategory != "" && !validCategory(req.EventCategory) {
 		return refuse(onem2m.StatusBadRequest, "event category (ec) %q is none of 2, 3, 4 and 100 to 999", req.EventCategory)
 	}

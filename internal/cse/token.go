@@ -377,6 +377,43 @@ func (c *Core) presented(r Reader, originator string, ctx *accessContext) ([]*Re
 	return ctx.tokens.list, nil
 }
 
+// TokenIDs gives the Token-IDs of the tokens that a request presents, in whatever way, and that this CSE has: what has to be
+// ordered of them. That they are valid is not said by that.
+func (c *Core) TokenIDs(r Reader, req *onem2m.Request) ([]string, error) {
+	if len(req.Tokens)+len(req.LocalTokenIDs) == 0 {
+		return req.TokenIDs, nil
+	}
+	ids := slices.Clone(req.TokenIDs)
+	for _, ri := range req.LocalTokenIDs {
+		res, err := r.Resource(ri)
+		if err != nil {
+			return nil, err
+		}
+		if res != nil && res.Type == onem2m.TypeToken {
+			ids = append(ids, text(res.Get("tkid")))
+		}
+	}
+	for _, jwt := range req.Tokens {
+		t, err := c.parseToken(jwt)
+		if err != nil {
+			continue
+		}
+		ri, err := r.Aux(tokenKey(t.id))
+		if err != nil {
+			return nil, err
+		}
+		res, err := r.Resource(string(ri))
+		if err != nil {
+			return nil, err
+		}
+		if res != nil && text(res.Get("tkob")) == jwt {
+			ids = append(ids, t.id)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
+}
+
 // tokenRefused says why a token does not count for an originator; "" when it does. res may be nil.
 func (c *Core) tokenRefused(res *Resource, originator string, now int64) string {
 	if res == nil || res.Type != onem2m.TypeToken || expired(res, now) {

@@ -57,6 +57,8 @@ type Ingress struct {
 	clock    chan struct{} // closed when keepTime has ended
 	updates  turns
 	transits transits
+	// consultations are the dynamic authorizations under way.
+	consultations consultations
 	// timeout bounds the wait of a request that says nothing about it, a time.Duration.
 	timeout atomic.Int64
 	// persistence is how long the <request> of a request is kept that says nothing about it, a time.Duration; 0 leaves
@@ -145,6 +147,7 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, ev binding.Eviden
 	if refused != nil {
 		return refused
 	}
+	withoutCredentials(req)
 	target, away := g.elsewhere(req.To)
 	if away && (!cse.NonBlocking(req) || !g.registered(req)) {
 		return g.transit(ctx, core, req, target, cred)
@@ -154,17 +157,28 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, ev binding.Eviden
 			return refused
 		}
 	}
-	var resp *onem2m.Response
-	switch {
-	case cse.NonBlocking(req):
+	if !away {
+		if refused := g.present(core, req); refused != nil {
+			return refused
+		}
+	}
+	if cse.NonBlocking(req) {
 		return g.nonBlocking(ctx, core, req, cred)
-	case req.Operation == onem2m.Retrieve || req.Operation == onem2m.Notify:
-		resp = g.read(ctx, core, req)
-	default:
-		resp = g.write(ctx, core, req, cred)
+	}
+	resp := g.once(ctx, core, req, cred)
+	if g.consult(ctx, core, req, resp) {
+		resp = g.once(ctx, core, req, cred)
 	}
 	g.askFarMembers(ctx, core, req, resp, cred)
 	return resp
+}
+
+// once executes a blocking request for this CSE.
+func (g *Ingress) once(ctx context.Context, core *cse.Core, req *onem2m.Request, cred *identity.Credential) *onem2m.Response {
+	if req.Operation == onem2m.Retrieve || req.Operation == onem2m.Notify {
+		return g.read(ctx, core, req)
+	}
+	return g.write(ctx, core, req, cred)
 }
 
 func errNoBlock() *onem2m.Response {
@@ -316,7 +330,7 @@ func newItem(req *onem2m.Request, cred *identity.Credential) ledger.Item {
 	it := ledger.Item{
 		Operation: proof.Operation(req.Operation), From: req.From, To: req.To, Type: req.Type, Content: req.Content,
 		ResultContent: req.ResultContent, DesiredIDType: req.DesiredIDType,
-		Filter: req.Filter, Release: req.ReleaseVersion, Delivery: req.Delivery,
+		Filter: req.Filter, Release: req.ReleaseVersion, Delivery: req.Delivery, RoleIDs: req.RoleIDs, TokenIDs: req.TokenIDs,
 	}
 	if cred.Hash != [32]byte{} {
 		it.Key = cred.ID()

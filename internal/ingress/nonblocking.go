@@ -30,6 +30,7 @@ func (g *Ingress) nonBlocking(ctx context.Context, core *cse.Core, req *onem2m.R
 	if refused != nil {
 		return refused
 	}
+	g.consultAhead(ctx, core, req)
 	it := newItem(req, cred)
 	release, outcome := g.beforehand(ctx, core, req, &it, cred)
 	defer release()

@@ -33,6 +33,10 @@ func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, ev binding.Evi
 	}
 	s := &started{req: req, done: done}
 	if refused := g.begin(core, s, ev); refused != nil {
+		if refused.Status == onem2m.StatusOriginatorHasNoPrivilege && g.mayConsult(core, req) {
+			go func() { done(g.Do(ctx, req, ev)) }()
+			return
+		}
 		s.finish(refused)
 	}
 }
@@ -55,6 +59,10 @@ func (g *Ingress) plainReading(req *onem2m.Request) bool {
 func (g *Ingress) begin(core *cse.Core, s *started, ev binding.Evidence) *onem2m.Response {
 	cred, refused := g.identify(s.req, ev)
 	if refused != nil {
+		return refused
+	}
+	withoutCredentials(s.req)
+	if refused := g.present(core, s.req); refused != nil {
 		return refused
 	}
 	if err := g.o.Refuse(); err != nil {

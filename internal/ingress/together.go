@@ -48,6 +48,10 @@ func (g *Ingress) doTogether(ctx context.Context, reqs []*onem2m.Request, ev bin
 		if refused != nil {
 			return nil, refused
 		}
+		withoutCredentials(req)
+		if refused := g.present(core, req); refused != nil {
+			return nil, refused
+		}
 		items[i] = newItem(req, cred)
 		switch resp := g.check(core, req); {
 		case resp == nil:

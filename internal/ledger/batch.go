@@ -53,6 +53,9 @@ type Item struct {
 	Assigned string
 	// Parameters are set for a non-blocking request, which may be a RETRIEVE or NOTIFY as well.
 	Parameters *Parameters
+	// RoleIDs and TokenIDs are the roles that the originator wants to act in and the tokens that it presents, at most
+	// cse.MaxTokens each.
+	RoleIDs, TokenIDs []string
 }
 
 // Batch is one transaction: the requests that one node accepted, in order, signed by it.
@@ -76,6 +79,9 @@ func (it *Item) Check() error {
 		return fmt.Errorf("a release version indicator of %d bytes", len(it.Release))
 	case !utf8.ValidString(it.From) || !utf8.ValidString(it.To) || !utf8.ValidString(it.Release):
 		return errors.New("an address that is no valid UTF-8")
+	}
+	if err := checkRights(it); err != nil {
+		return err
 	}
 	if it.Filter != nil {
 		f := encodeFilter(it.Filter)
@@ -103,7 +109,7 @@ const itemOverhead = 96
 
 // Size is how many bytes an item takes at most in a batch.
 func (it *Item) Size() int {
-	size := itemOverhead + len(it.From) + len(it.To) + len(it.Content) + len(it.Release)
+	size := itemOverhead + len(it.From) + len(it.To) + len(it.Content) + len(it.Release) + sizeOfRights(it)
 	if it.Filter != nil {
 		size += len(encodeFilter(it.Filter))
 	}
@@ -122,6 +128,7 @@ const (
 	flagDelivery
 	flagAssigned
 	flagParameters
+	flagRights
 )
 
 // defaultRelease is the rvi left out of an item to keep it small.
@@ -149,7 +156,7 @@ func decodeFilter(b []byte) (*onem2m.FilterCriteria, error) {
 
 // appendItem encodes one item; the batch is a concatenation of them, so that ingress can encode on arrival.
 func appendItem(dst []byte, it *Item) []byte {
-	var flags byte
+	var flags uint64
 	if it.ResultContent != onem2m.ResultContentDefault || it.DesiredIDType != 0 {
 		flags |= flagResult
 	}
@@ -174,7 +181,10 @@ func appendItem(dst []byte, it *Item) []byte {
 	if it.Parameters != nil {
 		flags |= flagParameters
 	}
-	dst = append(dst, byte(it.Operation), flags)
+	if len(it.RoleIDs)+len(it.TokenIDs) > 0 {
+		flags |= flagRights
+	}
+	dst = binary.AppendUvarint(append(dst, byte(it.Operation)), flags)
 	dst = appendString(dst, it.From)
 	dst = appendString(dst, it.To)
 	dst = binary.AppendUvarint(dst, uint64(it.Type))
@@ -216,6 +226,9 @@ func appendItem(dst []byte, it *Item) []byte {
 		p := encodeParameters(it.Parameters)
 		dst = binary.AppendUvarint(dst, uint64(len(p)))
 		dst = append(dst, p...)
+	}
+	if flags&flagRights != 0 {
+		dst = appendRights(dst, it)
 	}
 	return dst
 }
@@ -374,10 +387,7 @@ const (
 
 func (d *decoder) item(it *Item) {
 	it.Operation = proof.Operation(d.byte())
-	flags := d.byte()
-	if flags&^(flagResult|flagSource|flagFilter|flagRelease|flagTogether|flagDelivery|flagAssigned|flagParameters) != 0 {
-		d.fail(fmt.Errorf("flags %#x are not known", flags))
-	}
+	flags := d.uvarint(flagRights<<1 - 1)
 	it.From = d.string(proof.MaxID)
 	it.To = d.string(maxAddress)
 	it.Type = onem2m.ResourceType(d.uvarint(1<<31 - 1))
@@ -435,6 +445,9 @@ func (d *decoder) item(it *Item) {
 				d.fail(err)
 			}
 		}
+	}
+	if flags&flagRights != 0 {
+		d.rights(it)
 	}
 }
 

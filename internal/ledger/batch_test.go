@@ -47,6 +47,10 @@ func genItem() *rapid.Generator[Item] {
 				it.Parameters.Outcome = &Outcome{Status: onem2m.StatusOK, Content: []byte(`{"a":1}`)}
 			}
 		}
+		if rapid.Bool().Draw(t, "rights") {
+			it.RoleIDs = rapid.SampledFrom([][]string{nil, {"nurse@hospital.example"}, {"a@b", "c@d.e"}}).Draw(t, "rids")
+			it.TokenIDs = rapid.SampledFrom([][]string{nil, {"t1@das.example"}}).Draw(t, "tids")
+		}
 		if len(it.Content) == 0 {
 			it.Content = nil
 		}
@@ -124,6 +128,7 @@ func goldenBatch() *Batch {
 		{
 			Operation: proof.Operation(onem2m.Retrieve), From: "Cdevice", To: "tally/ae/c", ResultContent: onem2m.ResultContentDefault, Release: "4",
 			Parameters: &Parameters{ResponseType: 2, NotificationURIs: []string{"http://x/"}, RequestID: "r1", ResultPersistence: "PT5S", Outcome: &Outcome{Status: 2000, Content: []byte(`{}`)}},
+			RoleIDs: []string{"nurse@hospital.example"}, TokenIDs: []string{"t1@das.example"},
 		},
 	}}
 	copy(b.Seed[:], bytes.Repeat([]byte{0xab}, 32))

@@ -243,7 +243,7 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 	a.req = onem2m.Request{
 		Operation: onem2m.Operation(it.Operation), To: it.To, From: it.From, Type: it.Type, Content: it.Content,
 		ResultContent: it.ResultContent, DesiredIDType: it.DesiredIDType, Filter: it.Filter,
-		RequestID: "-", ReleaseVersion: it.Release,
+		RequestID: "-", ReleaseVersion: it.Release, RoleIDs: it.RoleIDs, TokenIDs: it.TokenIDs,
 	}
 	if it.SourceIP.IsValid() {
 		a.req.SourceIP = it.SourceIP.String()
