@@ -128,7 +128,7 @@ func goldenBatch() *Batch {
 		{
 			Operation: proof.Operation(onem2m.Retrieve), From: "Cdevice", To: "tally/ae/c", ResultContent: onem2m.ResultContentDefault, Release: "4",
 			Parameters: &Parameters{ResponseType: 2, NotificationURIs: []string{"http://x/"}, RequestID: "r1", ResultPersistence: "PT5S", Outcome: &Outcome{Status: 2000, Content: []byte(`{}`)}},
-			RoleIDs: []string{"nurse@hospital.example"}, TokenIDs: []string{"t1@das.example"},
+			RoleIDs:    []string{"nurse@hospital.example"}, TokenIDs: []string{"t1@das.example"},
 		},
 	}}
 	copy(b.Seed[:], bytes.Repeat([]byte{0xab}, 32))
