@@ -45,6 +45,8 @@ const (
 	// AuthSignature is the device's own signature over the request. Every validator verified it, and it is kept beside
 	// the payload (Signed), inside the commitment.
 	AuthSignature AuthMethod = 2
+	// AuthKey is a key proven in the handshake of a connection, vouched for by the node that accepted the request.
+	AuthKey AuthMethod = 3
 )
 
 // Auth says how the originator of an entry was authenticated and by which key.

@@ -43,8 +43,10 @@ func (c *statusCmd) Run(ctx context.Context, s *streams) error {
 	fmt.Fprintf(w, "committed\t%d entries\n", r.Committed)
 	fmt.Fprintf(w, "published\t%d entries\n", r.Published)
 	fmt.Fprintf(w, "log root\t%s\n", r.LogRoot)
-	fmt.Fprintf(w, "log on disk\t%.1f MB in %d segments\n", float64(r.LogBytes)/1e6, r.Segments)
-	fmt.Fprintf(w, "disk\t%.1f GB free\n", float64(r.FreeBytes)/1e9)
+	if r.AppHash != "" { // else the rest is none of this originator's business
+		fmt.Fprintf(w, "log on disk\t%.1f MB in %d segments\n", float64(r.LogBytes)/1e6, r.Segments)
+		fmt.Fprintf(w, "disk\t%.1f GB free\n", float64(r.FreeBytes)/1e9)
+	}
 	for _, l := range r.Listens {
 		fmt.Fprintf(w, "listens\t%s\n", l)
 	}

@@ -99,6 +99,8 @@ func operationName(op proof.Operation) string {
 
 func authName(a proof.Auth) string {
 	switch a.Method {
+	case proof.AuthKey:
+		return fmt.Sprintf(" (key %x, proven to the accepting node, which vouches for it)", a.Key)
 	case proof.AuthToken:
 		return fmt.Sprintf(" (token %x, vouched for by the accepting node)", a.Key)
 	default:

@@ -8,14 +8,15 @@ import (
 	"github.com/tallystick/tallystick/internal/ledger"
 )
 
-// authenticator finds the credential of what a client showed. It keeps the answers, positive ones only, until any credential on
-// the ledger changes.
+// authenticator finds the credential of what a client showed. It keeps the answers, positive ones only, until any
+// credential on the ledger changes.
 type authenticator struct {
 	app *ledger.App
+	now func() int64 // Unix microseconds
 
 	mu      sync.RWMutex
 	version uint64
-	known   map[string]*identity.Credential // by token
+	known   map[string]*identity.Credential // by token or public key
 }
 
 const maxKnown = 1 << 16
@@ -33,34 +34,63 @@ func (a *authenticator) authenticate(ev binding.Evidence) (*identity.Credential,
 	return c, nil
 }
 
+// find returns the valid credential of what a client showed, nil for none. A token counts more than the key of the
+// connection that it came over: a gateway shows tokens of others over its own connection. One that is not valid is
+// refused, whatever the key.
 func (a *authenticator) find(ev binding.Evidence) (*identity.Credential, error) {
-	if ev.Anonymous() {
+	shown := ev.Token
+	if shown == "" {
+		shown = ev.Key
+	}
+	if shown == "" {
 		return nil, nil
 	}
-	token := ev.Token
 	version := a.app.IdentityVersion()
 	a.mu.RLock()
-	c, ok := a.known[token]
+	c, ok := a.known[shown]
 	ok = ok && a.version == version
 	a.mu.RUnlock()
-	if ok {
-		return c, nil
-	}
-	hash, ok := identity.TokenHash(token)
 	if !ok {
+		var err error
+		if c, err = a.lookup(ev); c == nil || err != nil {
+			return nil, err
+		}
+	}
+	if !c.Valid(a.now()) {
 		return nil, nil
 	}
+	if !ok {
+		a.mu.Lock()
+		if a.version != version || a.known == nil || len(a.known) >= maxKnown {
+			a.version, a.known = version, make(map[string]*identity.Credential)
+		}
+		a.known[shown] = c
+		a.mu.Unlock()
+	}
+	return c, nil
+}
+
+// lookup returns the credential, valid or not, of a token or else of a key; nil when there is none.
+func (a *authenticator) lookup(ev binding.Evidence) (*identity.Credential, error) {
+	var want identity.Credential
+	if ev.Token != "" {
+		hash, ok := identity.TokenHash(ev.Token)
+		if !ok {
+			return nil, nil
+		}
+		want.Kind, want.Value = identity.Token, hash
+	} else {
+		if len(ev.Key) != len(want.Value) {
+			return nil, nil
+		}
+		want.Kind = identity.Key
+		copy(want.Value[:], ev.Key)
+	}
 	view := a.app.View()
-	c, err := identity.Lookup(view, identity.KeyID(hash[:8]))
-	view.Close()
-	if err != nil || c == nil || c.Revoked || c.Hash != hash {
+	defer view.Close()
+	c, err := identity.Lookup(view, want.ID())
+	if err != nil || c == nil || c.Kind != want.Kind || c.Value != want.Value {
 		return nil, err
 	}
-	a.mu.Lock()
-	if a.version != version || a.known == nil || len(a.known) >= maxKnown {
-		a.version, a.known = version, make(map[string]*identity.Credential)
-	}
-	a.known[token] = c
-	a.mu.Unlock()
 	return c, nil
 }

@@ -73,7 +73,7 @@ func New(o Options) *Ingress {
 		o.Timeout = 30 * time.Second
 	}
 	g := &Ingress{o: o, clock: make(chan struct{})}
-	g.auth.app = o.App
+	g.auth = authenticator{app: o.App, now: g.now}
 	g.timeout.Store(int64(o.Timeout))
 	g.pending = newCoalescer(o.App, o.Submit)
 	go g.keepTime()
@@ -332,7 +332,7 @@ func newItem(req *onem2m.Request, cred *identity.Credential) ledger.Item {
 		ResultContent: req.ResultContent, DesiredIDType: req.DesiredIDType,
 		Filter: req.Filter, Release: req.ReleaseVersion, Delivery: req.Delivery, RoleIDs: req.RoleIDs, TokenIDs: req.TokenIDs,
 	}
-	if cred.Hash != [32]byte{} {
+	if cred.Kind != 0 {
 		it.Key = cred.ID()
 	}
 	if req.SourceIP != "" {

@@ -83,7 +83,7 @@ func (g *Ingress) transit(ctx context.Context, core *cse.Core, req *onem2m.Reque
 		return failure(onem2m.StatusInternalServerError, "find the way to another CSE: "+err.Error())
 	case hop == "":
 		return failure(onem2m.StatusNotFound, fmt.Sprintf("target %q is on a CSE that is not known here", req.To))
-	case hop == from.Originator && from.Hash != [32]byte{}:
+	case hop == from.Originator && from.Kind != 0:
 		return failure(onem2m.StatusNotFound, fmt.Sprintf("target %q is on a CSE that %s does not know, nor do we", req.To, hop))
 	}
 	key := strings.Join([]string{req.From, req.RequestID, target, strconv.Itoa(int(req.Operation))}, "\x00")

@@ -1,15 +1,9 @@
 package ledger
 
 import (
-	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/tallystick/tallystick/internal/cse"
-	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/translog"
 	"github.com/tallystick/tallystick/internal/tree"
 	"github.com/tallystick/tallystick/onem2m"
@@ -218,21 +212,15 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 	}
 	switch it.Operation {
 	case proof.Operation(onem2m.Create), proof.Operation(onem2m.Update), proof.Operation(onem2m.Delete):
-	case proof.OpEnrol, proof.OpRevoke, proof.OpErase:
-		if cred.Role != identity.Operator {
-			return denied("%s is no operator", it.From), nil
-		}
-		return a.applyOwn(b, it, auth)
+	case proof.OpEnrol, proof.OpRevoke, proof.OpErase, proof.OpReset:
+		return a.applyOwn(b, &own{Item: it, auth: auth, by: cred})
 	case proof.OpQuarantine, proof.OpRelease:
-		if refused := a.mayQuarantine(it, cred); refused != nil {
+		if refused, err := a.mayQuarantine(b, it, cred); err != nil {
+			return onem2m.Response{}, err
+		} else if refused != nil {
 			return *refused, nil
 		}
 		return a.applyQuarantine(b, it, auth)
-	case proof.OpReset:
-		if !a.genesis.CSE.Lab {
-			return denied("only a lab network can be reset"), nil
-		}
-		return a.applyOwn(b, it, auth)
 	case proof.Operation(onem2m.Retrieve), proof.Operation(onem2m.Notify):
 		if it.Parameters == nil {
 			return failure(onem2m.StatusBadRequest, fmt.Sprintf("operation %d does not change anything", it.Operation)), nil
@@ -279,243 +267,4 @@ func (b *building) notify(events []cse.Event) {
 		b.events = append(b.events, event{b.nextIndex(), events[i]})
 		b.bytes += eventSize(&events[i])
 	}
-}
-
-// OwnRequest is the content of the ledger's own operations.
-type OwnRequest struct {
-	Originator string `json:"originator,omitempty"` // enrol: the AE-ID that the credential speaks for
-	Role       string `json:"role,omitempty"`       // enrol: device (default) or operator
-	TokenHash  string `json:"tokenHash,omitempty"`  // enrol: SHA-256 of the token in hex
-	Key        string `json:"key,omitempty"`        // revoke: the credential's ID in hex
-	Index      uint64 `json:"index,omitempty"`      // erase: the log index of the instance
-}
-
-// applyOwn executes the ledger's own operations: enrol, revoke, erase.
-func (a *App) applyOwn(b *building, it *Item, auth proof.Auth) (onem2m.Response, error) {
-	var r OwnRequest
-	if err := json.Unmarshal(it.Content, &r); err != nil {
-		return failure(onem2m.StatusBadRequest, "the content is no JSON object of the expected form"), nil
-	}
-	mark := b.state.Mark()
-	status := onem2m.StatusCreated
-	var err error
-	switch it.Operation {
-	case proof.OpEnrol:
-		var c identity.Credential
-		if c, err = r.credential(); err == nil && c.Originator == a.genesis.CSE.CSEID {
-			err = &refusal{onem2m.StatusBadRequest, c.Originator + " is this CSE, which needs no credential"}
-		}
-		if err == nil {
-			err = a.enrol(b, c, it.From, auth)
-		}
-	case proof.OpRevoke:
-		status = onem2m.StatusDeleted
-		err = a.revoke(b, r.Key, it, auth)
-	case proof.OpErase:
-		status = onem2m.StatusDeleted
-		err = a.erase(b, r.Index, it, auth)
-	case proof.OpReset:
-		status = onem2m.StatusDeleted
-		err = a.reset(b, it, auth)
-	}
-	var bad *refusal
-	switch {
-	case errors.As(err, &bad):
-		b.state.Rollback(mark)
-		return failure(bad.status, bad.Error()), nil
-	case err != nil:
-		return onem2m.Response{}, err
-	}
-	return onem2m.Response{Status: status}, nil
-}
-
-// refusal is a request that cannot be met, as opposed to a ledger that cannot go on.
-type refusal struct {
-	status onem2m.StatusCode
-	why    string
-}
-
-func (r *refusal) Error() string { return r.why }
-
-func (r *OwnRequest) credential() (identity.Credential, error) {
-	var c identity.Credential
-	h, err := hex.DecodeString(r.TokenHash)
-	if err != nil || len(h) != len(c.Hash) {
-		return c, &refusal{onem2m.StatusBadRequest, "tokenHash is not a SHA-256 in hex"}
-	}
-	role, err := identity.ParseRole(r.Role)
-	if err != nil {
-		return c, &refusal{onem2m.StatusBadRequest, err.Error()}
-	}
-	if len(r.Originator) < 2 || len(r.Originator) > proof.MaxID || !strings.ContainsRune("CS/", rune(r.Originator[0])) || !validName(r.Originator[1:]) {
-		return c, &refusal{onem2m.StatusBadRequest, "originator is neither an AE-ID, C or S and then letters, digits, '-', '_' or '.', nor a CSE-ID, which begins with a slash"}
-	}
-	return identity.Credential{Hash: [32]byte(h), Originator: r.Originator, Role: role}, nil
-}
-
-func validName(s string) bool {
-	for _, c := range []byte(s) {
-		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
-		if !ok {
-			return false
-		}
-	}
-	return true
-}
-
-func (a *App) enrol(b *building, c identity.Credential, by string, auth proof.Auth) error {
-	if err := identity.Enrol(b.state, c); errors.Is(err, identity.ErrExists) {
-		return &refusal{onem2m.StatusConflict, err.Error()}
-	} else if err != nil {
-		return err
-	}
-	payload, err := json.Marshal(OwnRequest{Originator: c.Originator, Role: c.Role.String(), TokenHash: hex.EncodeToString(c.Hash[:])})
-	if err != nil {
-		return err
-	}
-	id := c.ID()
-	a.forget(b, id)
-	b.record(proof.Entry{
-		Operation: proof.OpEnrol, Originator: by, Target: c.Originator, Resource: hex.EncodeToString(id[:]),
-		Status: uint32(onem2m.StatusCreated), Auth: auth,
-	}, payload)
-	return nil
-}
-
-func (a *App) revoke(b *building, key string, it *Item, auth proof.Auth) error {
-	var id identity.KeyID
-	h, err := hex.DecodeString(key)
-	if err != nil || len(h) != len(id) {
-		return &refusal{onem2m.StatusBadRequest, "key is not the ID of a credential: 8 bytes in hex"}
-	}
-	copy(id[:], h)
-	c, err := identity.Revoke(b.state, id)
-	switch {
-	case errors.Is(err, identity.ErrUnknown):
-		return &refusal{onem2m.StatusNotFound, err.Error()}
-	case errors.Is(err, identity.ErrLast):
-		return &refusal{onem2m.StatusConflict, err.Error()}
-	case err != nil:
-		return err
-	}
-	a.forget(b, id)
-	b.record(proof.Entry{
-		Operation: proof.OpRevoke, Originator: it.From, Target: c.Originator, Resource: hex.EncodeToString(id[:]),
-		Status: uint32(onem2m.StatusDeleted), Auth: auth,
-	}, it.Content)
-	return nil
-}
-
-// erase takes an instance out of its container and notes that its payload has to go from the log; each node does
-// that after the block is committed.
-func (a *App) erase(b *building, index uint64, it *Item, auth proof.Auth) error {
-	if index >= b.base {
-		return &refusal{onem2m.StatusNotFound, fmt.Sprintf("the log has no committed entry %d yet", index)}
-	}
-	rec, err := a.log.Record(index)
-	if err != nil {
-		return err
-	}
-	if rec.Entry.Operation != proof.Operation(onem2m.Create) || !erasable(onem2m.ResourceType(rec.Entry.Type)) {
-		return &refusal{onem2m.StatusOperationNotAllowed, fmt.Sprintf("entry %d is neither a contentInstance nor a timeSeriesInstance", index)}
-	}
-	// Whether it was erased is asked of the state: the log itself follows at each node's own pace.
-	erased := fmt.Sprintf("erased/%d", index)
-	if v, err := b.state.Aux(erased); err != nil {
-		return err
-	} else if v != nil {
-		return &refusal{onem2m.StatusNotFound, fmt.Sprintf("the payload of entry %d is erased already", index)}
-	}
-	if err := b.state.SetAux(erased, []byte{1}); err != nil {
-		return err
-	}
-	if err := a.core.EraseInstance(b.state, index, cse.Env{Time: b.time}); err != nil {
-		return err
-	}
-	b.record(proof.Entry{
-		Operation: proof.OpErase, Originator: it.From, Target: rec.Entry.Resource, Resource: rec.Entry.Resource,
-		Type: rec.Entry.Type, Status: uint32(onem2m.StatusDeleted), Auth: auth,
-	}, it.Content)
-	b.state.SetLocal(eraseKey(index), []byte{1})
-	return nil
-}
-
-// reset takes the resources of a lab network back to what they were at genesis. The credentials stay.
-func (a *App) reset(b *building, it *Item, auth proof.Auth) error {
-	b.record(proof.Entry{
-		Operation: proof.OpReset, Originator: it.From, Target: a.genesis.CSE.BaseRI, Resource: a.genesis.CSE.BaseRI,
-		Type: uint32(onem2m.TypeCSEBase), Status: uint32(onem2m.StatusDeleted), Auth: auth,
-	}, it.Content)
-	res, err := a.core.Reset(b.state, cse.Env{Time: b.time, NextIndex: b.nextIndex()})
-	if err == nil {
-		b.effects(res.Effects, auth)
-	}
-	return err
-}
-
-// erasable says whether the payloads of instances of a type can be erased. What a flexContainerInstance has is also in the
-// entry of the change that it records.
-func erasable(t onem2m.ResourceType) bool {
-	return t == onem2m.TypeContentInstance || t == onem2m.TypeTimeSeriesInst
-}
-
-const localErase = "erase/"
-
-func eraseKey(index uint64) string {
-	return localErase + string(binary.BigEndian.AppendUint64(nil, index))
-}
-
-// authenticated returns the credential that an item was accepted with, nil when it is not valid for its originator.
-func (a *App) authenticated(b *building, it *Item) (*identity.Credential, proof.Auth, error) {
-	switch itself := it.From == a.genesis.CSE.CSEID; {
-	case it.Key != (identity.KeyID{}):
-	case itself && it.Operation == proof.Operation(onem2m.Delete):
-		return nil, noAuth, nil // what the CSE deletes is what has expired, and needs no request
-	case itself || a.genesis.CSE.Lab:
-		// For the CSE any member may speak. It owns nothing but the <remoteCSE> of its registrar.
-		return &identity.Credential{Originator: it.From}, noAuth, nil
-	}
-	cred, err := a.credential(b.state, it.Key)
-	if err != nil || cred == nil || cred.Revoked {
-		return nil, noAuth, err
-	}
-	if cred.Originator != it.From {
-		if ok, err := a.core.SpeaksFor(b.state, cred.Originator, it.From, b.time); err != nil || !ok {
-			return nil, noAuth, err
-		}
-	}
-	return cred, proof.Auth{Method: proof.AuthToken, Key: it.Key}, nil
-}
-
-// authentic says whether an originator has a valid credential, or needs none, and is not in quarantine.
-func (a *App) authentic(b *building, originator string) (bool, error) {
-	standing, err := a.standing(b)
-	if err != nil || standing[originator] != nil {
-		return false, err
-	}
-	if a.genesis.CSE.Lab {
-		return true, nil
-	}
-	return identity.Holds(b.state, originator)
-}
-
-// credential reads a credential through a small cache that this goroutine owns.
-func (a *App) credential(r cse.Reader, id identity.KeyID) (*identity.Credential, error) {
-	if c, ok := a.creds[id]; ok {
-		return c, nil
-	}
-	c, err := identity.Lookup(r, id)
-	if err != nil || c == nil {
-		return nil, err
-	}
-	if len(a.creds) >= 1<<14 {
-		clear(a.creds)
-	}
-	a.creds[id] = c
-	return c, nil
-}
-
-func (a *App) forget(b *building, id identity.KeyID) {
-	delete(a.creds, id)
-	b.identities = true
 }

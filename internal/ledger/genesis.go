@@ -55,6 +55,9 @@ func parseGenesis(b []byte) (*Genesis, error) {
 		if m.Name == "" || len(m.Name) > maxName || len(m.Key) != ed25519.PublicKeySize || seen[m.Name] {
 			return nil, fmt.Errorf("parse genesis: member %q: the name is missing, too long or used twice, or the key is no Ed25519 key", m.Name)
 		}
+		if err := identity.CheckKey(m.Key); err != nil {
+			return nil, fmt.Errorf("parse genesis: member %q: %w", m.Name, err)
+		}
 		seen[m.Name] = true
 	}
 	return g, nil
@@ -100,8 +103,8 @@ func (a *App) applyGenesis(b *building) error {
 	return a.applyGenesisEntries(b)
 }
 
-// applyGenesisEntries writes the first entries: the network itself, what the core creates, the operators'
-// credentials.
+// applyGenesisEntries writes the first entries: the network itself, what the core creates, the credentials of the
+// members' nodes and of the operators.
 func (a *App) applyGenesisEntries(b *building) error {
 	doc := a.Options.Genesis
 	if err := b.state.SetAux(auxGenesis, doc); err != nil {
@@ -114,12 +117,20 @@ func (a *App) applyGenesisEntries(b *building) error {
 		return fmt.Errorf("genesis of the resource tree: %w", err)
 	}
 	b.effects(res.Effects, proof.Auth{})
-	for _, o := range a.genesis.Operators {
-		h, err := hex.DecodeString(o.TokenHash)
-		if err != nil || len(h) != 32 {
-			return fmt.Errorf("genesis: the token hash of %s is not a SHA-256 in hex", o.Originator)
+	for _, m := range a.genesis.Members {
+		c := identity.Credential{
+			Kind: identity.Key, Value: [32]byte(m.Key), Originator: identity.NodeOriginator(m.Name), Role: identity.Node,
 		}
-		c := identity.Credential{Hash: [32]byte(h), Originator: o.Originator, Role: identity.Operator}
+		if err := a.enrol(b, c, a.genesis.CSE.CSEID, proof.Auth{}); err != nil {
+			return err
+		}
+	}
+	for _, o := range a.genesis.Operators {
+		r := OwnRequest{Originator: o.Originator, Role: identity.Operator.String(), TokenHash: o.TokenHash}
+		c, err := r.credential()
+		if err != nil {
+			return fmt.Errorf("genesis: operator %s: %w", o.Originator, err)
+		}
 		if err := a.enrol(b, c, a.genesis.CSE.CSEID, proof.Auth{}); err != nil {
 			return err
 		}

@@ -79,19 +79,29 @@ type byNode struct {
 }
 
 // mayQuarantine says why a credential may not do what an item of quarantine asks for, nil when it may.
-func (a *App) mayQuarantine(it *Item, cred *identity.Credential) *onem2m.Response {
+func (a *App) mayQuarantine(b *building, it *Item, cred *identity.Credential) (*onem2m.Response, error) {
 	var refused onem2m.Response
 	switch {
+	case cred.MayActFor(""):
+		return nil, nil
 	case cred.Role == identity.Operator:
-		return nil
+		r, err := quarantineRequest(it.Content)
+		if err != nil {
+			return nil, nil // execution says so
+		}
+		organisation, err := identity.OrganisationOf(b.state, r.Originator)
+		if err != nil || cred.MayActFor(organisation) {
+			return nil, err
+		}
+		refused = denied("%s is an operator of the organisation %s only", it.From, cred.Organisation)
 	case it.From == a.genesis.CSE.CSEID && it.Key == (identity.KeyID{}) && it.Operation == proof.OpQuarantine:
-		return nil
+		return nil, nil
 	case it.From == a.genesis.CSE.CSEID:
 		refused = denied("a node releases nobody on its own account")
 	default:
 		refused = denied("%s is no operator", it.From)
 	}
-	return &refused
+	return &refused, nil
 }
 
 func (a *App) quarantine(b *building, r *QuarantineRequest, by string, auth proof.Auth) error {

@@ -129,7 +129,7 @@ func (r *replayer) entry(b *building, blk *translog.Block, n int) error {
 		}
 		return a.applyGenesisEntries(b)
 	case proof.OpEnrol, proof.OpRevoke, proof.OpErase, proof.OpReset:
-		resp, err := a.applyOwn(b, &Item{Operation: e.Operation, From: e.Originator, Content: content}, e.Auth)
+		resp, err := a.applyOwn(b, &own{Item: &Item{Operation: e.Operation, From: e.Originator, Content: content}, auth: e.Auth})
 		if err == nil && resp.Status >= 3000 {
 			err = fmt.Errorf("refused when repeated: %s", resp.Content)
 		}

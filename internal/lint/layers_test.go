@@ -33,7 +33,7 @@ var layers = map[string]layer{
 	"internal/cse":         {own: []string{"onem2m"}, modules: []string{"github.com/fxamacker/cbor/v2"}, tests: []string{"internal/cse/csetest"}},
 	"internal/cse/csetest": {own: []string{"internal/cse", "onem2m"}, std: []string{"testing"}},
 	"internal/identity": {
-		own: []string{"internal/cse"}, std: []string{"crypto/rand"}, tests: []string{"internal/cse/csetest", "onem2m"},
+		own: []string{"internal/cse"}, modules: []string{"github.com/oasisprotocol/curve25519-voi"}, std: []string{"crypto/rand"}, tests: []string{"internal/cse/csetest", "onem2m"},
 	},
 
 	// Storage: what the core is kept in.

@@ -83,10 +83,26 @@ func (n *Node) authenticated(w http.ResponseWriter, r *http.Request) *identity.C
 	return nil
 }
 
+// operator says whether the requester is an operator, of whatever organisation; if not it has answered the request.
 func (n *Node) operator(w http.ResponseWriter, r *http.Request) bool {
+	return n.asOperator(w, r) != nil
+}
+
+// asOperator returns the requester's credential if he is an operator, or answers the request and returns nil.
+func (n *Node) asOperator(w http.ResponseWriter, r *http.Request) *identity.Credential {
 	c := n.authenticated(w, r)
 	if c != nil && c.Role != identity.Operator {
 		refuse(w, http.StatusForbidden, "only an operator may do this")
+		return nil
+	}
+	return c
+}
+
+// networkOperator is operator for what is no organisation's own.
+func (n *Node) networkOperator(w http.ResponseWriter, r *http.Request) bool {
+	c := n.authenticated(w, r)
+	if c != nil && !c.MayActFor("") {
+		refuse(w, http.StatusForbidden, "only an operator of the network may do this")
 		return false
 	}
 	return c != nil
@@ -103,7 +119,7 @@ func (n *Node) servePolicy(w http.ResponseWriter, r *http.Request) {
 	w.Write(n.app.Policy().Marshal())
 }
 
-// serveTile serves tiles of the log (c2sp.org/tlog-tiles): hashes to anybody, entries to operators.
+// serveTile serves tiles of the log (c2sp.org/tlog-tiles): hashes to anybody, entries to operators of the network.
 func (n *Node) serveTile(w http.ResponseWriter, r *http.Request) {
 	level, index, width, err := parseTilePath(r.PathValue("path"))
 	if err != nil {
@@ -113,7 +129,7 @@ func (n *Node) serveTile(w http.ResponseWriter, r *http.Request) {
 	var tile []byte
 	cache := "public, max-age=31536000, immutable"
 	if level == entriesLevel {
-		if !n.operator(w, r) {
+		if !n.networkOperator(w, r) {
 			return
 		}
 		cache = "private, no-store"
@@ -202,6 +218,8 @@ func (n *Node) serveProof(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, err.Error())
 	case err != nil:
 		refuse(w, http.StatusInternalServerError, err.Error())
+	case r.URL.Query().Has("index") && !n.mayAudit(c, b):
+		refuse(w, http.StatusForbidden, fmt.Sprintf("entry %d is not of your organisation", index))
 	case r.URL.Query().Has("index") && !n.mayShow(c, b, r):
 		b.Erased, b.Salt, b.Payload = true, [32]byte{}, nil
 		fallthrough
@@ -209,6 +227,26 @@ func (n *Node) serveProof(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Write(b.Marshal())
 	}
+}
+
+// mayAudit says whether an operator may know of an entry: one of the network of any, one of an organisation of what its
+// originators did, and of what was done to their credentials and instances.
+func (n *Node) mayAudit(c *identity.Credential, b *proof.Bundle) bool {
+	e, err := proof.DecodeEntry(b.Entry)
+	if err != nil {
+		return false
+	}
+	if c.MayActFor("") {
+		return true
+	}
+	who := e.Originator
+	if e.Operation == proof.OpEnrol || e.Operation == proof.OpRevoke {
+		who = e.Target
+	}
+	view := n.app.View()
+	defer view.Close()
+	organisation, err := identity.OrganisationOf(view, who)
+	return err == nil && c.MayActFor(organisation)
 }
 
 // mayShow says whether a bundle that an operator asked for by index may show its payload: who did what and when is
@@ -295,14 +333,16 @@ type StatusReport struct {
 	Committed uint64    `json:"committedEntries"`
 	Published uint64    `json:"publishedEntries"`
 	LogRoot   string    `json:"logRoot"`
-	AppHash   string    `json:"appHash"`
-	LogBytes  int64     `json:"logBytes"`
-	Segments  int       `json:"segments"`
-	FreeBytes uint64    `json:"freeBytes"`
-	Listens   []string  `json:"listens"`
-	Refusing  string    `json:"refusingWrites,omitempty"`
-	Lab       bool      `json:"lab,omitempty"` // originators need no credential
-	// Quarantined are the originators in quarantine, for operators only.
+	// What follows is for operators of the network.
+	AppHash   string   `json:"appHash,omitempty"`
+	LogBytes  int64    `json:"logBytes,omitempty"`
+	Segments  int      `json:"segments,omitempty"`
+	FreeBytes uint64   `json:"freeBytes,omitempty"`
+	Listens   []string `json:"listens,omitempty"`
+
+	Refusing string `json:"refusingWrites,omitempty"`
+	Lab      bool   `json:"lab,omitempty"` // originators need no credential
+	// Quarantined are the originators in quarantine: for operators, those of their organisation.
 	Quarantined []string `json:"quarantined,omitempty"`
 }
 
@@ -315,15 +355,14 @@ func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
 	s := StatusReport{
 		Name: n.cfg.Name, Origin: n.app.Genesis().Origin, Height: h.Height, BlockTime: time.UnixMicro(h.Time).UTC(),
 		Committed: h.LogSize, Published: n.app.Published().Size, LogRoot: hex.EncodeToString(h.LogRoot[:]),
-		AppHash: hex.EncodeToString(h.AppHash[:]), LogBytes: st.SegmentBytes + st.HashBytes, Segments: st.Segments,
-		FreeBytes: n.disk.free.Load(), Listens: n.Listens(),
 		Lab: n.app.Genesis().CSE.Lab,
 	}
-	for _, q := range n.app.Quarantines() {
-		if c.Role != identity.Operator {
-			break // who else is shut out is not for everybody
-		}
+	for _, q := range n.quarantinesFor(c) {
 		s.Quarantined = append(s.Quarantined, q.Originator)
+	}
+	if c.MayActFor("") {
+		s.AppHash, s.LogBytes, s.Segments = hex.EncodeToString(h.AppHash[:]), st.SegmentBytes+st.HashBytes, st.Segments
+		s.FreeBytes, s.Listens = n.disk.free.Load(), n.Listens()
 	}
 	if err := n.disk.refuse(); err != nil {
 		s.Refusing = err.Error()
@@ -336,36 +375,6 @@ func writeJSON(w http.ResponseWriter, v any) {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	e.Encode(v)
-}
-
-// Enrolled is the answer to an enrolment. The token is shown here and never again.
-type Enrolled struct {
-	Originator string `json:"originator"`
-	Role       string `json:"role"`
-	Key        string `json:"key"`
-	Token      string `json:"token"`
-}
-
-func (n *Node) serveEnrol(w http.ResponseWriter, r *http.Request) {
-	var req ledger.OwnRequest
-	if !n.operator(w, r) || !decodeBody(w, r, &req) {
-		return
-	}
-	out := Enrolled{Originator: req.Originator, Role: req.Role, Token: identity.NewToken()}
-	if out.Role == "" {
-		out.Role = identity.Device.String()
-	}
-	hash, _ := identity.TokenHash(out.Token)
-	out.Key = hex.EncodeToString(hash[:8])
-	if n.own(w, r, proof.OpEnrol, ledger.OwnRequest{Originator: req.Originator, Role: out.Role, TokenHash: hex.EncodeToString(hash[:])}) {
-		writeJSON(w, out)
-	}
-}
-
-func (n *Node) serveRevoke(w http.ResponseWriter, r *http.Request) {
-	if n.operator(w, r) && n.own(w, r, proof.OpRevoke, ledger.OwnRequest{Key: r.PathValue("key")}) {
-		w.WriteHeader(http.StatusNoContent)
-	}
 }
 
 // serveErase erases the payload of an instance: {"index":N}.

@@ -109,7 +109,7 @@ type fsckLine struct {
 
 // serveFsck has the node check itself while it runs. One check runs at a time.
 func (n *Node) serveFsck(w http.ResponseWriter, r *http.Request) {
-	if !n.operator(w, r) {
+	if !n.networkOperator(w, r) {
 		return
 	}
 	if !n.checking.TryLock() {

@@ -3,20 +3,29 @@ package node
 import (
 	"net/http"
 
+	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/proof"
 )
 
-// serveQuarantines lists who is in quarantine, to operators: an array of ledger.Quarantine.
+// serveQuarantines lists who is in quarantine, to operators, of their organisation: an array of ledger.Quarantine.
 func (n *Node) serveQuarantines(w http.ResponseWriter, r *http.Request) {
-	if !n.operator(w, r) {
-		return
+	if c := n.asOperator(w, r); c != nil {
+		writeJSON(w, n.quarantinesFor(c))
 	}
-	all := n.app.Quarantines()
-	if all == nil {
-		all = []*ledger.Quarantine{}
+}
+
+// quarantinesFor returns who is in quarantine of those that the holder of a credential may act on.
+func (n *Node) quarantinesFor(c *identity.Credential) []*ledger.Quarantine {
+	all := []*ledger.Quarantine{}
+	view := n.app.View()
+	defer view.Close()
+	for _, q := range n.app.Quarantines() {
+		if organisation, err := identity.OrganisationOf(view, q.Originator); err == nil && c.MayActFor(organisation) {
+			all = append(all, q)
+		}
 	}
-	writeJSON(w, all)
+	return all
 }
 
 // serveQuarantine shuts an originator out: a ledger.QuarantineRequest.

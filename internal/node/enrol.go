@@ -1,0 +1,75 @@
+package node
+
+import (
+	"encoding/hex"
+	"net/http"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/internal/ledger"
+	"github.com/tallystick/tallystick/proof"
+)
+
+// EnrolRequest asks to bind a credential to an originator: POST /-/credentials.
+type EnrolRequest struct {
+	Originator   string    `json:"originator"`             // AE-ID, CSE-ID of another CSE, or node:NAME
+	Role         string    `json:"role,omitempty"`         // device (default), gateway, operator, organisation or node
+	Organisation string    `json:"organisation,omitempty"` // default that of the operator who asks
+	PublicKey    string    `json:"publicKey,omitempty"`    // Ed25519 public key in hex; without one a token is drawn
+	NotBefore    time.Time `json:"notBefore,omitzero"`
+	NotAfter     time.Time `json:"notAfter,omitzero"`
+}
+
+// Enrolled is the answer to an enrolment. The token is shown here and never again.
+type Enrolled struct {
+	Originator   string    `json:"originator"`
+	Role         string    `json:"role"`
+	Organisation string    `json:"organisation,omitempty"`
+	Key          string    `json:"key"`
+	Token        string    `json:"token,omitempty"` // unless the credential is a key
+	NotAfter     time.Time `json:"notAfter,omitzero"`
+}
+
+func (n *Node) serveEnrol(w http.ResponseWriter, r *http.Request) {
+	var req EnrolRequest
+	c := n.asOperator(w, r)
+	if c == nil || !decodeBody(w, r, &req) {
+		return
+	}
+	if req.Organisation == "" {
+		req.Organisation = c.Organisation
+	}
+	if req.Role == "" {
+		req.Role = identity.Device.String()
+	}
+	order := ledger.OwnRequest{
+		Originator: req.Originator, Role: req.Role, Organisation: req.Organisation, PublicKey: req.PublicKey,
+		NotBefore: identity.Micro(req.NotBefore), NotAfter: identity.Micro(req.NotAfter),
+	}
+	out := Enrolled{Originator: req.Originator, Role: req.Role, Organisation: req.Organisation, NotAfter: req.NotAfter}
+	if req.PublicKey != "" {
+		public, err := hex.DecodeString(req.PublicKey)
+		if err == nil {
+			err = identity.CheckKey(public)
+		}
+		if err != nil {
+			refuse(w, http.StatusBadRequest, "publicKey: "+err.Error())
+			return
+		}
+		id := identity.KeyIDOf([32]byte(public))
+		out.Key = hex.EncodeToString(id[:])
+	} else {
+		out.Token = identity.NewToken()
+		hash, _ := identity.TokenHash(out.Token)
+		order.TokenHash, out.Key = hex.EncodeToString(hash[:]), hex.EncodeToString(hash[:8])
+	}
+	if n.own(w, r, proof.OpEnrol, order) {
+		writeJSON(w, out)
+	}
+}
+
+func (n *Node) serveRevoke(w http.ResponseWriter, r *http.Request) {
+	if n.operator(w, r) && n.own(w, r, proof.OpRevoke, ledger.OwnRequest{Key: r.PathValue("key")}) {
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
