@@ -10,6 +10,16 @@ import (
 // releases are the values of rvi that this CSE speaks (TS-0004 clause 6.4.1).
 var releases = []string{"2a", "3", "4", "5"}
 
+// CheckPrimitive checks what every request must have whatever it is about; Check does so too. A response is the refusal.
+func (c *Core) CheckPrimitive(req *onem2m.Request, now int64) *onem2m.Response {
+	err := checkPrimitive(req, now)
+	if err == nil {
+		return nil
+	}
+	rsp := c.failed(req, err).Response
+	return &rsp
+}
+
 // checkPrimitive checks what every request must have (TS-0004 clause 7.3.2.1). The originator may be missing only
 // from the registration of an AE, which asks for an ID that way. A request without rvi counts as one of release 1.
 func checkPrimitive(req *onem2m.Request, now int64) error {

@@ -85,6 +85,8 @@ type App struct {
 	shownQuarantines atomic.Pointer[map[string]*Quarantine] // as committed; any goroutine may read it
 	// identityVersion changes whenever a credential or a quarantine does, so that caches of credentials know they are stale.
 	identityVersion atomic.Uint64
+	// structureVersion changes whenever anything but instances does.
+	structureVersion atomic.Uint64
 
 	published atomic.Pointer[proof.SignedCheckpoint] // newest; any goroutine
 	publisher sync.WaitGroup
@@ -164,6 +166,10 @@ func (a *App) Head() Status { return *a.head.Load() }
 // IdentityVersion changes whenever a credential is enrolled or revoked, or an originator quarantined or released.
 func (a *App) IdentityVersion() uint64 { return a.identityVersion.Load() }
 
+// StructureVersion changes whenever an entry is committed that is no instance of a container, so that caches of what
+// depends on resources and credentials know that they are stale.
+func (a *App) StructureVersion() uint64 { return a.structureVersion.Load() }
+
 // Info tells CometBFT where this application stands, so that it can replay what is missing.
 func (a *App) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
 	h := a.Head()
@@ -200,8 +206,7 @@ func (a *App) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.Respon
 
 // verify checks the signature of a batch against the member it names.
 func (a *App) verify(tx []byte) error {
-	id := sha256.Sum256(tx)
-	if a.verified.has(id) {
+	if a.verified.has(tx) {
 		return nil
 	}
 	b, err := DecodeBatch(tx, nil)
@@ -215,7 +220,7 @@ func (a *App) verify(tx []byte) error {
 	if !VerifyBatch(tx, a.ChainID, key) {
 		return fmt.Errorf("batch %d of %s: the signature is not valid", b.Seq, b.Node)
 	}
-	a.verified.add(id)
+	a.verified.add(tx)
 	return nil
 }
 
@@ -364,6 +369,7 @@ func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) error {
 				return err
 			}
 		}
+		a.verified.drop(tx) // it is not met again
 		if err := a.applyBatch(b, batch); err != nil {
 			return err
 		}
@@ -448,8 +454,10 @@ func (a *App) commit() (retain int64, err error) {
 		b.state.SetLocal(frameKey(b.base), frame)
 		a.unsynced += int64(len(frame))
 	}
+	structure := false
 	for i := range b.log.Records {
 		if e := &b.log.Records[i].Entry; isNewest(e) {
+			structure = true
 			b.state.SetLocal(entryKey(e.Resource), binary.BigEndian.AppendUint64(nil, b.base+uint64(i)))
 		}
 	}
@@ -477,6 +485,9 @@ func (a *App) commit() (retain int64, err error) {
 	if b.identities {
 		a.identityVersion.Add(1) // not before: a reader would keep what it still reads as the new version
 	}
+	if structure {
+		a.structureVersion.Add(1)
+	}
 	a.cur, a.staged = nil, nil
 	a.grown.broadcast()
 	if a.Committed != nil {
@@ -499,34 +510,6 @@ func (a *App) fatal(err error) {
 	if a.Fatal != nil {
 		a.Fatal(err)
 	}
-}
-
-// verifiedBatches remembers the transactions whose signatures were checked: each is met three times, in the mempool,
-// in the proposal and in the decided block.
-type verifiedBatches struct {
-	mu       sync.Mutex
-	new, old map[[32]byte]struct{}
-}
-
-const maxVerified = 4096
-
-func (v *verifiedBatches) has(id [32]byte) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	_, ok := v.new[id]
-	if !ok {
-		_, ok = v.old[id]
-	}
-	return ok
-}
-
-func (v *verifiedBatches) add(id [32]byte) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.new == nil || len(v.new) >= maxVerified {
-		v.old, v.new = v.new, make(map[[32]byte]struct{})
-	}
-	v.new[id] = struct{}{}
 }
 
 // Grown returns a channel that is closed when the next block is committed.

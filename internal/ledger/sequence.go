@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -83,6 +82,6 @@ func (a *App) loadSeqs() error {
 func (a *App) Sign(seed [32]byte, items []Item) (seq uint64, tx []byte) {
 	seq = a.seq.Add(1)
 	tx = EncodeBatch(&Batch{Node: a.Name, Seq: seq, Seed: seed, Items: items}, a.ChainID, a.Key)
-	a.verified.add(sha256.Sum256(tx)) // as good as checked
+	a.verified.add(tx) // as good as checked
 	return seq, tx
 }
