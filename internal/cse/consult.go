@@ -24,7 +24,7 @@ const (
 )
 
 // consultedKey is where the state has the <token> resources that consultations about a resource brought an originator.
-func consultedKey(holder, ri string) string { return "consulted/" + holder + "\x00" + ri }
+func consultedKey(holder, ri string) string { return "consulted/" + holder + " " + ri }
 
 // Consultation is what a dynamic authorization server is asked about a request that nothing allowed.
 type Consultation struct {

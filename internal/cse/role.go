@@ -7,14 +7,14 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// rolesKey is where the state has the <role> resources that give one role to one originator: roles/<holder>\x00<Role-ID>,
+// rolesKey is where the state has the <role> resources that give one role to one originator: roles/<holder> <Role-ID>,
 // their resource IDs with blanks between.
 const rolesKey = "roles/"
 
 // maxSameRole bounds the <role> resources that give the same role to the same originator: all of them may be looked at.
 const maxSameRole = 8
 
-func roleKey(holder, roleID string) string { return rolesKey + holder + "\x00" + roleID }
+func roleKey(holder, roleID string) string { return rolesKey + holder + " " + roleID }
 
 // listed gives the resource IDs that an index has under a key.
 func listed(r Reader, key string) ([]string, error) {
@@ -82,6 +82,9 @@ func (c *Core) completeRole(r Reader, req *onem2m.Request, env Env, before, afte
 	}
 	if err := mayIssue(r, issuer, id); err != nil {
 		return err
+	}
+	if n := len(text(after.Get("tkhd"))); n > maxID {
+		return refuse(onem2m.StatusNotAcceptable, "holder (tkhd) of %d bytes; the limit is %d", n, maxID)
 	}
 	if err := checkValidity(after.Get("tknb"), after.Get("tkna"), env.Time); err != nil {
 		return err

@@ -2,6 +2,7 @@ package cse_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/cse"
@@ -142,6 +143,7 @@ func TestRoleIssuer(t *testing.T) {
 		{"Ca", "tally", body("nurse@hospital.example", "Ca", validity), onem2m.StatusOriginatorHasNoPrivilege},
 		{"Ca", "Ca", body("nurse@hospital.example", "Ca", validity), onem2m.StatusInvalidChildResourceType},
 		{"Coperator", "tally", body("nurse", "Coperator", validity), onem2m.StatusBadRequest},
+		{"Coperator", "tally", role("nurse@hospital.example", strings.Repeat("C", 1000)), onem2m.StatusNotAcceptable},
 		{"Coperator", "tally", body("nurse@hospital.example", "Coperator", `"tknb":"20270101T000000","tkna":"20261201T000000"`), onem2m.StatusBadRequest},
 		{"Coperator", "tally", body("nurse@hospital.example", "Coperator", `"tknb":"20250101T000000","tkna":"20260101T000000"`), onem2m.StatusBadRequest},
 		{"Coperator", "tally", body("nurse@hospital.example", "Coperator", `"tknb":"20250101T000000"`), onem2m.StatusBadRequest},

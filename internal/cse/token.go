@@ -136,6 +136,9 @@ func (c *Core) readClaims(t *token, claims []byte) error {
 	if t.holder == "" || t.issuer == "" {
 		return bad("it names no holder (azp) or no issuer (iss)")
 	}
+	if len(t.holder) > maxID || len(t.issuer) > maxID || !printable(t.holder) || !printable(t.issuer) {
+		return bad("its holder (azp) or issuer (iss) is no ID of at most %d visible characters", maxID)
+	}
 	var ok bool
 	if t.begin, ok = numericDate(t.plain["tknb"]); !ok {
 		return bad("it has no time from which it holds (nbf), in whole seconds since 1970")

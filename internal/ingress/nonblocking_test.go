@@ -10,14 +10,14 @@ import (
 	"github.com/tallystick/tallystick/onem2m"
 )
 
-// result gives the status that the <request> of an accepted request has.
-func (n *network) result(resp *onem2m.Response) onem2m.StatusCode {
+// result gives the status that the <request> of an accepted request of somebody has.
+func (n *network) result(who string, resp *onem2m.Response) onem2m.StatusCode {
 	n.t.Helper()
 	ri, ok := onem2m.Unquote(onem2m.Field(resp.Content, "m2m:uri"))
 	if resp.Status != onem2m.StatusAcceptedNonBlockingRequestSync || !ok {
 		n.t.Fatalf("answered %d %s", resp.Status, resp.Content)
 	}
-	kept := n.do("Cdev", onem2m.Request{Operation: onem2m.Retrieve, To: ri})
+	kept := n.do(who, onem2m.Request{Operation: onem2m.Retrieve, To: ri})
 	n.want(onem2m.StatusOK, kept)
 	status, _ := onem2m.Int(onem2m.Field(onem2m.Field(onem2m.Field(kept.Content, "m2m:req"), "ors"), "rsc"))
 	return onem2m.StatusCode(status)
@@ -35,15 +35,15 @@ func TestNonBlockingAgreement(t *testing.T) {
 			ResponseType: onem2m.ResponseTypeNonBlockingSync,
 		}
 	}
-	if got := n.result(n.do("Cdev", sub("tally/dev/c"))); got != onem2m.StatusSubscriptionVerificationInitiationFailed || asked.Load() != 1 {
+	if got := n.result("Cdev", n.do("Cdev", sub("tally/dev/c"))); got != onem2m.StatusSubscriptionVerificationInitiationFailed || asked.Load() != 1 {
 		t.Errorf("not agreed to: %d, asked %d times", got, asked.Load())
 	}
 	// It may exist when the request is ordered; nobody was asked about it.
-	if got := n.result(n.do("Cdev", sub("tally/dev/later"))); got != onem2m.StatusNotFound {
+	if got := n.result("Cdev", n.do("Cdev", sub("tally/dev/later"))); got != onem2m.StatusNotFound {
 		t.Errorf("below what does not exist: %d", got)
 	}
 	n.outside.verify = nil
-	if got := n.result(n.do("Cdev", sub("tally/dev/c"))); got != onem2m.StatusCreated {
+	if got := n.result("Cdev", n.do("Cdev", sub("tally/dev/c"))); got != onem2m.StatusCreated {
 		t.Errorf("agreed to: %d", got)
 	}
 	n.want(onem2m.StatusOK, n.do("Cdev", onem2m.Request{Operation: onem2m.Retrieve, To: "tally/dev/c/s"}))

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/onem2m"
@@ -310,6 +311,9 @@ func (s *State) SetCounters(container string, stateTag uint64, modified int64) e
 func (s *State) SetAux(key string, value []byte) error {
 	if s.Fail != nil {
 		return s.Fail
+	}
+	if strings.Contains(key, "\x00") || key == "" || len(key) > 1024 {
+		return fmt.Errorf("%q is no key that the tree takes", key)
 	}
 	if value == nil {
 		delete(s.aux, key)
