@@ -30,6 +30,7 @@ const (
 	OpErase   Operation = 35 // the payload of an earlier entry was erased
 	OpReset   Operation = 36 // a lab network's resources were all removed, and those of genesis made anew
 	OpDeliver Operation = 37 // messages of sessions that entries of this block come from, so that none counts twice
+	OpAudit   Operation = 39 // a node told what it had refused for want of identity or rights
 
 	OpQuarantine Operation = 40 // an originator was put into quarantine: all its requests are refused
 	OpRelease    Operation = 41 // an originator was released from quarantine

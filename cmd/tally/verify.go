@@ -81,6 +81,8 @@ func operationName(op proof.Operation) string {
 		return "RESET"
 	case proof.OpDeliver:
 		return "DELIVER"
+	case proof.OpAudit:
+		return "AUDIT"
 	case proof.OpQuarantine:
 		return "QUARANTINE"
 	case proof.OpRelease:

@@ -21,6 +21,8 @@ type Evidence struct {
 	PSK string
 	// Source is the client's IP address, "" when unknown; never from the client's own words.
 	Source string
+	// Binding is the protocol that the client speaks: http, mqtt, coap, ws, or api for a node's own pages.
+	Binding string
 }
 
 // Anonymous says that the client showed nothing.

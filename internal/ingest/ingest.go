@@ -96,12 +96,16 @@ func (g *Ingest) read(m *binding.Message, ev binding.Evidence) (*delivery, error
 	if !ev.Anonymous() {
 		id, err := g.o.Door.Originator(ev)
 		if err != nil {
+			if e, ok := err.(*onem2m.Error); ok && e.Status == onem2m.StatusSecurityAssociationRequired {
+				d.denied(g.o.Door)
+			}
 			return nil, err
 		}
 		if d.from == "" {
 			d.from = id
 		}
 	} else if !g.o.Door.Known(ev) {
+		d.denied(g.o.Door)
 		return nil, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)")
 	}
 	var err error
@@ -117,6 +121,13 @@ func (g *Ingest) read(m *binding.Message, ev binding.Evidence) (*delivery, error
 		err = checkSize(d.pack)
 	}
 	return d, err
+}
+
+// denied tells of a message whose sender is not known.
+func (d *delivery) denied(door Door) {
+	binding.Denied(door, d.evidence, binding.Denial{
+		Reason: binding.BadCredential, Doing: binding.Doing(onem2m.Create), From: d.m.From, To: d.m.Path,
+	})
 }
 
 // deliver stores the instances below the first address that exists, or else makes what is missing.

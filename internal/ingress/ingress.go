@@ -55,6 +55,7 @@ type Ingress struct {
 	auth     authenticator
 	passed   passed
 	pending  *coalescer
+	denials  *denials
 	clock    chan struct{} // closed when keepTime has ended
 	updates  turns
 	transits transits
@@ -77,7 +78,9 @@ func New(o Options) *Ingress {
 	g.auth = authenticator{app: o.App, now: g.now}
 	g.timeout.Store(int64(o.Timeout))
 	g.pending = newCoalescer(o.App, o.Submit)
+	g.denials = newDenials(o.App.Name, g.tell)
 	go g.keepTime()
+	go g.denials.run()
 	return g
 }
 
@@ -91,8 +94,10 @@ func (g *Ingress) Committed(height uint64, results []ledger.Result) {
 
 // Close fails all waiting requests. Writes after it are refused.
 func (g *Ingress) Close() {
+	g.denials.close()
 	g.pending.close(errStopping)
 	<-g.clock
+	<-g.denials.ended
 }
 
 // Timeout is how long a request may wait that has no request expiration timestamp.
@@ -149,6 +154,13 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, ev binding.Eviden
 		return refused
 	}
 	withoutCredentials(req)
+	resp := g.perform(ctx, core, req, cred)
+	g.noteDenied(req, cred, ev, resp)
+	return resp
+}
+
+// perform does what a request asks for whose originator is known.
+func (g *Ingress) perform(ctx context.Context, core *cse.Core, req *onem2m.Request, cred *identity.Credential) *onem2m.Response {
 	target, away := g.elsewhere(req.To)
 	if away && (!cse.NonBlocking(req) || !g.registered(req)) {
 		return g.transit(ctx, core, req, target, cred)
@@ -187,8 +199,17 @@ func errNoBlock() *onem2m.Response {
 }
 
 // identify finds who a request is from and writes it in its local form into the request. In a lab network whoever shows
-// nothing is who he says he is; his credential has no ID.
+// nothing is who he says he is; his credential has no ID. A refusal is noted.
 func (g *Ingress) identify(req *onem2m.Request, ev binding.Evidence) (*identity.Credential, *onem2m.Response) {
+	claimed := req.From
+	cred, refused := g.recognise(req, ev)
+	if refused != nil {
+		g.noteUnidentified(claimed, req, ev, refused)
+	}
+	return cred, refused
+}
+
+func (g *Ingress) recognise(req *onem2m.Request, ev binding.Evidence) (*identity.Credential, *onem2m.Response) {
 	if ev.Anonymous() && g.o.App.Genesis().CSE.Lab {
 		req.From = g.local(req.From)
 		if cfg := &g.o.App.Genesis().CSE; req.From == cfg.CSEID {
@@ -434,18 +455,24 @@ func (g *Ingress) submitAll(ctx context.Context, req *onem2m.Request, items ...l
 func (g *Ingress) Own(ctx context.Context, op proof.Operation, content []byte, ev binding.Evidence) *onem2m.Response {
 	cred, err := g.Authenticate(ev)
 	if err != nil {
+		g.Denied(ev, binding.Denial{Reason: binding.BadCredential, Doing: ownName(op)})
 		return failure(onem2m.StatusSecurityAssociationRequired, err.Error())
 	}
 	if cred.Role != identity.Operator {
+		g.Denied(ev, binding.Denial{Reason: binding.NoPrivilege, Doing: ownName(op), From: cred.Originator})
 		return failure(onem2m.StatusOriginatorHasNoPrivilege, cred.Originator+" is no operator")
 	}
 	if err := g.o.Refuse(); err != nil {
 		return failure(onem2m.StatusInternalServerError, err.Error())
 	}
-	return g.submit(ctx, &onem2m.Request{}, ledger.Item{
+	resp := g.submit(ctx, &onem2m.Request{}, ledger.Item{
 		Operation: op, From: cred.Originator, Content: content, Key: cred.ID(),
 		ResultContent: onem2m.ResultContentDefault, Release: "4",
 	})
+	if forRights(resp.Status) {
+		g.denials.note(ev, binding.Denial{Reason: binding.NoPrivilege, Doing: ownName(op), From: cred.Originator}, cred)
+	}
+	return resp
 }
 
 // AsCSE executes a RETRIEVE, CREATE or UPDATE of the CSE itself, which owns the <remoteCSE> of its registrar and nothing

@@ -20,6 +20,9 @@ func (g *Ingress) Claim(ev binding.Evidence, claimed string) (originator string,
 		return claimed, g.o.App.Quarantined(g.local(claimed)) == nil
 	}
 	cred, err := g.auth.authenticate(ev)
+	if err == nil && cred != nil && claimed != "" && !g.claims(claimed, cred.Originator) {
+		g.denials.note(ev, binding.Denial{Reason: binding.NotOriginator, Doing: "connect", From: claimed}, cred)
+	}
 	if err != nil || cred == nil || claimed != "" && !g.claims(claimed, cred.Originator) {
 		return "", false
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -18,6 +19,8 @@ type started struct {
 	item     [1]ledger.Item
 	req      *onem2m.Request
 	done     func(*onem2m.Response)
+	ev       binding.Evidence
+	cred     *identity.Credential
 	answered atomic.Bool
 	timer    *time.Timer // gives up when the commit takes too long
 }
@@ -31,11 +34,14 @@ func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, ev binding.Evi
 		go func() { done(g.Do(ctx, req, ev)) }()
 		return
 	}
-	s := &started{req: req, done: done}
+	s := &started{req: req, ev: ev, done: done}
 	if refused := g.begin(core, s, ev); refused != nil {
 		if refused.Status == onem2m.StatusOriginatorHasNoPrivilege && g.mayConsult(core, req) {
 			go func() { done(g.Do(ctx, req, ev)) }()
 			return
+		}
+		if s.cred != nil {
+			g.noteDenied(req, s.cred, ev, refused)
 		}
 		s.finish(refused)
 	}
@@ -61,6 +67,7 @@ func (g *Ingress) begin(core *cse.Core, s *started, ev binding.Evidence) *onem2m
 	if refused != nil {
 		return refused
 	}
+	s.cred = cred
 	withoutCredentials(s.req)
 	if refused := g.present(core, s.req); refused != nil {
 		return refused
@@ -82,6 +89,7 @@ func (g *Ingress) begin(core *cse.Core, s *started, ev binding.Evidence) *onem2m
 	s.items = s.item[:]
 	s.then = func(each []onem2m.Response) {
 		s.timer.Stop()
+		g.noteDenied(s.req, s.cred, s.ev, &each[0])
 		s.finish(&each[0])
 	}
 	s.timer = time.AfterFunc(deadline, func() {

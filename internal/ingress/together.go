@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tallystick/tallystick/internal/binding"
+	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -43,8 +44,18 @@ func (g *Ingress) doTogether(ctx context.Context, reqs []*onem2m.Request, ev bin
 	}
 	items := make([]ledger.Item, len(reqs))
 	size := 0
+	var cred *identity.Credential
+	defer func() {
+		switch {
+		case cred == nil: // noted
+		case refused != nil:
+			g.noteDenied(reqs[0], cred, ev, refused)
+		case len(each) > 0:
+			g.noteDenied(reqs[0], cred, ev, &each[0])
+		}
+	}()
 	for i, req := range reqs {
-		cred, refused := g.identify(req, ev)
+		cred, refused = g.identify(req, ev)
 		if refused != nil {
 			return nil, refused
 		}

@@ -221,6 +221,8 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 			return *refused, nil
 		}
 		return a.applyQuarantine(b, it, auth)
+	case proof.OpAudit:
+		return a.audit(b, it, auth)
 	case proof.Operation(onem2m.Retrieve), proof.Operation(onem2m.Notify):
 		if it.Parameters == nil {
 			return failure(onem2m.StatusBadRequest, fmt.Sprintf("operation %d does not change anything", it.Operation)), nil

@@ -71,7 +71,7 @@ func entryKey(ri string) string { return localEntry + ri }
 // isNewest says whether an entry is noted as the newest one about its resource. The ID of an instance names its entry, and
 // what is remembered of messages is about nothing that the CSEBase is.
 func isNewest(e *proof.Entry) bool {
-	return !onem2m.ResourceType(e.Type).IsInstance() && e.Operation != proof.OpDeliver
+	return !onem2m.ResourceType(e.Type).IsInstance() && e.Operation != proof.OpDeliver && e.Operation != proof.OpAudit
 }
 
 // EntryOf returns the log index of the newest entry about a resource, given by its unstructured ID.

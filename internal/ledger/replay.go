@@ -134,6 +134,12 @@ func (r *replayer) entry(b *building, blk *translog.Block, n int) error {
 			err = fmt.Errorf("refused when repeated: %s", resp.Content)
 		}
 		return err
+	case proof.OpAudit:
+		resp, err := a.audit(b, &Item{From: e.Originator, Content: content}, noAuth)
+		if err == nil && resp.Status >= 3000 {
+			err = fmt.Errorf("refused when repeated: %s", resp.Content)
+		}
+		return err
 	case proof.OpQuarantine, proof.OpRelease:
 		resp, err := a.applyQuarantine(b, &Item{Operation: e.Operation, From: e.Originator, Content: content}, e.Auth)
 		if err == nil && resp.Status >= 3000 {

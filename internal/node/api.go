@@ -60,7 +60,7 @@ func bearer(r *http.Request) string {
 // evidence is what a request shows of who it is from.
 func evidence(r *http.Request) binding.Evidence {
 	source, _, _ := net.SplitHostPort(r.RemoteAddr)
-	ev := binding.Evidence{Token: bearer(r), Key: binding.PeerKey(r.TLS), Source: source}
+	ev := binding.Evidence{Token: bearer(r), Key: binding.PeerKey(r.TLS), Source: source, Binding: "api"}
 	if ev.Token == "" && binding.CrossSite(r.Header, r.Host) {
 		ev.Key = "" // shown by a browser, for whoever wrote the page
 	}
@@ -72,6 +72,7 @@ func (n *Node) authenticated(w http.ResponseWriter, r *http.Request) *identity.C
 	c, err := n.ingress.Authenticate(evidence(r))
 	switch {
 	case errors.Is(err, ingress.ErrNoCredential):
+		n.denied(r, binding.BadCredential)
 		refuse(w, http.StatusUnauthorized, err.Error())
 	case errors.As(err, new(*ledger.Quarantine)):
 		refuse(w, http.StatusForbidden, err.Error())
@@ -83,6 +84,11 @@ func (n *Node) authenticated(w http.ResponseWriter, r *http.Request) *identity.C
 	return nil
 }
 
+// denied notes that a request was refused.
+func (n *Node) denied(r *http.Request, why binding.Reason) {
+	n.ingress.Denied(evidence(r), binding.Denial{Reason: why, Doing: strings.ToLower(r.Method), To: r.URL.Path})
+}
+
 // operator says whether the requester is an operator, of whatever organisation; if not it has answered the request.
 func (n *Node) operator(w http.ResponseWriter, r *http.Request) bool {
 	return n.asOperator(w, r) != nil
@@ -92,6 +98,7 @@ func (n *Node) operator(w http.ResponseWriter, r *http.Request) bool {
 func (n *Node) asOperator(w http.ResponseWriter, r *http.Request) *identity.Credential {
 	c := n.authenticated(w, r)
 	if c != nil && c.Role != identity.Operator {
+		n.denied(r, binding.NoPrivilege)
 		refuse(w, http.StatusForbidden, "only an operator may do this")
 		return nil
 	}
@@ -259,7 +266,7 @@ func (n *Node) mayShow(c *identity.Credential, b *proof.Bundle, r *http.Request)
 	if e.Operation >= proof.OpGenesis {
 		return true // the ledger's own, which have no contents but what operators asked for
 	}
-	_, err = n.readable(c, e.Resource, r)
+	_, err = n.readable(c, e.Resource, r, true)
 	return err == nil
 }
 
@@ -274,6 +281,7 @@ func (n *Node) proofIndex(c *identity.Credential, r *http.Request) (uint64, erro
 	q := r.URL.Query()
 	if s := q.Get("index"); s != "" {
 		if c.Role != identity.Operator {
+			n.denied(r, binding.NoPrivilege)
 			return 0, &httpError{http.StatusForbidden, "only an operator may ask by log index; ask by resource"}
 		}
 		index, err := strconv.ParseUint(s, 10, 63)
@@ -286,7 +294,7 @@ func (n *Node) proofIndex(c *identity.Credential, r *http.Request) (uint64, erro
 	if resource == "" {
 		return 0, &httpError{http.StatusBadRequest, "name a resource or an index"}
 	}
-	ri, err := n.readable(c, resource, r)
+	ri, err := n.readable(c, resource, r, false)
 	if err != nil {
 		return 0, err
 	}
@@ -297,10 +305,14 @@ func (n *Node) proofIndex(c *identity.Credential, r *http.Request) (uint64, erro
 	return index, err
 }
 
-// readable returns the ID of a resource if the holder of a credential may retrieve it.
-func (n *Node) readable(c *identity.Credential, resource string, r *http.Request) (string, error) {
+// readable returns the ID of a resource if the holder of a credential may retrieve it. A refusal is noted, unless it is
+// only asked quietly what may be shown.
+func (n *Node) readable(c *identity.Credential, resource string, r *http.Request, quiet bool) (string, error) {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	resp := n.ingress.MayRead(c.Originator, resource, host)
+	if resp.Status == onem2m.StatusOriginatorHasNoPrivilege && !quiet {
+		n.ingress.Denied(evidence(r), binding.Denial{Reason: binding.NoPrivilege, Doing: "retrieve", To: resource})
+	}
 	if resp.Status != onem2m.StatusOK {
 		return "", &httpError{resp.Status.HTTPStatus(), debugText(resp)}
 	}

@@ -336,6 +336,7 @@ func (n *Node) shutdown(ctx context.Context) error {
 	bindings.Wait()
 	errs = append(errs, web, broker)
 	if n.ingress != nil {
+		n.ingress.Report(ending)
 		n.ingress.Close()
 	}
 	if n.stop != nil {

@@ -2,11 +2,13 @@ package coapbinding
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -190,6 +192,12 @@ func (s *Server) answer(x *exchange, c *call, m *message.Message, reply *message
 func (s *Server) refuseStranger(key exchangeKey, c *call, m *message.Message, err error, confirmable bool) {
 	if !confirmable && err == error(errBusy) {
 		return
+	}
+	var e *onem2m.Error
+	if errors.As(err, &e) && e.Status == onem2m.StatusSecurityAssociationRequired {
+		binding.Denied(s.handler, c.evidence, binding.Denial{
+			Reason: binding.BadCredential, Doing: strings.ToLower(m.Code.String()), From: c.req.From, To: strings.Join(c.path, "/"),
+		})
 	}
 	reply := s.refuse(c, err)
 	reply.Type, reply.MessageID, reply.Token = message.NonConfirmable, m.MessageID, m.Token

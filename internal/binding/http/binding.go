@@ -104,6 +104,7 @@ func (b *server) parse(x *exchange, r *http.Request, held *share) error {
 	req := &x.req
 	req.ResultContent = onem2m.ResultContentDefault
 	req.SourceIP = sourceIP(r.RemoteAddr)
+	x.evidence.Binding = "http"
 	x.evidence.Source, x.evidence.Key = req.SourceIP, binding.PeerKey(r.TLS)
 	if err := parseHeaders(x, r.Header); err != nil {
 		return err

@@ -32,6 +32,7 @@ func (b *server) servePlain(w http.ResponseWriter, x *exchange, r *http.Request)
 // parsePlain fills the message. The body is the message's own.
 func (b *server) parsePlain(x *exchange, r *http.Request, held *share) (*binding.Message, error) {
 	m := &binding.Message{SourceIP: sourceIP(r.RemoteAddr)}
+	x.evidence.Binding = "http"
 	x.evidence.Source, x.evidence.Key = m.SourceIP, binding.PeerKey(r.TLS)
 	var authorization string
 	for _, h := range [...]struct {
@@ -46,6 +47,7 @@ func (b *server) parsePlain(x *exchange, r *http.Request, held *share) (*binding
 		}
 	}
 	x.evidence.Token = bearerToken(authorization)
+	x.req.Operation, x.req.From, x.req.To = onem2m.Create, m.From, r.URL.Path // for who is told of a refusal
 	if foreign(x.evidence, r) {
 		return nil, errForeign
 	}

@@ -94,7 +94,7 @@ func (c *conn) admit(pk *packets.Packet) (packets.Code, *client) {
 		return packets.ErrClientIdentifierNotValid, nil // MQTT 3.1.1 [MQTT-3.1.3-8]
 	}
 	cl := &client{id: strings.Clone(p.ClientIdentifier), // the packet's strings share its memory
-		evidence: binding.Evidence{Token: string(p.Password), Key: c.peerKey(), Source: c.ip}, clean: p.Clean}
+		evidence: binding.Evidence{Token: string(p.Password), Key: c.peerKey(), Source: c.ip, Binding: "mqtt"}, clean: p.Clean}
 	if cl.id == "" {
 		cl.id, cl.assigned = newClientID(), true
 	}
@@ -106,6 +106,9 @@ func (c *conn) admit(pk *packets.Packet) (packets.Code, *client) {
 		claimed = cl.id
 	}
 	if !c.broker.o.Handler.Known(cl.evidence) {
+		binding.Denied(c.broker.o.Handler, cl.evidence, binding.Denial{
+			Reason: binding.BadCredential, Doing: "connect", From: claimed,
+		})
 		return packets.ErrBadUsernameOrPassword, nil
 	}
 	owner, ok := c.broker.o.Handler.Claim(cl.evidence, claimed)

@@ -18,6 +18,9 @@ const maxAsking = 256
 // response topic; a reason code other than success says that the message was not even read.
 func (c *conn) primitive(pk *packets.Packet, p *publication, t *oneM2MTopic) {
 	if code := c.session.mayPublish(t); code.Code != 0 {
+		if code == codeNotAuthorized {
+			c.denied(binding.NotOriginator, "publish", t.originator, t.String())
+		}
 		c.settle(p, result{code: code})
 		return
 	}
@@ -46,7 +49,9 @@ func (c *conn) primitive(pk *packets.Packet, p *publication, t *oneM2MTopic) {
 		err = onem2m.Errorf(onem2m.StatusBadRequest, "want a request primitive: this is a response")
 	}
 	if err == nil {
-		err = c.session.agree(t, req)
+		if err = c.session.agree(t, req); err != nil {
+			c.denied(binding.NotOriginator, binding.Doing(req.Operation), req.From, req.To)
+		}
 	}
 	if err != nil {
 		c.respond(t, req, prim.Wrapped, refusal(err))
@@ -54,6 +59,11 @@ func (c *conn) primitive(pk *packets.Packet, p *publication, t *oneM2MTopic) {
 		return
 	}
 	c.ask(pk, p, t, req, prim.Wrapped)
+}
+
+// denied tells of a refusal that the handler knows nothing of.
+func (c *conn) denied(why binding.Reason, doing, from, to string) {
+	binding.Denied(c.broker.o.Handler, c.evidence, binding.Denial{Reason: why, Doing: doing, From: from, To: to})
 }
 
 // ask hands a request on. The PUBLISH of a write is acknowledged when it is committed; what may take as long as it

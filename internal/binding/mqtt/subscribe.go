@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/tallystick/tallystick/internal/binding"
 )
 
 // subscribe handles SUBSCRIBE (MQTT 5.0 clause 3.8). QoS 1 is the most that is granted.
@@ -24,6 +26,7 @@ func (c *conn) subscribe(pk *packets.Packet) error {
 		case f.group != "" && o.NoLocal:
 			return packets.ErrProtocolViolationInvalidSharedNoLocal // [MQTT-3.8.3-4]
 		case !s.maySubscribe(&f, c.ip):
+			c.denied(binding.NoPrivilege, "subscribe", s.owner, o.Filter)
 			codes[i] = codeNotAuthorized.Code
 		default:
 			o.Qos = min(o.Qos, 1)

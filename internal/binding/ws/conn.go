@@ -219,6 +219,7 @@ func (c *conn) read() (m message, err error) {
 		return m, err
 	}
 	if c.stranger.Load() {
+		binding.Denied(c.b.o.Handler, c.evidence, binding.Denial{Reason: binding.BadCredential, Doing: "send"})
 		c.hangUp(websocket.StatusPolicyViolation, errStranger.Error())
 		return m, errStranger
 	}

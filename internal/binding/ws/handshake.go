@@ -113,6 +113,7 @@ func (b *Binding) judge(r *http.Request) (hs handshake, status int, why string) 
 	if err != nil {
 		return hs, http.StatusBadRequest, "the query cannot be read: " + err.Error()
 	}
+	hs.evidence.Binding = "ws"
 	hs.evidence.Source, hs.evidence.Key = remoteIP(r), binding.PeerKey(r.TLS)
 	hs.evidence.Token = bearer(r.Header.Get("Authorization"))
 	if hs.evidence.Token == "" {
@@ -122,7 +123,13 @@ func (b *Binding) judge(r *http.Request) (hs handshake, status int, why string) 
 		return hs, http.StatusForbidden, "a browser asks for this connection for a page of another site, and showed a certificate by itself; such a page has to show a token"
 	}
 	hs.known = b.o.Handler.Known(hs.evidence)
+	denied := func() {
+		binding.Denied(b.o.Handler, hs.evidence, binding.Denial{
+			Reason: binding.BadCredential, Doing: "connect", From: r.Header.Get("X-M2M-Origin"), To: r.URL.Path,
+		})
+	}
 	if hs.evidence.Token != "" && !hs.known {
+		denied()
 		return hs, http.StatusUnauthorized, "the bearer token is not valid"
 	}
 	if b.negotiate(&hs, r.Header) {
@@ -136,6 +143,7 @@ func (b *Binding) judge(r *http.Request) (hs handshake, status int, why string) 
 	case b.o.Plain == nil:
 		return hs, http.StatusNotFound, "this node takes no messages of plain devices"
 	case !hs.known:
+		denied()
 		return hs, http.StatusUnauthorized, "a valid bearer token is required (tally device enrol makes one)"
 	}
 	hs.format, hs.path, hs.media = formatPlain, strings.TrimSuffix(rest, "/"), query.Get("ct")

@@ -63,6 +63,9 @@ func (c *conn) execute(m message, req *onem2m.Request, cost int64) bool {
 	ev, ok := c.credential(req)
 	if !ok {
 		c.giveBack(m)
+		binding.Denied(c.b.o.Handler, c.evidence, binding.Denial{
+			Reason: binding.BadCredential, Doing: binding.Doing(req.Operation), From: req.From, To: req.To,
+		})
 		c.refuse(req, k, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)"))
 		if c.refused++; c.refused >= maxRefused {
 			c.hangUp(websocket.StatusPolicyViolation, "no valid credential was shown")
