@@ -89,6 +89,9 @@ func newDenials(node string, tell func(context.Context, []byte) telling) *denial
 // note counts a refusal. cred is what the client proved to hold, nil for nothing.
 func (n *denials) note(ev binding.Evidence, d binding.Denial, cred *identity.Credential) {
 	k := denialKey{source: prefixOf(ev.Source), claimed: auditText(d.From), reason: d.Reason, doing: d.Doing, binding: ev.Binding}
+	if !ledger.IsAuditWord(k.doing) {
+		k.doing = "other" // a method that no protocol has
+	}
 	originator := ""
 	if cred != nil {
 		originator = cred.Originator

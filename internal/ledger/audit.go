@@ -99,7 +99,7 @@ func (a *Audit) check() error {
 		}
 	}
 	for i, o := range a.Others {
-		if !isWord(o.Reason) || o.Count == 0 {
+		if !IsAuditWord(o.Reason) || o.Count == 0 {
 			return fmt.Errorf("audit, others %d: no reason, or nothing counted", i)
 		}
 	}
@@ -108,7 +108,7 @@ func (a *Audit) check() error {
 
 func (d *Denied) check() error {
 	switch {
-	case !isWord(d.Reason) || !isWord(d.Doing) || d.Binding != "" && !isWord(d.Binding):
+	case !IsAuditWord(d.Reason) || !IsAuditWord(d.Doing) || d.Binding != "" && !IsAuditWord(d.Binding):
 		return errors.New("reason, operation and binding are words of 1 to 16 lower-case letters")
 	case d.Count == 0:
 		return errors.New("nothing is counted")
@@ -134,7 +134,8 @@ func (d *Denied) check() error {
 	return nil
 }
 
-func isWord(s string) bool {
+// IsAuditWord says whether a text can be a reason, an operation or a binding of an Audit: 1 to 16 lower-case letters.
+func IsAuditWord(s string) bool {
 	for _, c := range []byte(s) {
 		if c < 'a' || c > 'z' {
 			return false

@@ -183,6 +183,8 @@ func (h *history) item() Item {
 		return h.own(proof.OpRevoke, OwnRequest{Key: hex.EncodeToString(id[:])})
 	case 2, 3:
 		return h.own(proof.OpErase, OwnRequest{Index: h.rng.Uint64N(h.size() + 3)})
+	case 4:
+		return auditItem(h.pick("node1", "node1", "node2"), h.rng.Uint64N(9))
 	}
 	if h.rng.IntN(5) == 0 {
 		return h.rarer()
@@ -265,6 +267,16 @@ func (h *history) item() Item {
 		}
 	}
 	return it
+}
+
+// auditItem is what a node says that it refused.
+func auditItem(node string, count uint64) Item {
+	a := Audit{Node: node, Since: 1, Until: 2, Denied: []Denied{{Source: "10.0.0.9", Claimed: "Cx", Reason: "originator", Doing: "create", Binding: "http", On: "tally/ae0", Count: count}}}
+	content, err := a.Encode()
+	if err != nil {
+		panic(err)
+	}
+	return Item{Operation: proof.OpAudit, From: "/tally", Content: content, ResultContent: onem2m.ResultContentDefault, Release: "4"}
 }
 
 // apply executes a block as CometBFT does.
