@@ -10,6 +10,7 @@ const (
 	BadCredential Reason = "credential" // none was shown, or none that is valid
 	NotOriginator Reason = "originator" // a valid one, for another originator than the client claims to be
 	NoPrivilege   Reason = "privilege"  // no rule allows it
+	Quarantined   Reason = "quarantine" // the originator is in quarantine
 )
 
 // Denial is a refusal for want of identity or rights.

@@ -22,9 +22,12 @@ func forRights(status onem2m.StatusCode) bool {
 
 // Denied implements binding.Auditor.
 func (g *Ingress) Denied(ev binding.Evidence, d binding.Denial) {
-	cred, err := g.auth.authenticate(ev)
+	cred, err := g.auth.find(ev)
 	if err != nil {
 		cred = nil // what is read next meets the same error, and tells it
+	}
+	if cred != nil && cred.Role != identity.Operator && g.o.App.Quarantined(cred.Originator) != nil {
+		d.Reason = binding.Quarantined
 	}
 	g.denials.note(ev, d, cred)
 }

@@ -14,16 +14,17 @@ func (g *Ingress) Known(ev binding.Evidence) bool {
 
 // Claim returns the originator that a client speaks for, for a binding whose clients say once who they are and not with
 // every request. It is false when what it showed is no valid credential, or claimed, unless empty, is another
-// originator. In a lab network whoever shows nothing is who he claims to be.
+// originator: that is noted as a refusal. In a lab network whoever shows nothing is who he claims to be.
 func (g *Ingress) Claim(ev binding.Evidence, claimed string) (originator string, ok bool) {
 	if ev.Anonymous() && g.o.App.Genesis().CSE.Lab {
 		return claimed, g.o.App.Quarantined(g.local(claimed)) == nil
 	}
 	cred, err := g.auth.authenticate(ev)
-	if err == nil && cred != nil && claimed != "" && !g.claims(claimed, cred.Originator) {
-		g.denials.note(ev, binding.Denial{Reason: binding.NotOriginator, Doing: "connect", From: claimed}, cred)
+	if err != nil || cred == nil {
+		return "", false
 	}
-	if err != nil || cred == nil || claimed != "" && !g.claims(claimed, cred.Originator) {
+	if claimed != "" && !g.claims(claimed, cred.Originator) {
+		g.denials.note(ev, binding.Denial{Reason: binding.NotOriginator, Doing: "connect", From: claimed}, cred)
 		return "", false
 	}
 	return cred.Originator, true

@@ -75,6 +75,7 @@ func (n *Node) authenticated(w http.ResponseWriter, r *http.Request) *identity.C
 		n.denied(r, binding.BadCredential)
 		refuse(w, http.StatusUnauthorized, err.Error())
 	case errors.As(err, new(*ledger.Quarantine)):
+		n.denied(r, binding.Quarantined)
 		refuse(w, http.StatusForbidden, err.Error())
 	case err != nil:
 		refuse(w, http.StatusInternalServerError, err.Error())

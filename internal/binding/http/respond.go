@@ -44,7 +44,7 @@ func (b *server) refuse(w http.ResponseWriter, x *exchange, err error) {
 		status, why = e.Status, e.Message
 	}
 	rsp := &onem2m.Response{Status: status, Content: append(onem2m.AppendQuote([]byte(`{"m2m:dbg":`), why), '}')}
-	if e == errUnknown || e == errHangUp { // what is refused later, the handler knows
+	if e == errUnknown || e == errHangUp || e == errForeign { // what is refused later, the handler knows
 		binding.Denied(b.handler, x.evidence, binding.Denial{
 			Reason: binding.BadCredential, Doing: binding.Doing(x.req.Operation), From: x.req.From, To: x.req.To,
 		})
