@@ -96,7 +96,7 @@ func (g *Ingest) read(m *binding.Message, ev binding.Evidence) (*delivery, error
 	if !ev.Anonymous() {
 		id, err := g.o.Door.Originator(ev)
 		if err != nil {
-			if e, ok := err.(*onem2m.Error); ok && e.Status == onem2m.StatusSecurityAssociationRequired {
+			if e, ok := err.(*onem2m.Error); ok && e.Status != onem2m.StatusInternalServerError {
 				d.denied(g.o.Door)
 			}
 			return nil, err

@@ -95,7 +95,7 @@ func (n *denials) note(ev binding.Evidence, d binding.Denial, cred *identity.Cre
 	originator := ""
 	if cred != nil {
 		originator = cred.Originator
-		if cred.Value != [32]byte{} {
+		if cred.Kind != 0 {
 			k.cred = cred.ID()
 		}
 		if k.claimed == originator {
