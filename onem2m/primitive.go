@@ -77,6 +77,9 @@ type Request struct {
 	// TokenIDs is tids, LocalTokenIDs ltids: tokens that this CSE has, by Token-ID and by the resource ID of a <token>.
 	TokenIDs      []string
 	LocalTokenIDs []string
+	// Signature is the device's own signature over the request. A binding leaves it nil; the CSE that finds one in the
+	// vendor information, and finds it valid, takes it from there.
+	Signature *Signature
 
 	SourceIP string // the client's address as the binding saw it, for acip; never from the client's own words
 	// Delivery is set by a binding whose transport may deliver a message twice (MQTT QoS 1 and 2): it lets the ledger

@@ -171,6 +171,8 @@ func signable(req *Request) error {
 		name = "an attribute list (atrl)"
 	case req.GroupRequestID != "":
 		name = "a group request identifier (gid)"
+	case strings.Contains(req.To+"/", "/fopt/"):
+		name = "a group's members (fopt) as its target"
 	default:
 		return nil
 	}

@@ -168,6 +168,8 @@ func TestUnsignable(t *testing.T) {
 		"a non-blocking one":   {Operation: Delete, From: "Ca", To: "b", ReleaseVersion: "4", ResponseType: ResponseTypeNonBlockingSync},
 		"no release":           {Operation: Delete, From: "Ca", To: "b"},
 		"attributes":           {Operation: Update, From: "Ca", To: "b", ReleaseVersion: "4", Attributes: []string{"lbl"}},
+		"a group's members":    {Operation: Update, From: "Ca", To: "tally/group/fopt", ReleaseVersion: "4"},
+		"members' children":    {Operation: Update, From: "Ca", To: "tally/group/fopt/child", ReleaseVersion: "4"},
 		"a group's identifier": {Operation: Update, From: "Ca", To: "b", ReleaseVersion: "4", GroupRequestID: "g"},
 	} {
 		if err := r.Sign("o", ed25519.NewKeyFromSeed(make([]byte, 32)), 1, 1); err == nil {

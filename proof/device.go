@@ -12,7 +12,7 @@ import (
 
 // deviceRule is the one rule by which a device's signature is valid, for single signatures and for batches, on every
 // node and offline: the cofactored equation of RFC 8032 section 5.1.7, with canonical encodings of the key, of R and of
-// S, and a key that is not of small order. Only that equation gives the same answer in a batch as alone. A library that
+// S, and a key of the group of prime order. Only that equation gives the same answer in a batch as alone. A library that
 // checks the cofactorless equation agrees on every signature that was made as RFC 8032 says.
 var deviceRule = &voi.Options{Verify: &voi.VerifyOptions{AllowSmallOrderR: true}}
 
@@ -20,15 +20,15 @@ var deviceRule = &voi.Options{Verify: &voi.VerifyOptions{AllowSmallOrderR: true}
 // 1.5 KiB and is safe for concurrent use.
 type DeviceKey struct{ key *voi.ExpandedPublicKey }
 
-// NewDeviceKey prepares a public key of 32 bytes. It refuses what is no canonical encoding of a point, and points of
-// small order, by which anybody could sign.
+// NewDeviceKey prepares a public key of 32 bytes. It refuses what is no canonical encoding of a point, and points outside
+// of the group of prime order: for those of small order there are signatures that fit any message.
 func NewDeviceKey(public []byte) (*DeviceKey, error) {
 	if len(public) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("an Ed25519 public key has %d bytes, not %d", ed25519.PublicKeySize, len(public))
 	}
 	y, point := curve.CompressedEdwardsY(public), curve.EdwardsPoint{}
-	if _, err := point.SetCompressedY(&y); err != nil || !y.IsCanonicalVartime() || point.IsSmallOrder() {
-		return nil, errors.New("no Ed25519 public key: it is no point in its canonical encoding, or of small order")
+	if _, err := point.SetCompressedY(&y); err != nil || !y.IsCanonicalVartime() || point.IsSmallOrder() || !point.IsTorsionFree() {
+		return nil, errors.New("no Ed25519 public key: it is no point in its canonical encoding, or none of the group of prime order")
 	}
 	k, err := voi.NewExpandedPublicKey(public)
 	if err != nil {
@@ -59,6 +59,13 @@ type DeviceBatch struct{ v voi.BatchVerifier }
 // Add adds a signature of message. It keeps no reference to its arguments but to the key.
 func (b *DeviceBatch) Add(k *DeviceKey, message, sig []byte) {
 	b.v.AddExpandedWithOptions(k.key, message, sig, deviceRule)
+}
+
+// AllValid says whether all signatures added since the last call are valid, for less than Verify costs when one is not.
+func (b *DeviceBatch) AllValid() bool {
+	ok := b.v.VerifyBatchOnly(nil)
+	b.v.Reset()
+	return ok
 }
 
 // Verify says of each signature added since the last call, in that order, whether it is valid, as DeviceKey.Verify

@@ -146,6 +146,30 @@ type Device struct {
 	Direct bool
 }
 
+// Request checks that what a device signed is of a network and fits an entry with its payload, in everything but the
+// signature. It returns what was signed, taken apart and as the bytes that the signature must be of.
+func (s *Signed) Request(origin string, e *Entry, payload []byte) (r *SignedRequest, message []byte, err error) {
+	if r, err = ParseSignedRequest(s.Text); err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case r.Origin != origin:
+		return nil, nil, fmt.Errorf("it was signed for the network %q, not %q", r.Origin, origin)
+	case r.Key != e.Auth.Key || r.Counter != e.Auth.Counter:
+		return nil, nil, fmt.Errorf("it was signed by key %x with the counter %d, the entry names %x and %d", r.Key, r.Counter, e.Auth.Key, e.Auth.Counter)
+	case e.Time > r.Until*1_000_000:
+		return nil, nil, errors.New("the request had lapsed when it was executed")
+	}
+	return r, bytes.Join([][]byte{s.Text, s.content(payload)}, nil), nil
+}
+
+func (s *Signed) content(payload []byte) []byte {
+	if s.Apart {
+		return s.Content
+	}
+	return payload
+}
+
 // verifySigned checks the signature of a device beside the payload of an entry.
 func verifySigned(origin string, public []byte, s *Signed, e *Entry, payload []byte) (*Device, error) {
 	key, err := NewDeviceKey(public)
@@ -155,24 +179,13 @@ func verifySigned(origin string, public []byte, s *Signed, e *Entry, payload []b
 	if key.ID() != e.Auth.Key {
 		return nil, fmt.Errorf("the public key is that of %x, the entry names %x", key.ID(), e.Auth.Key)
 	}
-	r, err := ParseSignedRequest(s.Text)
+	r, message, err := s.Request(origin, e, payload)
 	if err != nil {
 		return nil, err
 	}
-	content := payload
-	if s.Apart {
-		content = s.Content
-	}
-	switch {
-	case r.Origin != origin:
-		return nil, fmt.Errorf("it was signed for the network %q, not %q", r.Origin, origin)
-	case r.Key != e.Auth.Key || r.Counter != e.Auth.Counter:
-		return nil, fmt.Errorf("it was signed by key %x with the counter %d, the entry names %x and %d", r.Key, r.Counter, e.Auth.Key, e.Auth.Counter)
-	case e.Time > r.Until*1_000_000:
-		return nil, errors.New("the request had lapsed when it was executed")
-	case !key.Verify(bytes.Join([][]byte{s.Text, content}, nil), s.Signature[:]):
+	if !key.Verify(message, s.Signature[:]) {
 		return nil, errors.New("the device's signature is not valid")
 	}
 	direct := !s.Apart && r.Operation == e.Operation && r.From == e.Originator
-	return &Device{Public: key.Public(), Request: *r, Content: content, Direct: direct}, nil
+	return &Device{Public: key.Public(), Request: *r, Content: s.content(payload), Direct: direct}, nil
 }

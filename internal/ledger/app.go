@@ -80,6 +80,7 @@ type App struct {
 	counting         sync.Mutex                             // held while what was sent is counted
 	logWriter        sync.Mutex                             // the log has one writer at a time: commits and the keeper
 	verified         verifiedBatches                        // any goroutine
+	devices          deviceSignatures                       // any goroutine
 	head             atomic.Pointer[Status]                 // committed state; any goroutine may read it
 	grown            notifier                               // any goroutine: wakes readers at each commit
 	shownQuarantines atomic.Pointer[map[string]*Quarantine] // as committed; any goroutine may read it
@@ -221,6 +222,9 @@ func (a *App) verify(tx []byte) error {
 		return fmt.Errorf("batch %d of %s: the signature is not valid", b.Seq, b.Node)
 	}
 	a.verified.add(tx)
+	if b.signed() && a.tree != nil { // a log that is repaired has no state to ask for keys
+		return a.verifyDevices(tx, b.Items)
+	}
 	return nil
 }
 
@@ -364,12 +368,16 @@ func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) error {
 			b.codes[i] = 1
 			continue
 		}
+		if b.proven, err = a.devicesProven(tx, batch); err != nil {
+			return err
+		}
 		if i == 1 {
 			if err := a.passTime(b, batch.Seed); err != nil {
 				return err
 			}
 		}
 		a.verified.drop(tx) // it is not met again
+		a.devices.batches.drop(tx)
 		if err := a.applyBatch(b, batch); err != nil {
 			return err
 		}

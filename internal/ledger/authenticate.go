@@ -21,16 +21,22 @@ func (a *App) authenticated(b *building, it *Item) (*identity.Credential, proof.
 	if err != nil || !cred.Valid(b.time) {
 		return nil, noAuth, err
 	}
-	if cred.Originator != it.From {
+	auth := proof.Auth{Method: proof.AuthToken, Key: it.Key}
+	if cred.Kind == identity.Key {
+		auth.Method = proof.AuthKey
+	}
+	switch {
+	case it.Signature != nil:
+		if !a.signedBy(b, it, cred) {
+			return nil, noAuth, nil
+		}
+		auth.Method, auth.Counter = proof.AuthSignature, it.Signature.Counter
+	case cred.Originator != it.From:
 		if ok, err := a.core.SpeaksFor(b.state, cred.Originator, it.From, b.time); err != nil || !ok {
 			return nil, noAuth, err
 		}
 	}
-	method := proof.AuthToken
-	if cred.Kind == identity.Key {
-		method = proof.AuthKey
-	}
-	return cred, proof.Auth{Method: method, Key: it.Key}, nil
+	return cred, auth, nil
 }
 
 // authentic says whether an originator has a valid credential, or needs none, and is not in quarantine.

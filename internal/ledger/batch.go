@@ -51,6 +51,8 @@ type Item struct {
 	Delivery *onem2m.Delivery
 	// Assigned is the resource ID that the accepting node chose for a new subscription (cse.Env.Assigned), "" for none.
 	Assigned string
+	// Signature is the device's own, of the credential that Key names.
+	Signature *onem2m.Signature
 	// Parameters are set for a non-blocking request, which may be a RETRIEVE or NOTIFY as well.
 	Parameters *Parameters
 	// RoleIDs and TokenIDs are the roles that the originator wants to act in and the tokens that it presents, at most
@@ -92,6 +94,11 @@ func (it *Item) Check() error {
 			return err
 		}
 	}
+	if it.Signature != nil {
+		if _, err := it.signedText(nil, "-"); err != nil {
+			return err
+		}
+	}
 	if it.Parameters != nil {
 		p := encodeParameters(it.Parameters)
 		if len(p) > maxParameters {
@@ -113,6 +120,9 @@ func (it *Item) Size() int {
 	if it.Filter != nil {
 		size += len(encodeFilter(it.Filter))
 	}
+	if it.Signature != nil {
+		size += signatureOverhead
+	}
 	if it.Parameters != nil {
 		size += len(encodeParameters(it.Parameters))
 	}
@@ -129,6 +139,8 @@ const (
 	flagAssigned
 	flagParameters
 	flagRights
+	flagSignature
+	flagsEnd
 )
 
 // defaultRelease is the rvi left out of an item to keep it small.
@@ -184,6 +196,9 @@ func appendItem(dst []byte, it *Item) []byte {
 	if len(it.RoleIDs)+len(it.TokenIDs) > 0 {
 		flags |= flagRights
 	}
+	if it.Signature != nil {
+		flags |= flagSignature
+	}
 	dst = binary.AppendUvarint(append(dst, byte(it.Operation)), flags)
 	dst = appendString(dst, it.From)
 	dst = appendString(dst, it.To)
@@ -229,6 +244,9 @@ func appendItem(dst []byte, it *Item) []byte {
 	}
 	if flags&flagRights != 0 {
 		dst = appendRights(dst, it)
+	}
+	if it.Signature != nil {
+		dst = appendSignature(dst, it.Signature)
 	}
 	return dst
 }
@@ -387,7 +405,7 @@ const (
 
 func (d *decoder) item(it *Item) {
 	it.Operation = proof.Operation(d.byte())
-	flags := d.uvarint(flagRights<<1 - 1)
+	flags := d.uvarint(flagsEnd - 1)
 	it.From = d.string(proof.MaxID)
 	it.To = d.string(maxAddress)
 	it.Type = onem2m.ResourceType(d.uvarint(1<<31 - 1))
@@ -448,6 +466,9 @@ func (d *decoder) item(it *Item) {
 	}
 	if flags&flagRights != 0 {
 		d.rights(it)
+	}
+	if flags&flagSignature != 0 {
+		d.signature(it)
 	}
 }
 

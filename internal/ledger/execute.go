@@ -27,6 +27,8 @@ type building struct {
 	work      int      // resources that requests may still look at
 	// delivered are the payloads, less their last byte, of the entries that tell of the messages remembered.
 	delivered [][]byte
+	// proven says that every signature of a device in the batch under way is valid.
+	proven bool
 	// identities says that a credential was enrolled or revoked, or somebody quarantined or released.
 	identities bool
 	// quarantines says that somebody was quarantined or released.
@@ -51,8 +53,9 @@ const (
 )
 
 // fits says whether the effects of one more request stay within the bounds.
-func (b *building) fits(effects []cse.Effect, events []cse.Event) bool {
-	size := b.bytes
+// beside is what each of them keeps beside its payload.
+func (b *building) fits(effects []cse.Effect, events []cse.Event, beside int) bool {
+	size := b.bytes + len(effects)*beside
 	for i := range effects {
 		f := &effects[i]
 		size += recordOverhead + len(f.Originator) + len(f.Target) + len(f.Resource) + len(f.Payload)
@@ -245,6 +248,15 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 	if it.Parameters != nil {
 		it.Parameters.apply(&a.req, &env)
 	}
+	var signed *proof.Signed
+	if it.Signature != nil {
+		var refused *refusal
+		if signed, refused, err = a.fresh(b, it); err != nil {
+			return onem2m.Response{}, err
+		} else if refused != nil {
+			return failure(refused.status, refused.why), nil
+		}
+	}
 	mark := b.state.Mark()
 	res := a.core.Execute(b.state, &a.req, env)
 	if res.Err != nil {
@@ -254,12 +266,18 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 		b.state.Rollback(mark)
 		return res.Response, nil
 	}
-	if !b.fits(res.Effects, res.Events) {
+	if !b.fits(res.Effects, res.Events, besideSize(it, signed)) {
 		b.state.Rollback(mark)
 		return failure(onem2m.StatusInternalServerError, "the block is full: this request changes too much at once, or came with too many that do; try again, or with fewer members"), nil
 	}
 	b.notify(res.Events)
 	b.effects(res.Effects, auth)
+	if signed != nil {
+		if err := useCounter(b.state, it.Key, it.Signature.Counter); err != nil {
+			return onem2m.Response{}, err
+		}
+		b.keepSigned(len(res.Effects), signed, it.Content)
+	}
 	return res.Response, nil
 }
 

@@ -162,7 +162,7 @@ func (c *chain) history(seed uint64, n int) {
 	h.time = time.Now().UnixMicro()
 	var items []Item
 	for _, who := range historyOriginators {
-		items = append(items, h.enrol(who, who))
+		items = append(items, h.enrol(who, who), h.enrolKey(who))
 	}
 	c.submit(items)
 	for range n {

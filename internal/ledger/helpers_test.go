@@ -112,10 +112,12 @@ type history struct {
 	blocks [][][]byte // transactions, by height - 1
 	head   func() Status
 	tokens int
+	// counters are the newest that each device has signed with.
+	counters map[string]uint64
 }
 
 func newHistory(seed uint64, head func() Status) *history {
-	return &history{rng: rand.New(rand.NewPCG(seed, 11)), time: startTime, head: head}
+	return &history{rng: rand.New(rand.NewPCG(seed, 11)), time: startTime, head: head, counters: make(map[string]uint64)}
 }
 
 func (h *history) pick(list ...string) string { return list[h.rng.IntN(len(list))] }
@@ -128,7 +130,7 @@ func (h *history) next() [][]byte {
 	case len(h.blocks) == 0:
 		var items []Item
 		for _, who := range historyOriginators {
-			items = append(items, h.enrol(who, who))
+			items = append(items, h.enrol(who, who), h.enrolKey(who))
 		}
 		txs = append(txs, h.batch(items))
 	case h.rng.IntN(12) == 0: // an empty block
@@ -266,6 +268,9 @@ func (h *history) item() Item {
 			it.To = ae
 		}
 	}
+	if h.rng.IntN(3) == 0 {
+		h.sign(&it)
+	}
 	return it
 }
 
@@ -277,6 +282,44 @@ func auditItem(node string, count uint64) Item {
 		panic(err)
 	}
 	return Item{Operation: proof.OpAudit, From: "/tally", Content: content, ResultContent: onem2m.ResultContentDefault, Release: "4"}
+}
+
+// sign has the device sign an item, if it can be signed: mostly with a new counter, and in time.
+func (h *history) sign(it *Item) {
+	h.counters[it.From] += 1 + h.rng.Uint64N(3)
+	counter, until := h.counters[it.From], h.time/1_000_000+h.rng.Int64N(50)
+	switch h.rng.IntN(8) {
+	case 0:
+		counter -= h.rng.Uint64N(min(counter, 80))
+	case 1:
+		until -= 2
+	}
+	signItem(it, counter, until)
+}
+
+// deviceKey is the key that a device signs with.
+func deviceKey(name string) ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte(name))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+func (h *history) enrolKey(originator string) Item {
+	return h.own(proof.OpEnrol, OwnRequest{Originator: originator, PublicKey: hex.EncodeToString(deviceKey(originator).Public().(ed25519.PublicKey))})
+}
+
+// signItem signs an item as its originator does, unless it cannot be signed.
+func signItem(it *Item, counter uint64, until int64) {
+	req := onem2m.Request{
+		Operation: onem2m.Operation(it.Operation), From: it.From, To: it.To, Type: it.Type, Content: it.Content, ReleaseVersion: it.Release, Filter: it.Filter,
+	}
+	if err := req.Sign(testChain, deviceKey(it.From), counter, until); err != nil {
+		return
+	}
+	s, err := onem2m.ParseSignature(req.VendorInformation)
+	if err != nil {
+		panic(err)
+	}
+	it.Signature, it.Key = s, s.Key
 }
 
 // apply executes a block as CometBFT does.
@@ -310,4 +353,18 @@ func dump(t testing.TB, a *App) string {
 	}))
 	fmt.Fprintf(&b, "log %d %x\n", a.Head().LogSize, a.Head().LogRoot)
 	return b.String()
+}
+
+func (h *history) idOf(originator string) identity.KeyID {
+	return onem2m.KeyID(deviceKey(originator).Public().(ed25519.PublicKey))
+}
+
+func (h *history) credential(a *App, id identity.KeyID) *identity.Credential {
+	view := a.View()
+	defer view.Close()
+	c, err := identity.Lookup(view, id)
+	if err != nil {
+		panic(err)
+	}
+	return c
 }

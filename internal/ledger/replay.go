@@ -86,6 +86,9 @@ func (r *replayer) block(blk *translog.Block) (meta, error) {
 			}
 		}
 	}
+	if err := a.checkSigned(b.state, blk); err != nil {
+		return meta{}, err
+	}
 	size := blk.First + uint64(len(blk.Records))
 	root, err := a.log.RootAt(size)
 	if err != nil {
@@ -118,6 +121,11 @@ func describe(e proof.Entry) string {
 func (r *replayer) entry(b *building, blk *translog.Block, n int) error {
 	a, rec := r.app, &blk.Records[n]
 	e := &rec.Entry
+	if e.Auth.Method == proof.AuthSignature {
+		if err := useCounter(b.state, e.Auth.Key, e.Auth.Counter); err != nil {
+			return err
+		}
+	}
 	content := rec.Payload
 	if rec.Erased {
 		content = rec.Residue

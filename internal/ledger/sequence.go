@@ -6,14 +6,16 @@ import (
 	"strings"
 )
 
-// sequence is which batch numbers of one member were used. It follows from the blocks alone, so all nodes agree on
-// it, but the log does not carry it; it is therefore kept beside the state that the application hash covers.
+// sequence is which numbers of one sender were used: of a member's batches, or of a key's signed requests.
+//
+// A member's follows from the blocks alone, so all nodes agree on it, but the log does not carry it; it is therefore kept
+// beside the state that the application hash covers.
 type sequence struct {
 	newest uint64
 	used   uint64 // bit i: newest-i was used
 }
 
-// seqWindow is how far behind its newest batch a member's batch may be ordered.
+// seqWindow is how far behind the newest one a number may be used: by a member's batch, or a key's signed request.
 const seqWindow = 64
 
 // MaxInFlight is how many batches a member may have under way at once, so that whatever the order in which proposers
@@ -83,5 +85,6 @@ func (a *App) Sign(seed [32]byte, items []Item) (seq uint64, tx []byte) {
 	seq = a.seq.Add(1)
 	tx = EncodeBatch(&Batch{Node: a.Name, Seq: seq, Seed: seed, Items: items}, a.ChainID, a.Key)
 	a.verified.add(tx) // as good as checked
+	a.devices.sign(tx, a.genesis.Origin, items)
 	return seq, tx
 }

@@ -1,0 +1,286 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"runtime"
+	"sync"
+
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/proof"
+)
+
+// Every validator verifies the signatures of devices in a batch, many at once and on all cores, when it first sees the
+// batch: in the mempool or as a proposal. Whether a signature is valid follows from the item and from the public key that
+// the ledger has bound to its key ID for good, so the answer is the same whenever it is found. Execution relies on it if
+// all of a batch are valid. Else, and where a key is enrolled by the very same block, it asks for each.
+
+// signatureOverhead is what a signature takes in an item at most.
+const signatureOverhead = 1 + 2*binary.MaxVarintLen64 + ed25519.SignatureSize
+
+func appendSignature(dst []byte, s *onem2m.Signature) []byte {
+	dst = binary.AppendUvarint(dst, s.Counter)
+	dst = binary.AppendUvarint(dst, uint64(s.Until))
+	return append(dst, s.Bytes[:]...)
+}
+
+// signature reads a device's signature. Whether it is valid, and of a request that can be signed, is not asked here.
+func (d *decoder) signature(it *Item) {
+	s := &onem2m.Signature{Key: it.Key, Counter: d.uvarint(onem2m.MaxCounter), Until: int64(d.uvarint(1<<63 - 1))}
+	copy(s.Bytes[:], d.bytes(len(s.Bytes)))
+	if s.Counter == 0 {
+		d.fail(errNotShort)
+	}
+	it.Signature = s
+}
+
+// signedText appends what a device signed before the content.
+func (it *Item) signedText(dst []byte, origin string) ([]byte, error) {
+	req := onem2m.Request{
+		Operation: onem2m.Operation(it.Operation), From: it.From, To: it.To, Type: it.Type, ReleaseVersion: it.Release, Filter: it.Filter,
+	}
+	if it.Parameters != nil {
+		req.ResponseType = it.Parameters.ResponseType // which no signature covers
+	}
+	return it.Signature.AppendSigned(dst, origin, &req)
+}
+
+// signed says whether a batch has a signature of a device.
+func (b *Batch) signed() bool {
+	for i := range b.Items {
+		if b.Items[i].Signature != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// deviceSignatures remembers what was found out about signatures of devices. Any goroutine may use it.
+type deviceSignatures struct {
+	batches verifiedBatches // transactions in which all are valid
+	items   digests         // valid ones
+
+	mu   sync.RWMutex
+	keys map[identity.KeyID]*proof.DeviceKey
+}
+
+const (
+	maxDeviceKeys  = 1 << 14 // of about 1.5 KiB each
+	maxSignedItems = 1 << 16 // as many as may wait for a batch
+)
+
+// digests is a set of digests that forgets the older half when it has more than maxSignedItems.
+type digests struct {
+	mu       sync.Mutex
+	new, old map[[32]byte]struct{}
+}
+
+func (d *digests) has(id [32]byte) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.new[id]
+	if !ok {
+		_, ok = d.old[id]
+	}
+	return ok
+}
+
+func (d *digests) add(id [32]byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.new == nil || len(d.new) >= maxSignedItems {
+		d.old, d.new = d.new, make(map[[32]byte]struct{})
+	}
+	d.new[id] = struct{}{}
+}
+
+// key returns the prepared public key of a credential, nil for one that is no key.
+func (d *deviceSignatures) key(cred *identity.Credential) *proof.DeviceKey {
+	if cred == nil || cred.Kind != identity.Key {
+		return nil
+	}
+	id := cred.ID()
+	d.mu.RLock()
+	k := d.keys[id]
+	d.mu.RUnlock()
+	if k != nil && k.Public() == cred.Value {
+		return k
+	}
+	k, err := proof.NewDeviceKey(cred.Value[:])
+	if err != nil { // it was not enrolled by this program
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.keys == nil || len(d.keys) >= maxDeviceKeys {
+		d.keys = make(map[identity.KeyID]*proof.DeviceKey)
+	}
+	d.keys[id] = k
+	return k
+}
+
+// digest names a signed item: nobody can make another one of the same digest.
+func (it *Item) digest(text []byte) [32]byte {
+	h := sha256.New()
+	h.Write(it.Signature.Bytes[:])
+	h.Write(text)
+	h.Write(it.Content)
+	return [32]byte(h.Sum(nil))
+}
+
+// sign notes of a batch that this node makes that all its signatures are valid, if that was found when the items came.
+func (d *deviceSignatures) sign(tx []byte, origin string, items []Item) {
+	signed := false
+	var buf [512]byte
+	for i := range items {
+		it := &items[i]
+		if it.Signature == nil {
+			continue
+		}
+		signed = true
+		text, err := it.signedText(buf[:0], origin)
+		if err != nil || !d.items.has(it.digest(text)) {
+			return
+		}
+	}
+	if signed {
+		d.batches.add(tx)
+	}
+}
+
+// VerifySignature says whether the signature of an item is by the key that cred binds. It is for those who take requests
+// from devices; what they found valid is not verified again when the item is in a batch of this node.
+func (a *App) VerifySignature(it *Item, cred *identity.Credential) bool {
+	key := a.devices.key(cred)
+	text, err := it.signedText(make([]byte, 0, 512+len(it.Content)), a.genesis.Origin)
+	if key == nil || err != nil || !key.Verify(append(text, it.Content...), it.Signature.Bytes[:]) {
+		return false
+	}
+	a.devices.items.add(it.digest(text))
+	return true
+}
+
+// devicesProven says whether all signatures of devices in a batch are known to be valid.
+func (a *App) devicesProven(tx []byte, b *Batch) (bool, error) {
+	if !b.signed() {
+		return false, nil
+	}
+	if a.devices.batches.has(tx) {
+		return true, nil
+	}
+	if err := a.verifyDevices(tx, b.Items); err != nil {
+		return false, err
+	}
+	return a.devices.batches.has(tx), nil
+}
+
+// verifyDevices verifies the signatures of devices in a batch and remembers it if all are valid.
+func (a *App) verifyDevices(tx []byte, items []Item) error {
+	view := a.View()
+	defer view.Close()
+	checks := make([]check, 0, len(items))
+	for i := range items {
+		it := &items[i]
+		if it.Signature == nil {
+			continue
+		}
+		cred, err := identity.Lookup(view, it.Key)
+		if err != nil {
+			return err
+		}
+		key := a.devices.key(cred)
+		if key == nil {
+			return nil // it may be enrolled by the time that the batch is executed
+		}
+		checks = append(checks, check{it, key})
+	}
+	if verifyAll(checks, a.genesis.Origin) {
+		a.devices.batches.add(tx)
+	}
+	return nil
+}
+
+// check is a signature to be verified.
+type check struct {
+	it  *Item
+	key *proof.DeviceKey
+}
+
+// chunk is how many signatures are verified at once: more gain little.
+const chunk = 512
+
+// verifyAll says whether all signatures are valid. It takes as many cores as there are.
+func verifyAll(checks []check, origin string) bool {
+	size := min(chunk, (len(checks)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	if size == 0 {
+		return true
+	}
+	n := (len(checks) + size - 1) / size
+	valid := make([]bool, n)
+	each := make(chan int, n)
+	for i := range n {
+		each <- i
+	}
+	close(each)
+	work := func() {
+		for i := range each {
+			valid[i] = verifyTogether(checks[i*size:min((i+1)*size, len(checks))], origin)
+		}
+	}
+	var others sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), n) - 1 {
+		others.Go(work)
+	}
+	work()
+	others.Wait()
+	for _, ok := range valid {
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func verifyTogether(checks []check, origin string) bool {
+	var batch proof.DeviceBatch
+	var buf []byte
+	for _, c := range checks {
+		text, err := c.it.signedText(buf[:0], origin)
+		if err != nil {
+			return false
+		}
+		buf = append(text, c.it.Content...)
+		batch.Add(c.key, buf, c.it.Signature.Bytes[:])
+	}
+	return batch.AllValid()
+}
+
+// signedBy says whether an item under execution is signed by the key that cred binds, and of its originator: who signs
+// speaks for himself and for nobody behind him.
+func (a *App) signedBy(b *building, it *Item, cred *identity.Credential) bool {
+	return cred.Kind == identity.Key && cred.Originator == it.From && (b.proven || a.VerifySignature(it, cred))
+}
+
+// keepSigned keeps the signature of a request beside the payloads of the entries that it made, the last n.
+func (b *building) keepSigned(n int, signed *proof.Signed, content []byte) {
+	records := b.log.Records[len(b.log.Records)-n:]
+	for i := range records {
+		s := *signed
+		if s.Apart = !bytes.Equal(records[i].Payload, content); s.Apart {
+			s.Content = content
+		}
+		records[i].Signed = s.AppendBinary(make([]byte, 0, len(s.Signature)+2+len(s.Text)+len(s.Content)))
+		b.bytes += len(records[i].Signed)
+	}
+}
+
+// besideSize is what each entry of an item keeps beside its payload, in bytes at most.
+func besideSize(it *Item, signed *proof.Signed) int {
+	if signed == nil {
+		return 0
+	}
+	return len(signed.Signature) + 4 + len(signed.Text) + len(it.Content)
+}
