@@ -59,6 +59,12 @@ type Bundle struct {
 	Checkpoint SignedCheckpoint
 }
 
+// Withhold takes out what is not for everybody who may know of the entry: the payload with its salt, and the signature.
+// The bundle is then one of an erased payload.
+func (b *Bundle) Withhold() {
+	b.Erased, b.Salt, b.Payload, b.Signed, b.DeviceKey = true, [32]byte{}, nil, nil, [ed25519.PublicKeySize]byte{}
+}
+
 // Marshal returns the bundle as a file. It sorts no signatures: Policy.Open returns them in order.
 func (b *Bundle) Marshal() []byte {
 	return b.append(make([]byte, 0, 4096+strict.EncodedLen(len(b.Entry)+len(b.Payload))))

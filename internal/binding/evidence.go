@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"net/url"
 	"strings"
+
+	"github.com/tallystick/tallystick/onem2m"
 )
 
 // Evidence is what a client showed of who it is, as its binding saw it. What it is worth is decided by ingress, from
@@ -19,10 +21,21 @@ type Evidence struct {
 	// PSK is the ID, 16 hex digits, of the credential from whose token the pre-shared key was derived with which the
 	// client made its DTLS session; "" for none.
 	PSK string
+	// Signed is the vendor information of a request that says that the client has signed the request itself
+	// (onem2m.IsSigned), "" for none. It lets Known tell a stranger before the content is read; Do looks at the request.
+	Signed string
 	// Source is the client's IP address, "" when unknown; never from the client's own words.
 	Source string
 	// Binding is the protocol that the client speaks: http, mqtt, coap, ws, or api for a node's own pages.
 	Binding string
+}
+
+// SignedBy is the same evidence with the signature that the vendor information of a request may be.
+func (ev Evidence) SignedBy(req *onem2m.Request) Evidence {
+	if onem2m.IsSigned(req.VendorInformation) {
+		ev.Signed = req.VendorInformation
+	}
+	return ev
 }
 
 // Anonymous says that the client showed nothing.

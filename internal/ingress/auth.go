@@ -16,7 +16,7 @@ type authenticator struct {
 
 	mu      sync.RWMutex
 	version uint64
-	known   map[string]*identity.Credential // by token or public key
+	known   map[string]*identity.Credential // by token, public key, or ID of the key of a signature
 }
 
 const maxKnown = 1 << 16
@@ -24,7 +24,11 @@ const maxKnown = 1 << 16
 // authenticate returns nil without an error when the evidence is no valid credential. The error is a *ledger.Quarantine when
 // the credential's originator is in quarantine.
 func (a *authenticator) authenticate(ev binding.Evidence) (*identity.Credential, error) {
-	c, err := a.find(ev)
+	return a.admitted(a.find(ev))
+}
+
+// admitted gives a credential that was found, unless its originator is in quarantine.
+func (a *authenticator) admitted(c *identity.Credential, err error) (*identity.Credential, error) {
 	if c == nil || c.Role == identity.Operator {
 		return c, err
 	}
@@ -45,6 +49,11 @@ func (a *authenticator) find(ev binding.Evidence) (*identity.Credential, error) 
 	if shown == "" {
 		return nil, nil
 	}
+	return a.cached(shown, func() (*identity.Credential, error) { return a.lookup(ev) })
+}
+
+// cached returns the valid credential of what was shown, which lookup finds; nil for none.
+func (a *authenticator) cached(shown string, lookup func() (*identity.Credential, error)) (*identity.Credential, error) {
 	version := a.app.IdentityVersion()
 	a.mu.RLock()
 	c, ok := a.known[shown]
@@ -52,7 +61,7 @@ func (a *authenticator) find(ev binding.Evidence) (*identity.Credential, error) 
 	a.mu.RUnlock()
 	if !ok {
 		var err error
-		if c, err = a.lookup(ev); c == nil || err != nil {
+		if c, err = lookup(); c == nil || err != nil {
 			return nil, err
 		}
 	}

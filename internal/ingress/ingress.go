@@ -139,7 +139,7 @@ func echo(resp *onem2m.Response, req *onem2m.Request, resultExpiration string) {
 // adapt makes of a request what the standard has, in a network that admits clients written for Mobius. Doing it again
 // changes nothing.
 func (g *Ingress) adapt(req *onem2m.Request) {
-	if cfg := &g.o.App.Genesis().CSE; cfg.Mobius {
+	if cfg := &g.o.App.Genesis().CSE; cfg.Mobius && !onem2m.IsSigned(req.VendorInformation) { // what is signed stays as it is
 		mobius.Request(req, cfg.Name, cfg.CSEID)
 	}
 }
@@ -210,6 +210,9 @@ func (g *Ingress) identify(req *onem2m.Request, ev binding.Evidence) (*identity.
 }
 
 func (g *Ingress) recognise(req *onem2m.Request, ev binding.Evidence) (*identity.Credential, *onem2m.Response) {
+	if onem2m.IsSigned(req.VendorInformation) {
+		return g.identifySigner(req, ev)
+	}
 	if ev.Anonymous() && g.o.App.Genesis().CSE.Lab {
 		req.From = g.local(req.From)
 		if cfg := &g.o.App.Genesis().CSE; req.From == cfg.CSEID {
@@ -353,6 +356,7 @@ func newItem(req *onem2m.Request, cred *identity.Credential) ledger.Item {
 		Operation: proof.Operation(req.Operation), From: req.From, To: req.To, Type: req.Type, Content: req.Content,
 		ResultContent: req.ResultContent, DesiredIDType: req.DesiredIDType,
 		Filter: req.Filter, Release: req.ReleaseVersion, Delivery: req.Delivery, RoleIDs: req.RoleIDs, TokenIDs: req.TokenIDs,
+		Signature: req.Signature,
 	}
 	if cred.Kind != 0 {
 		it.Key = cred.ID()

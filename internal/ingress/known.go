@@ -9,6 +9,9 @@ func (g *Ingress) Known(ev binding.Evidence) bool {
 		return true
 	}
 	cred, err := g.auth.authenticate(ev)
+	if ev.Anonymous() && ev.Signed != "" {
+		cred, err = g.auth.signer(ev.Signed)
+	}
 	return cred != nil || err != nil && quarantined(err) == nil
 }
 

@@ -118,5 +118,10 @@ func (a *App) Bundle(ctx context.Context, index uint64) (*proof.Bundle, error) {
 	if !rec.Erased {
 		b.Salt, b.Payload = rec.Salt, rec.Payload
 	}
+	if rec.Signed != nil {
+		if err := a.showSignature(b, &rec); err != nil {
+			return nil, fmt.Errorf("bundle of entry %d: %w", index, err)
+		}
+	}
 	return b, nil
 }

@@ -5,10 +5,12 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"runtime"
 	"sync"
 
 	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/internal/translog"
 	"github.com/tallystick/tallystick/onem2m"
 	"github.com/tallystick/tallystick/proof"
 )
@@ -283,4 +285,22 @@ func besideSize(it *Item, signed *proof.Signed) int {
 		return 0
 	}
 	return len(signed.Signature) + 4 + len(signed.Text) + len(it.Content)
+}
+
+// showSignature puts the signature of a device into the bundle of an entry, and the public key that it is checked with.
+func (a *App) showSignature(b *proof.Bundle, rec *translog.Record) (err error) {
+	if b.Signed, err = proof.DecodeSigned(rec.Signed); err != nil {
+		return err
+	}
+	view := a.View()
+	defer view.Close()
+	cred, err := identity.Lookup(view, rec.Entry.Auth.Key)
+	if err == nil && (cred == nil || cred.Kind != identity.Key) {
+		err = fmt.Errorf("the key %x that it is signed with was never enrolled", rec.Entry.Auth.Key)
+	}
+	if err != nil {
+		return err
+	}
+	b.DeviceKey = cred.Value
+	return nil
 }

@@ -229,7 +229,7 @@ func (n *Node) serveProof(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Query().Has("index") && !n.mayAudit(c, b):
 		refuse(w, http.StatusForbidden, fmt.Sprintf("entry %d is not of your organisation", index))
 	case r.URL.Query().Has("index") && !n.mayShow(c, b, r):
-		b.Erased, b.Salt, b.Payload = true, [32]byte{}, nil
+		b.Withhold()
 		fallthrough
 	default:
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

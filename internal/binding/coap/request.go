@@ -41,6 +41,7 @@ func (s *Server) newCall(p peer, m *message.Message, size int) (*call, error) {
 	if err := c.setOptions(m.Options, s.o.Mobius); err != nil {
 		return c, err
 	}
+	c.evidence = c.evidence.SignedBy(&c.req)
 	return c, c.takeToken(p, s.o.TokensInClear)
 }
 

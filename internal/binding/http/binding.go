@@ -112,6 +112,7 @@ func (b *server) parse(x *exchange, r *http.Request, held *share) error {
 	if foreign(x.evidence, r) {
 		return errForeign
 	}
+	x.evidence = x.evidence.SignedBy(req)
 	body, err := parseMethod(req, r)
 	if err != nil {
 		return err
