@@ -30,6 +30,7 @@ const (
 	OpErase   Operation = 35 // the payload of an earlier entry was erased
 	OpReset   Operation = 36 // a lab network's resources were all removed, and those of genesis made anew
 	OpDeliver Operation = 37 // messages of sessions that entries of this block come from, so that none counts twice
+	OpInvite  Operation = 38 // whoever has a one-time code may bind a credential to an originator, once
 	OpAudit   Operation = 39 // a node told what it had refused for want of identity or rights
 
 	OpQuarantine Operation = 40 // an originator was put into quarantine: all its requests are refused
@@ -48,6 +49,8 @@ const (
 	AuthSignature AuthMethod = 2
 	// AuthKey is a key proven in the handshake of a connection, vouched for by the node that accepted the request.
 	AuthKey AuthMethod = 3
+	// AuthCode is a one-time code. Every node checked it; the key is the ID of its invitation.
+	AuthCode AuthMethod = 4
 )
 
 // Auth says how the originator of an entry was authenticated and by which key.

@@ -73,6 +73,8 @@ func operationName(op proof.Operation) string {
 		return "GENESIS"
 	case proof.OpEnrol:
 		return "ENROL"
+	case proof.OpInvite:
+		return "INVITE"
 	case proof.OpRevoke:
 		return "REVOKE"
 	case proof.OpErase:
@@ -101,6 +103,8 @@ func operationName(op proof.Operation) string {
 
 func authName(a proof.Auth) string {
 	switch a.Method {
+	case proof.AuthCode:
+		return fmt.Sprintf(" (one-time code of invitation %x, checked by every node)", a.Key)
 	case proof.AuthKey:
 		return fmt.Sprintf(" (key %x, proven to the accepting node, which vouches for it)", a.Key)
 	case proof.AuthToken:

@@ -13,6 +13,8 @@ func (a *App) authenticated(b *building, it *Item) (*identity.Credential, proof.
 	case it.Key != (identity.KeyID{}):
 	case itself && it.Operation == proof.Operation(onem2m.Delete):
 		return nil, noAuth, nil // what the CSE deletes is what has expired, and needs no request
+	case it.Operation == proof.OpEnrol:
+		return &identity.Credential{}, noAuth, nil // who has a one-time code needs no other credential, and may nothing else
 	case itself || a.genesis.CSE.Lab:
 		// For the CSE any member may speak. It owns nothing but the <remoteCSE> of its registrar.
 		return &identity.Credential{Originator: it.From}, noAuth, nil

@@ -4,31 +4,44 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strings"
 
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/onem2m"
 	"github.com/tallystick/tallystick/proof"
 )
 
-// applyEnrol binds a credential to an originator, for an operator.
+// applyEnrol binds a credential to an originator, for an operator or for who has a one-time code.
 func (a *App) applyEnrol(b *building, r *OwnRequest, o *own) error {
-	if o.by != nil && r.Organisation == "" {
-		r.Organisation = o.by.Organisation
+	if r.Code != "" {
+		return a.redeem(b, r, o)
 	}
-	if err := o.mayActFor(r.Organisation); err != nil {
+	if err := a.mayBind(r, o); err != nil {
 		return err
 	}
 	c, err := r.credential()
 	if err != nil {
 		return &refusal{onem2m.StatusBadRequest, err.Error()}
 	}
+	return a.enrol(b, c, o.From, o.auth, enrolment(&c))
+}
+
+// mayBind says why who asks may not have a credential bound to an originator, by himself or by an invitation. An
+// organisation that is not named is his own.
+func (a *App) mayBind(r *OwnRequest, o *own) error {
+	if o.by != nil && r.Organisation == "" {
+		r.Organisation = o.by.Organisation
+	}
+	if err := o.mayActFor(r.Organisation); err != nil {
+		return err
+	}
 	switch {
-	case c.Originator == a.genesis.CSE.CSEID:
-		return &refusal{onem2m.StatusBadRequest, c.Originator + " is this CSE, which needs no credential"}
-	case o.by != nil && o.by.Organisation != "" && (c.Role == identity.Node || c.Originator[0] == '/'):
+	case r.Originator == a.genesis.CSE.CSEID:
+		return &refusal{onem2m.StatusBadRequest, r.Originator + " is this CSE, which needs no credential"}
+	case o.by != nil && o.by.Organisation != "" && (r.Role == identity.Node.String() || strings.HasPrefix(r.Originator, "/")):
 		return &refusal{onem2m.StatusOriginatorHasNoPrivilege, "nodes and other CSEs are enrolled by operators of the network: a CSE speaks for whoever is behind it"}
 	}
-	return a.enrol(b, c, o.From, o.auth)
+	return nil
 }
 
 // credential is what an enrolment asks for.
@@ -70,7 +83,8 @@ func enrolment(c *identity.Credential) OwnRequest {
 	return r
 }
 
-func (a *App) enrol(b *building, c identity.Credential, by string, auth proof.Auth) error {
+// enrol binds a credential. The entry says who asked, how he was known and in which words.
+func (a *App) enrol(b *building, c identity.Credential, by string, auth proof.Auth, words OwnRequest) error {
 	c.Index = b.nextIndex()
 	switch err := identity.Enrol(b.state, c, b.time); {
 	case errors.Is(err, identity.ErrExists), errors.Is(err, identity.ErrForeign), errors.Is(err, identity.ErrMany):
@@ -78,7 +92,7 @@ func (a *App) enrol(b *building, c identity.Credential, by string, auth proof.Au
 	case err != nil:
 		return err
 	}
-	payload, err := json.Marshal(enrolment(&c))
+	payload, err := json.Marshal(words)
 	if err != nil {
 		return err
 	}
@@ -103,14 +117,13 @@ func (a *App) revoke(b *building, key string, o *own) error {
 	if err != nil {
 		return err
 	}
-	organisation := ""
-	if c != nil {
-		organisation = c.Organisation
+	if c == nil {
+		return a.withdraw(b, id, o)
 	}
-	if err := o.mayActFor(organisation); err != nil {
+	if err := o.mayActFor(c.Organisation); err != nil {
 		return err
 	}
-	if c != nil && c.Role == identity.Node && a.memberKey(c) {
+	if c.Role == identity.Node && a.memberKey(c) {
 		return &refusal{onem2m.StatusConflict, c.Originator + " is a member's node: its key is bound as long as it is a member"}
 	}
 	c, err = identity.Revoke(b.state, id, b.nextIndex())

@@ -215,7 +215,7 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 	}
 	switch it.Operation {
 	case proof.Operation(onem2m.Create), proof.Operation(onem2m.Update), proof.Operation(onem2m.Delete):
-	case proof.OpEnrol, proof.OpRevoke, proof.OpErase, proof.OpReset:
+	case proof.OpEnrol, proof.OpInvite, proof.OpRevoke, proof.OpErase, proof.OpReset:
 		return a.applyOwn(b, &own{Item: it, auth: auth, by: cred})
 	case proof.OpQuarantine, proof.OpRelease:
 		if refused, err := a.mayQuarantine(b, it, cred); err != nil {

@@ -121,7 +121,7 @@ func (a *App) applyGenesisEntries(b *building) error {
 		c := identity.Credential{
 			Kind: identity.Key, Value: [32]byte(m.Key), Originator: identity.NodeOriginator(m.Name), Role: identity.Node,
 		}
-		if err := a.enrol(b, c, a.genesis.CSE.CSEID, proof.Auth{}); err != nil {
+		if err := a.enrol(b, c, a.genesis.CSE.CSEID, proof.Auth{}, enrolment(&c)); err != nil {
 			return err
 		}
 	}
@@ -131,7 +131,7 @@ func (a *App) applyGenesisEntries(b *building) error {
 		if err != nil {
 			return fmt.Errorf("genesis: operator %s: %w", o.Originator, err)
 		}
-		if err := a.enrol(b, c, a.genesis.CSE.CSEID, proof.Auth{}); err != nil {
+		if err := a.enrol(b, c, a.genesis.CSE.CSEID, proof.Auth{}, enrolment(&c)); err != nil {
 			return err
 		}
 	}

@@ -27,6 +27,10 @@ func (h *history) items(n int) []Item {
 			items = append(items, h.quarantine())
 			continue
 		}
+		if h.rng.IntN(20) == 0 {
+			items = append(items, h.identities())
+			continue
+		}
 		items = append(items, h.item())
 	}
 	for i := 0; i < n; i++ {

@@ -20,7 +20,13 @@ type OwnRequest struct {
 	NotBefore    int64  `json:"notBefore,omitempty"`    // Unix microseconds, 0 for none
 	NotAfter     int64  `json:"notAfter,omitempty"`     // likewise
 
-	Key   string `json:"key,omitempty"`   // revoke: the credential's ID in hex
+	// Of an invitation, which has those of an enrolment but the credential; times are those of the credential to be.
+	CodeHash string `json:"codeHash,omitempty"` // identity.CodeHash in hex
+	Until    int64  `json:"until,omitempty"`    // the code counts until then, Unix microseconds
+	// Code is what enrols by an invitation: identity.CodeSecret in hex. All else but the credential is the invitation's.
+	Code string `json:"code,omitempty"`
+
+	Key   string `json:"key,omitempty"`   // revoke: the ID in hex of a credential or an invitation
 	Index uint64 `json:"index,omitempty"` // erase: the log index of the instance
 }
 
@@ -57,6 +63,9 @@ func (a *App) applyOwn(b *building, o *own) (onem2m.Response, error) {
 	case proof.OpEnrol:
 		status = onem2m.StatusCreated
 		err = a.applyEnrol(b, &r, o)
+	case proof.OpInvite:
+		status = onem2m.StatusCreated
+		err = a.invite(b, &r, o)
 	case proof.OpRevoke:
 		err = a.revoke(b, r.Key, o)
 	case proof.OpErase:
