@@ -43,10 +43,15 @@ type ConsensusOptions struct {
 	ListenAddress string // tcp://host:port for other nodes; "" when there are none
 	Peers         string // id@host:port, comma-separated
 	Genesis       *types.GenesisDoc
-	Validator     types.PrivValidator
+	Validator     *Validator
 	NodeKey       *p2p.NodeKey
 	Logger        *slog.Logger
 	Fatal         func(error)
+}
+
+// alone says whether nobody else can take part in consensus.
+func (o *ConsensusOptions) alone() bool {
+	return o.ListenAddress == "" && o.Peers == "" && len(o.Genesis.Validators) == 1
 }
 
 func cometConfig(o ConsensusOptions) *cmtcfg.Config {
@@ -88,6 +93,7 @@ func cometConfig(o ConsensusOptions) *cmtcfg.Config {
 // Stop must be called once, also after the Fatal callback.
 func StartConsensus(app *App, o ConsensusOptions) (*Consensus, error) {
 	cfg := cometConfig(o)
+	o.Validator.alone = o.alone()
 	for _, dir := range []string{"config", "data"} {
 		if err := os.MkdirAll(filepath.Join(o.Dir, dir), 0o700); err != nil {
 			return nil, err

@@ -96,6 +96,85 @@ func TestNeverSignsTwice(t *testing.T) {
 	}
 }
 
+// TestAloneAfterPowerFailure: a validator on its own, whose machine may lose at any moment what was not synced, always
+// starts again, and signs no other precommit than the one it gave out.
+func TestAloneAfterPowerFailure(t *testing.T) {
+	for _, percent := range []int{0, 50} {
+		rng := rand.New(rand.NewPCG(uint64(percent), 9))
+		fs := memFS(t)
+		must(t, CreateValidator(fs, "data/state"))
+		open := func(fs vfs.FS) *Validator {
+			v, err := OpenValidator(fs, "data/state", validatorKey)
+			must(t, err)
+			v.alone = true
+			return v
+		}
+		v := open(fs)
+		final := vote(0, 0, cmtproto.PrecommitType, "none", 0)
+		for height := int64(1); height < 200; height++ {
+			for round := range 1 + rng.Int32N(2) {
+				for _, typ := range []cmtproto.SignedMsgType{cmtproto.ProposalType, cmtproto.PrevoteType, cmtproto.PrecommitType} {
+					if typ == cmtproto.ProposalType {
+						p := &cmtproto.Proposal{Type: typ, Height: height, Round: round, BlockID: vote(1, 0, 1, "x", 0).BlockID, PolRound: -1}
+						must(t, v.SignProposal("chain", p))
+					} else {
+						must(t, v.SignVote("chain", vote(height, round, typ, "x", startTime)))
+					}
+					if typ == cmtproto.PrecommitType {
+						final = vote(height, round, typ, "x", startTime)
+					}
+					crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
+					if percent > 0 {
+						tearSlots(t, fs, crashed, rng)
+					}
+					again := open(crashed)
+					if err := again.SignVote("chain", vote(final.Height, final.Round, cmtproto.PrecommitType, "y", startTime)); err == nil && final.Height > 0 {
+						t.Fatalf("height %d, round %d: signed another precommit after a power failure", height, round)
+					}
+					if rng.IntN(3) > 0 {
+						must(t, again.Close())
+						continue
+					}
+					must(t, v.Close()) // goes on from what the failure left, with the message that it lost again
+					v, fs = again, crashed
+					if typ != cmtproto.PrecommitType {
+						_ = v.SignVote("chain", vote(height, round, cmtproto.PrevoteType, "x", startTime))
+					}
+				}
+			}
+		}
+		must(t, v.Close())
+	}
+}
+
+// tearSlots leaves of the slots that were written since the last sync a part at most.
+func tearSlots(t *testing.T, fs, crashed *vfs.MemFS, rng *rand.Rand) {
+	t.Helper()
+	read := func(fs vfs.FS) []byte {
+		f, err := fs.Open("data/state")
+		must(t, err)
+		defer f.Close()
+		b := make([]byte, stateSize)
+		_, err = f.ReadAt(b, 0)
+		must(t, err)
+		return b
+	}
+	now, synced := read(fs), read(fs.CrashClone(vfs.CrashCloneCfg{}))
+	f, err := crashed.OpenReadWrite("data/state", vfs.WriteCategoryUnspecified)
+	must(t, err)
+	for at := 0; at < stateSize; at += slotSpacing {
+		slot := bytes.Clone(now[at : at+slotSize])
+		if !bytes.Equal(slot, synced[at:at+slotSize]) {
+			cut := rng.IntN(slotSize)
+			copy(slot[cut:], bytes.Repeat([]byte{0xaa}, slotSize))
+			_, err = f.WriteAt(slot, int64(at))
+			must(t, err)
+		}
+	}
+	must(t, f.Sync())
+	must(t, f.Close())
+}
+
 // damageSector flips bits of one record, or makes it what a torn write may leave.
 func damageSector(t *testing.T, path string, rng *rand.Rand) {
 	b, err := os.ReadFile(path)
