@@ -100,17 +100,22 @@ const (
 
 // Delivery names one message of a client's session (MQTT 5.0 clause 4.4, message delivery retry).
 type Delivery struct {
-	// Slot is where the originator's last deliveries are remembered: two messages that may be under way at the same
-	// time need different slots. A later message in the same slot makes the earlier one forgotten. Below MaxDeliveries.
-	Slot uint16
+	// Session names the session among those of its originator: a hash.
+	Session [8]byte
+	// ID is the packet identifier. A message takes the place of the one that had the identifier before.
+	ID uint16
 	// Message identifies session, packet identifier, topic and payload: a hash of them all.
 	Message [8]byte
-	// Again says that the client marked the message as delivered before (DUP).
+	// Window is how many of a session's last messages, this one not counted, the client may still send again: 1 to
+	// MaxDeliveries.
+	Window uint16
+	// Again says that the message is one that the client sends again, if the session's last one with the same packet
+	// identifier agrees with it.
 	Again bool
 }
 
-// MaxDeliveries is how many deliveries are remembered for each originator.
-const MaxDeliveries = 1024
+// MaxDeliveries is how many messages of a session can be remembered.
+const MaxDeliveries = 4096
 
 // FilterUsage is fu (m2m:filterUsage).
 type FilterUsage uint8

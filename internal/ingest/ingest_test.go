@@ -253,7 +253,7 @@ func TestOriginator(t *testing.T) {
 	d.lab = true
 	wantStatus(t, "no token", d.ingest().Ingest(context.Background(), &binding.Message{Path: "dev/c", From: "Cdev", Body: []byte("1")}, binding.Evidence{}), onem2m.StatusCreated)
 	d = newDoor()
-	m := &binding.Message{Path: "dev/c", From: "/tally/Cdev", Body: []byte("1"), Delivery: &onem2m.Delivery{Slot: 3}}
+	m := &binding.Message{Path: "dev/c", From: "/tally/Cdev", Body: []byte("1"), Delivery: &onem2m.Delivery{ID: 3}}
 	wantStatus(t, "SP-relative", d.ingest().Ingest(context.Background(), m, shown("dev")), onem2m.StatusCreated)
 }
 

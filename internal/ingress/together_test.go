@@ -135,7 +135,7 @@ func TestDelivery(t *testing.T) {
 	size := n.app.Head().LogSize
 	send := func(who string, message byte, again bool) onem2m.StatusCode {
 		r := into("tally/dev/c", "21")
-		r.Delivery = &onem2m.Delivery{Slot: 5, Message: [8]byte{message}, Again: again}
+		r.Delivery = &onem2m.Delivery{ID: 5, Window: 512, Message: [8]byte{message}, Again: again}
 		return n.do(who, r).Status
 	}
 	for i, step := range []struct {
@@ -148,7 +148,7 @@ func TestDelivery(t *testing.T) {
 		{1, false, 2}, // another with the same content
 		{1, true, 2},
 		{2, false, 3},
-		{1, true, 4}, // forgotten: the slot has another
+		{1, true, 4}, // forgotten: the identifier was used for another
 		{2, true, 5},
 	} {
 		if got := send("Cdev", step.message, step.again); got != onem2m.StatusCreated {
@@ -168,7 +168,7 @@ func TestDelivery(t *testing.T) {
 func TestDeliveryOfNames(t *testing.T) {
 	n := ready(t, 0)
 	send := func(message byte, reqs ...onem2m.Request) onem2m.StatusCode {
-		reqs[0].Delivery = &onem2m.Delivery{Slot: 7, Message: [8]byte{message}, Again: true}
+		reqs[0].Delivery = &onem2m.Delivery{ID: 7, Window: 512, Message: [8]byte{message}, Again: true}
 		if len(reqs) > 1 {
 			return n.together("Cdev", reqs...)[0].Status
 		}
@@ -192,7 +192,7 @@ func TestDeliveryOfNames(t *testing.T) {
 	answer := make(chan *onem2m.Response, 1)
 	for range 2 {
 		r := named("b")
-		r.Delivery = &onem2m.Delivery{Slot: 7, Message: [8]byte{3}, Again: true}
+		r.Delivery = &onem2m.Delivery{ID: 7, Window: 512, Message: [8]byte{3}, Again: true}
 		n.start(r, func(r *onem2m.Response) { answer <- r })
 		n.want(onem2m.StatusCreated, <-answer)
 	}

@@ -226,13 +226,7 @@ func appendItem(dst []byte, it *Item) []byte {
 		dst = binary.AppendUvarint(dst, uint64(it.Together))
 	}
 	if d := it.Delivery; d != nil {
-		dst = binary.BigEndian.AppendUint16(dst, d.Slot)
-		dst = append(dst, d.Message[:]...)
-		again := byte(0)
-		if d.Again {
-			again = 1
-		}
-		dst = append(dst, again)
+		dst = appendDelivery(dst, d)
 	}
 	if it.Assigned != "" {
 		dst = appendString(dst, it.Assigned)
@@ -470,19 +464,6 @@ func (d *decoder) item(it *Item) {
 	if flags&flagSignature != 0 {
 		d.signature(it)
 	}
-}
-
-func (d *decoder) delivery(it *Item) {
-	b := d.bytes(11)
-	if b == nil {
-		return
-	}
-	slot := binary.BigEndian.Uint16(b)
-	if b[10] > 1 || slot >= onem2m.MaxDeliveries {
-		d.fail(errors.New("a delivery that is neither new nor repeated, or in a slot that does not exist"))
-		return
-	}
-	it.Delivery = &onem2m.Delivery{Slot: slot, Message: [8]byte(b[2:]), Again: b[10] == 1}
 }
 
 // interner returns the same string for the same bytes, so that originators and addresses, which recur in every

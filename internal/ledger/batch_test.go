@@ -35,7 +35,11 @@ func genItem() *rapid.Generator[Item] {
 		copy(it.Key[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "key"))
 		it.Together = rapid.Uint16Max(MaxItems-1).Draw(t, "together")
 		if rapid.Bool().Draw(t, "delivered") {
-			it.Delivery = &onem2m.Delivery{Slot: rapid.Uint16Max(onem2m.MaxDeliveries-1).Draw(t, "slot"), Again: rapid.Bool().Draw(t, "dup")}
+			it.Delivery = &onem2m.Delivery{
+				ID: rapid.Uint16().Draw(t, "id"), Window: rapid.Uint16Range(1, onem2m.MaxDeliveries).Draw(t, "window"),
+				Again: rapid.Bool().Draw(t, "again"),
+			}
+			copy(it.Delivery.Session[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "session"))
 			copy(it.Delivery.Message[:], rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "message"))
 		}
 		if rapid.Bool().Draw(t, "signed") {
@@ -123,7 +127,7 @@ func goldenBatch() *Batch {
 		{
 			Operation: proof.Operation(onem2m.Create), From: "Cdevice", To: "tally/ae", Type: onem2m.TypeContainer,
 			Content: []byte(`{"m2m:cnt":{"rn":"c"}}`), ResultContent: onem2m.ResultContentDefault, Release: "4", Together: 1,
-			Delivery: &onem2m.Delivery{Slot: 1023, Message: [8]byte{1, 2, 3}, Again: true},
+			Delivery: &onem2m.Delivery{Session: [8]byte{9}, ID: 1023, Message: [8]byte{1, 2, 3}, Window: 512, Again: true},
 		},
 		{
 			Operation: proof.Operation(onem2m.Create), From: "Cdevice", To: "tally/ae/c", Type: onem2m.TypeContentInstance,

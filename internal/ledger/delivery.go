@@ -13,34 +13,56 @@ import (
 	"github.com/tallystick/tallystick/proof"
 )
 
-// Deliveries are remembered in node-local records, which are the same on every node: a message that comes again is
-// executed or not by what they say. They are no part of the state that the application hash commits to, which would cost
-// more than the readings; so that a node whose tree is rebuilt has them too, the log carries them, in an entry of
-// OpDeliver at the end of the block. A record is the message and the BE64 log index of the last entry that it made.
-const localDelivery = "delivery/"
+// deliverySize is an encoded onem2m.Delivery, in bytes.
+const deliverySize = 8 + 2 + 8 + 2 + 1
 
-func deliveryKey(originator string, slot uint16) string {
-	return string(binary.BigEndian.AppendUint16([]byte(localDelivery+originator+"/"), slot))
-}
-
-// locals reads node-local records: of a block under way or of what is committed.
-type locals interface {
-	Local(key string) ([]byte, error)
-}
-
-// delivery gives what is remembered of a message, nil when that was not committed or is forgotten.
-func delivery(r locals, originator string, d *onem2m.Delivery) ([]byte, error) {
-	v, err := r.Local(deliveryKey(originator, d.Slot))
-	if err != nil || len(v) != 16 || [8]byte(v) != d.Message {
-		return nil, err
+func appendDelivery(dst []byte, d *onem2m.Delivery) []byte {
+	dst = append(dst, d.Session[:]...)
+	dst = binary.BigEndian.AppendUint16(dst, d.ID)
+	dst = append(dst, d.Message[:]...)
+	dst = binary.BigEndian.AppendUint16(dst, d.Window)
+	again := byte(0)
+	if d.Again {
+		again = 1
 	}
-	return v, nil
+	return append(dst, again)
+}
+
+func (d *decoder) delivery(it *Item) {
+	b := d.bytes(deliverySize)
+	if b == nil {
+		return
+	}
+	v := &onem2m.Delivery{
+		Session: [8]byte(b), ID: binary.BigEndian.Uint16(b[8:]), Message: [8]byte(b[10:]), Window: binary.BigEndian.Uint16(b[18:]),
+		Again: b[20] == 1,
+	}
+	if b[20] > 1 || v.Window == 0 || v.Window > onem2m.MaxDeliveries {
+		d.fail(errors.New("a delivery that is neither new nor repeated, or whose window is not between 1 and the limit"))
+		return
+	}
+	it.Delivery = v
 }
 
 // Delivered says whether a message of an originator is remembered as committed.
 func (a *App) Delivered(originator string, d *onem2m.Delivery) (bool, error) {
-	v, err := delivery(a.tree, originator, d)
-	return v != nil, err
+	var m rememberedMessages
+	_, ok, err := m.find(a.tree, originator, d)
+	return ok, err
+}
+
+// Deliveries gives what is remembered of the last messages of a session, at most n, oldest first: packet identifier and
+// message of each.
+func (a *App) Deliveries(originator string, session [8]byte, n int) ([]onem2m.Delivery, error) {
+	next, _, err := readNext(a.tree, originator, session)
+	if err != nil {
+		return nil, err
+	}
+	var all []onem2m.Delivery
+	err = eachUse(a.tree, originator, session, next, uint64(min(n, onem2m.MaxDeliveries)), func(id uint16, u deliveryUse) {
+		all = append(all, onem2m.Delivery{Session: session, ID: id, Message: u.message})
+	})
+	return all, err
 }
 
 // delivered says whether a message marked as delivered before was indeed committed before, and answers it as then.
@@ -49,12 +71,12 @@ func (a *App) delivered(b *building, first *Item, responses []onem2m.Response) (
 	if d == nil || !d.Again {
 		return false, nil
 	}
-	v, err := delivery(b.state, first.From, d)
-	if err != nil || v == nil {
-		return false, err
-	}
 	// Who may no longer write is not told what was written.
 	if cred, _, err := a.authenticated(b, first); err != nil || cred == nil {
+		return false, err
+	}
+	index, ok, err := b.remembered.find(b.state, first.From, d)
+	if err != nil || !ok {
 		return false, err
 	}
 	for i := range responses {
@@ -62,7 +84,7 @@ func (a *App) delivered(b *building, first *Item, responses []onem2m.Response) (
 	}
 	if first.Parameters != nil && len(responses) > 0 {
 		// The last entry of a non-blocking request is that of its <request>.
-		responses[0] = cse.Accepted(first.Parameters.ResponseType, onem2m.ResourceRI(onem2m.TypeRequest, binary.BigEndian.Uint64(v[8:])))
+		responses[0] = cse.Accepted(first.Parameters.ResponseType, onem2m.ResourceRI(onem2m.TypeRequest, index))
 	}
 	return true, nil
 }
@@ -70,7 +92,8 @@ func (a *App) delivered(b *building, first *Item, responses []onem2m.Response) (
 // deliveredMessage is one message in the payload of an entry of OpDeliver.
 type deliveredMessage struct {
 	Originator string `json:"fr"`
-	Slot       uint16 `json:"slot"`
+	Session    string `json:"ses"` // in hex
+	ID         uint16 `json:"id"`
 	Message    string `json:"msg"`   // in hex
 	Index      uint64 `json:"index"` // log index of the last entry that it made
 }
@@ -85,7 +108,9 @@ func (a *App) noteDelivery(b *building, first *Item, was *building) error {
 		return nil
 	}
 	index := b.nextIndex() - 1
-	b.state.SetLocal(deliveryKey(first.From, d.Slot), binary.BigEndian.AppendUint64(d.Message[:], index))
+	if err := b.remembered.note(b.state, first.From, d, index); err != nil {
+		return err
+	}
 	n := len(b.delivered) - 1
 	if n < 0 || len(b.delivered[n]) > maxDelivered {
 		b.delivered = append(b.delivered, []byte{'['})
@@ -95,7 +120,8 @@ func (a *App) noteDelivery(b *building, first *Item, was *building) error {
 	}
 	size := len(b.delivered[n])
 	dst := onem2m.AppendQuote(append(b.delivered[n], `{"fr":`...), first.From)
-	dst = strconv.AppendUint(append(dst, `,"slot":`...), uint64(d.Slot), 10)
+	dst = hex.AppendEncode(append(dst, `,"ses":"`...), d.Session[:])
+	dst = strconv.AppendUint(append(dst, `","id":`...), uint64(d.ID), 10)
 	dst = hex.AppendEncode(append(dst, `,"msg":"`...), d.Message[:])
 	dst = strconv.AppendUint(append(dst, `","index":`...), index, 10)
 	b.delivered[n] = append(dst, '}')
@@ -124,11 +150,15 @@ func (a *App) repeatDelivered(b *building, payload []byte) error {
 		return fmt.Errorf("messages of sessions: %w", err)
 	}
 	for _, m := range messages {
-		id, err := hex.DecodeString(m.Message)
-		if err != nil || len(id) != 8 {
-			return errors.New("messages of sessions: one is not 8 bytes in hex")
+		session, err1 := hex.DecodeString(m.Session)
+		id, err2 := hex.DecodeString(m.Message)
+		if err1 != nil || err2 != nil || len(session) != 8 || len(id) != 8 {
+			return errors.New("messages of sessions: one is not, or its session is not, 8 bytes in hex")
 		}
-		b.state.SetLocal(deliveryKey(m.Originator, m.Slot), binary.BigEndian.AppendUint64(id, m.Index))
+		d := &onem2m.Delivery{Session: [8]byte(session), ID: m.ID, Message: [8]byte(id)}
+		if err := b.remembered.note(b.state, m.Originator, d, m.Index); err != nil {
+			return err
+		}
 	}
 	a.recordMessages(b, payload)
 	return nil

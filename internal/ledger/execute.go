@@ -29,6 +29,8 @@ type building struct {
 	delivered [][]byte
 	// proven says that every signature of a device in the batch under way is valid.
 	proven bool
+	// remembered keeps what was read of the sessions that send messages again.
+	remembered rememberedMessages
 	// identities says that a credential was enrolled or revoked, or somebody quarantined or released.
 	identities bool
 	// quarantines says that somebody was quarantined or released.

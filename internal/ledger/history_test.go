@@ -35,7 +35,10 @@ func (h *history) items(n int) []Item {
 	}
 	for i := 0; i < n; i++ {
 		if h.rng.IntN(6) == 0 {
-			items[i].Delivery = &onem2m.Delivery{Slot: uint16(h.rng.IntN(3)), Message: [8]byte{byte(h.rng.IntN(4))}, Again: h.rng.IntN(2) == 0}
+			items[i].Delivery = &onem2m.Delivery{
+				Session: [8]byte{byte(h.rng.IntN(2))}, ID: uint16(h.rng.IntN(3)), Message: [8]byte{byte(h.rng.IntN(4))}, Window: 512,
+				Again: h.rng.IntN(2) == 0,
+			}
 		}
 		if left := n - i - 1; left > 0 && h.rng.IntN(15) == 0 {
 			pack := 1 + h.rng.IntN(min(left, 3))

@@ -79,7 +79,7 @@ var layers = map[string]layer{
 
 	"internal/binding/mqtt": {
 		own:     []string{"internal/binding", "onem2m"},
-		modules: []string{"github.com/mochi-mqtt/server/v2", "github.com/eclipse/paho.golang", "golang.org/x/sync"},
+		modules: []string{"github.com/mochi-mqtt/server/v2", "github.com/eclipse/paho.golang", "golang.org/x/sync", "golang.org/x/sys"},
 		std:     []string{"crypto/rand", "net", "net/url"},
 	},
 	"internal/live": {own: []string{"internal/binding", "internal/cse", "internal/ledger", "internal/translog", "onem2m", "proof"}},

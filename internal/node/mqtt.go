@@ -38,7 +38,7 @@ func (n *Node) openMQTT() (err error) {
 	cse := n.app.Genesis().CSE
 	if n.mqttPlain != nil || n.mqttTLS != nil {
 		o := mqttbinding.Options{
-			Handler: door{n}, Plain: plainDoor{n}, Live: live.New(n.app), CSEID: cse.CSEID, CSEName: cse.Name,
+			Handler: door{n}, Plain: plainDoor{n}, Live: live.New(n.app), Remembered: n.app.Deliveries, CSEID: cse.CSEID, CSEName: cse.Name,
 			Dir: filepath.Join(n.dir, mqttDir), MaxPacket: int(n.cfg.MaxBody) + 64<<10, Log: n.log,
 		}
 		if cse.Lab {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/binding"
+	"github.com/tallystick/tallystick/onem2m"
 )
 
 // Handler is what the broker hands requests to.
@@ -35,6 +36,8 @@ type Options struct {
 	// CSEID is the CSE-ID of this CSE with its leading slash, CSEName the resource name of its CSEBase: topics may
 	// name either as receiver.
 	CSEID, CSEName string
+	// Remembered gives the last messages of a session that the ledger remembers, at most n, oldest first. Nil means none.
+	Remembered func(originator string, session [8]byte, n int) ([]onem2m.Delivery, error)
 	// Dir is the folder where sessions survive a restart.
 	Dir string
 	Log *slog.Logger
@@ -240,6 +243,7 @@ func (b *Broker) housekeep() {
 			return
 		case now := <-tick.C:
 			b.endRevoked()
+			b.observe()
 			b.expire(now)
 			b.blame.forget(now)
 			if err := b.store.saveSometimes(b, now); err != nil {

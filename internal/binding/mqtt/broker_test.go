@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -530,4 +531,43 @@ func TestSlowSubscriber(t *testing.T) {
 	if s.bytes > maxQueueBytes || len(s.queue) > maxQueue {
 		t.Errorf("%d messages of %d bytes wait", len(s.queue), s.bytes)
 	}
+}
+
+// TestAnotherThatLooksTheSame: a client that has read the acknowledgement of a message and then sends another with the
+// same packet identifier, topic and payload, of which nothing arrives, has it stored when it sends it again, without
+// ever having said goodbye. One that has not read the acknowledgement has its message stored once.
+func TestAnotherThatLooksTheSame(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v byte) {
+		b := newBed(t)
+		for i := range 4 {
+			p, _ := b.dial(t, v, "dev", "t-dev", persistent(60))
+			var flags []func(*packets.Packet)
+			if i > 0 {
+				flags = append(flags, dup)
+			}
+			p.publish("tally/dev/temp", "21", 1, 1, flags...)
+			p.expect(packets.Puback, 1, 0)
+			p.Close()
+			if got := len(b.stored("dev/temp")); runtime.GOOS == "linux" && got != i+1 {
+				t.Fatalf("%d are stored after message %d", got, i+1)
+			}
+		}
+		hold := make(chan struct{})
+		b.mu.Lock()
+		b.hold = hold
+		b.mu.Unlock()
+		p, _ := b.dial(t, v, "other", "t-dev", persistent(60))
+		p.publish("tally/dev/lost", "21", 1, 1)
+		for len(b.stored("dev/lost")) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		p.Close()
+		close(hold)
+		p, _ = b.dial(t, v, "other", "t-dev", persistent(60))
+		p.publish("tally/dev/lost", "21", 1, 1, dup)
+		p.expect(packets.Puback, 1, 0)
+		if got := b.stored("dev/lost"); len(got) != 1 {
+			t.Errorf("stored %q", got)
+		}
+	})
 }

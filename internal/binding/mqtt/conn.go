@@ -57,6 +57,7 @@ type conn struct {
 	pendingBytes int
 	asking       int           // requests that are not answered, their PUBLISH acknowledged
 	room         chan struct{} // tells the reader that pending became shorter
+	sending      sending
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 1024) }}
@@ -119,6 +120,7 @@ func (c *conn) read() (goodbye bool) {
 	for {
 		c.awaitPacket()
 		if _, err := c.reader.Peek(1); err != nil {
+			c.testify(err)
 			c.fault(err)
 			return false
 		}
@@ -146,6 +148,7 @@ func (c *conn) read() (goodbye bool) {
 			c.memory.release(reserved)
 		}
 		if err != nil {
+			c.testify(err)
 			c.fault(err)
 			return false
 		}
@@ -203,8 +206,9 @@ func (c *conn) handle(pk *packets.Packet) error {
 
 // goodbye handles DISCONNECT (MQTT 5.0 clause 3.14).
 func (c *conn) goodbye(pk *packets.Packet) bool {
+	c.testify(nil)
 	c.mu.Lock()
-	done := len(c.pending) == 0
+	done := len(c.pending) == 0 && c.sending.verdict != useMissed
 	c.mu.Unlock()
 	if done {
 		c.session.mu.Lock()
@@ -240,6 +244,7 @@ func (c *conn) fault(err error) {
 
 // disconnect tells the client why its connection ends, and ends it.
 func (c *conn) disconnect(code packets.Code) {
+	c.testify(nil)
 	c.mu.Lock()
 	if c.ending || c.closed {
 		c.mu.Unlock()
@@ -333,7 +338,7 @@ func (c *conn) flush() {
 			c.mu.Unlock()
 			return
 		}
-		out := c.out
+		out, acks := c.out, c.sending.acks
 		c.out, c.outBytes = nil, 0
 		ending, patience := c.ending, packetDeadline
 		if ending {
@@ -345,10 +350,13 @@ func (c *conn) flush() {
 		}
 		if len(out) > 0 {
 			c.net.SetWriteDeadline(time.Now().Add(patience))
-			if _, err := out.WriteTo(c.net); err == nil {
+			n, err := out.WriteTo(c.net)
+			c.mu.Lock()
+			if err == nil {
+				c.sending.note(int(n), acks)
+				c.mu.Unlock()
 				continue
 			}
-			c.mu.Lock()
 			c.closed, c.writing = true, false
 			c.mu.Unlock()
 			c.net.Close()

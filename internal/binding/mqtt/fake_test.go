@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +26,7 @@ type world struct {
 	deny    map[string]bool                                          // "originator container"
 	hold    chan struct{}                                            // commits wait until it is closed; nil: they do not
 	refuse  func(*binding.Message) *onem2m.Response                  // nil: everything is taken
-	seen    map[string]bool                                          // deliveries
+	seen    map[string][]onem2m.Delivery                             // deliveries by session
 	answer  func(*onem2m.Request, binding.Evidence) *onem2m.Response // of Do
 	changed bool
 }
@@ -33,7 +34,7 @@ type world struct {
 func newWorld() *world {
 	return &world{
 		tokens: map[string]string{"t-dev": "Cdev", "t-app": "Capp", "t-other": "Cother"},
-		grown:  make(chan struct{}), deny: make(map[string]bool), seen: make(map[string]bool),
+		grown:  make(chan struct{}), deny: make(map[string]bool), seen: make(map[string][]onem2m.Delivery),
 	}
 }
 
@@ -97,13 +98,20 @@ func (w *world) Start(_ context.Context, m *binding.Message, ev binding.Evidence
 		return
 	}
 	if d := m.Delivery; d != nil {
-		key := fmt.Sprint(m.From, d.Slot, d.Message)
-		if d.Again && w.seen[key] {
-			w.mu.Unlock()
-			done(&onem2m.Response{Status: onem2m.StatusCreated})
-			return
+		key := fmt.Sprint(m.From, d.Session)
+		before := w.seen[key]
+		last := before[max(0, len(before)-int(d.Window)):]
+		for i := len(last) - 1; d.Again && i >= 0; i-- {
+			if last[i].ID == d.ID {
+				if last[i].Message == d.Message {
+					w.mu.Unlock()
+					done(&onem2m.Response{Status: onem2m.StatusCreated})
+					return
+				}
+				break
+			}
 		}
-		w.seen[key] = true
+		w.seen[key] = append(before, *d)
 	}
 	r := w.commit(m.Path, m.From, m.Body, m.MediaType)
 	hold := w.hold
@@ -117,6 +125,14 @@ func (w *world) Start(_ context.Context, m *binding.Message, ev binding.Evidence
 		<-hold
 		done(resp)
 	}()
+}
+
+// remembered gives the last messages of a session.
+func (w *world) remembered(originator string, session [8]byte, n int) ([]onem2m.Delivery, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.seen[fmt.Sprint(originator, session)]
+	return slices.Clone(all[max(0, len(all)-n):]), nil
 }
 
 // commit appends a reading. w.mu is held.
@@ -217,7 +233,7 @@ func (b *bed) start() {
 	b.Helper()
 	var err error
 	b.broker, err = New(Options{
-		Handler: b.world, Plain: b.world, Live: b.world, CSEID: "/cse", CSEName: "tally", Dir: b.dir, Log: slog.New(slog.DiscardHandler),
+		Handler: b.world, Plain: b.world, Live: b.world, Remembered: b.world.remembered, CSEID: "/cse", CSEName: "tally", Dir: b.dir, Log: slog.New(slog.DiscardHandler),
 		ConnectTimeout: time.Second, MaxConnections: b.most,
 	})
 	if err != nil {

@@ -73,7 +73,7 @@ func (c *conn) ask(pk *packets.Packet, p *publication, t *oneM2MTopic, req *onem
 	from := req.From
 	write := req.Operation == onem2m.Create || req.Operation == onem2m.Update || req.Operation == onem2m.Delete
 	if req.Operation == onem2m.Create {
-		req.Delivery = c.delivery(pk, p, t.String())
+		req.Delivery = p.delivery
 	}
 	silent := req.ResponseType == onem2m.ResponseTypeNone
 	held := 0
@@ -94,6 +94,7 @@ func (c *conn) ask(pk *packets.Packet, p *publication, t *oneM2MTopic, req *onem
 			c.respond(t, req, wrapped, &answer)
 		}
 		if write {
+			p.recorded = req.Delivery != nil && resp.Status.Success()
 			c.settle(p, result{})
 			return
 		}

@@ -1,11 +1,12 @@
 package mqttbinding
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
-	"hash/fnv"
 	"hash/maphash"
+	"io"
 	"strings"
 	"time"
 
@@ -26,11 +27,16 @@ type publication struct {
 	done   bool
 	result result
 	in     *inbound // of QoS 1 and 2
+	// delivery names it for the ledger; recorded says that this has taken note of it.
+	delivery *onem2m.Delivery
+	recorded bool
 }
 
 // result is what became of a publish: a reason code, and the reason.
 type result struct {
 	code packets.Code
+	// unknown says that the message may have been committed all the same.
+	unknown bool
 	// passing says that the same message may be taken later: the refusal was no judgement of it.
 	passing bool
 }
@@ -79,6 +85,13 @@ func (c *conn) publish(pk *packets.Packet, reserved int) error {
 	state := fresh
 	if p.qos > 0 {
 		p.in, state = c.session.receive(p.id, sameness(topic, pk.Payload))
+		if state == fresh || state == again && pk.FixedHeader.Dup {
+			if p.delivery, err = c.delivery(pk, p.id, topic); err != nil {
+				c.broker.o.Log.Warn("read what is remembered of an MQTT session", "error", err)
+				c.memory.release(reserved)
+				return packets.ErrServerBusy
+			}
+		}
 	}
 	if state == tooMany {
 		c.memory.release(reserved)
@@ -145,7 +158,7 @@ func (c *conn) route(pk *packets.Packet, p *publication, topic string) {
 	}
 	m := &binding.Message{
 		Path: path, MediaType: pk.Properties.ContentType, Body: pk.Payload, From: c.session.owner, SourceIP: c.ip,
-		Delivery: c.delivery(pk, p, topic),
+		Delivery: p.delivery,
 	}
 	retain := pk.FixedHeader.Retain
 	c.ingest(m, func(resp *onem2m.Response) {
@@ -153,6 +166,7 @@ func (c *conn) route(pk *packets.Packet, p *publication, topic string) {
 			c.broker.retain.note(path, resp)
 			c.broker.moved.Add(1)
 		}
+		p.recorded = resp.Status.Success()
 		c.settle(p, outcome(resp))
 	})
 }
@@ -169,15 +183,36 @@ func (c *conn) ingest(m *binding.Message, done func(*onem2m.Response)) {
 
 // delivery names the message for the ledger, when the client will send it again under the same packet identifier
 // should it not be acknowledged.
-func (c *conn) delivery(pk *packets.Packet, p *publication, topic string) *onem2m.Delivery {
-	goodbyes, lasts := c.session.delivers()
-	if p.qos == 0 || !lasts {
-		return nil
+func (c *conn) delivery(pk *packets.Packet, id uint16, topic string) (*onem2m.Delivery, error) {
+	s := c.session
+	goodbyes, lasts := s.delivers()
+	if !lasts {
+		return nil, nil
 	}
-	return &onem2m.Delivery{
-		Slot: slot(c.session.client, p.id), Again: pk.FixedHeader.Dup,
-		Message: messageHash(c.session.client, goodbyes, p.id, topic, pk.Payload),
+	d := &onem2m.Delivery{Session: s.name(), ID: id, Message: messageHash(goodbyes, id, topic, pk.Payload), Window: maxInFlight}
+	if c.version < version5 {
+		d.Window = onem2m.MaxDeliveries // such a client is not told how many it may have under way
 	}
+	// Only the goroutine of the session's connection comes here.
+	if b := c.broker; !s.uses.known {
+		var before []onem2m.Delivery
+		if b.o.Remembered != nil {
+			var err error
+			if before, err = b.o.Remembered(s.owner, d.Session, maxUses); err != nil {
+				return nil, err
+			}
+		}
+		s.mu.Lock()
+		s.uses.remember(before)
+		s.mu.Unlock()
+	}
+	s.mu.Lock()
+	window := s.uses.receive(id, d.Message, pk.FixedHeader.Dup, uint32(s.visit), int(d.Window))
+	s.mu.Unlock()
+	if window > 0 {
+		d.Window, d.Again = uint16(window), true
+	}
+	return d, nil
 }
 
 // sameness tells messages under one packet identifier apart, in this process.
@@ -187,28 +222,33 @@ func sameness(topic string, payload []byte) uint64 {
 
 var samenessSeed = maphash.MakeSeed()
 
-// slot spreads the clients of one originator over the deliveries that the ledger remembers for it; the packet
-// identifiers that one client has under way at a time do not collide.
-func slot(client string, id uint16) uint16 {
-	h := fnv.New32a()
-	h.Write([]byte(client))
-	return uint16((h.Sum32() + uint32(id)) % onem2m.MaxDeliveries)
+// name names the session for the ledger.
+func (s *session) name() (name [8]byte) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], s.epoch)
+	sum := sha256.Sum256(append(n[:], s.client...))
+	copy(name[:], sum[:])
+	return name
 }
 
-// messageHash names a message. Packet identifiers are used again; goodbyes keeps a message apart from one that the same
-// client sent under the same identifier before it said goodbye.
-func messageHash(client string, goodbyes uint64, id uint16, topic string, payload []byte) (h [8]byte) {
-	d := sha256.New()
+// newEpoch tells the sessions of one client apart.
+func newEpoch() uint64 {
 	var n [8]byte
+	rand.Read(n[:])
+	return binary.BigEndian.Uint64(n[:])
+}
+
+// messageHash names a message of a session. Packet identifiers are used again; goodbyes keeps a message apart from one
+// that the same client sent under the same identifier before it said goodbye.
+func messageHash(goodbyes uint64, id uint16, topic string, payload []byte) (h [8]byte) {
+	d := sha256.New()
+	var n [14]byte
 	binary.BigEndian.PutUint64(n[:], goodbyes)
+	binary.BigEndian.PutUint16(n[8:], id)
+	binary.BigEndian.PutUint32(n[10:], uint32(len(topic)))
 	d.Write(n[:])
-	for _, part := range [][]byte{[]byte(client), []byte(topic), payload} {
-		binary.BigEndian.PutUint32(n[:], uint32(len(part)))
-		d.Write(n[:4])
-		d.Write(part)
-	}
-	binary.BigEndian.PutUint16(n[:2], id)
-	d.Write(n[:2])
+	io.WriteString(d, topic)
+	d.Write(payload)
 	sum := d.Sum(nil)
 	copy(h[:], sum)
 	return h
@@ -313,6 +353,9 @@ func (c *conn) acknowledge(p *publication) {
 			delete(s.in, p.id)
 		}
 	}
+	if p.in != nil && (r.code.Code != 0 || !dead) {
+		s.uses.answered(p, uint32(s.visit))
+	}
 	s.mu.Unlock()
 	if dead {
 		return
@@ -329,6 +372,7 @@ func (c *conn) acknowledge(p *publication) {
 	if c.noReasons {
 		why = ""
 	}
+	c.sending.acks++
 	c.append(c.withReason(func(why string) []byte { return encodeAck(typ, p.id, r.code.Code, why, c.version) }, why))
 	c.kick()
 }
@@ -355,6 +399,9 @@ func (c *conn) pubrel(pk *packets.Packet) {
 	known := in != nil && in.settled
 	if known {
 		delete(s.in, pk.PacketID)
+		if i := s.uses.find(pk.PacketID); i >= 0 {
+			s.uses.reused(i) // PUBREC has arrived, and the message is not sent again [MQTT-4.3.3-6]
+		}
 	}
 	s.mu.Unlock()
 	code := packets.CodeSuccess
@@ -378,7 +425,7 @@ func outcome(resp *onem2m.Response) result {
 	case onem2m.StatusBadRequest, onem2m.StatusContentsUnacceptable, onem2m.StatusUnsupportedMediaType, onem2m.StatusInvalidArguments:
 		r.code = packets.ErrPayloadFormatInvalid
 	case onem2m.StatusRequestTimeout:
-		r.code, r.passing = packets.ErrUnspecifiedError, true
+		r.code, r.passing, r.unknown = packets.ErrUnspecifiedError, true, true
 	case onem2m.StatusInternalServerError:
 		r.code, r.passing = codeQuota, true
 	}

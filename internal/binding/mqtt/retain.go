@@ -59,8 +59,11 @@ func instanceOf(resp *onem2m.Response) (index uint64, ok bool) {
 // it, and the log tells that they did.
 func (c *conn) clearRetained(pk *packets.Packet, p *publication, container string) {
 	req := clearing(container, c.session.owner, c.ip)
-	req.Delivery = c.delivery(pk, p, plainPrefix+container)
-	c.start(c.broker.ctx, req, func(resp *onem2m.Response) { c.settle(p, outcome(c.broker.cleared(container, resp))) })
+	req.Delivery = p.delivery
+	c.start(c.broker.ctx, req, func(resp *onem2m.Response) {
+		p.recorded = resp.Status.Success()
+		c.settle(p, outcome(c.broker.cleared(container, resp)))
+	})
 }
 
 // clearing is the request that stores the empty reading.

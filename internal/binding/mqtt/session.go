@@ -35,6 +35,10 @@ type session struct {
 	// will not send them again.
 	goodbyes uint64
 
+	// epoch tells the session from others of the same client before and after it.
+	epoch uint64
+	uses  uses
+
 	subs map[string]*subscription // by filter as the client wrote it
 	in   map[uint16]*inbound      // publishes of QoS 1 and 2 by packet identifier
 
@@ -70,7 +74,8 @@ func (b *Broker) attach(c *conn, cl *client) (s *session, present bool, err erro
 				b.mu.Unlock()
 				return nil, false, codeQuota
 			}
-			s = &session{broker: b, owner: cl.owner, client: cl.id, taken: true}
+			s = &session{broker: b, owner: cl.owner, client: cl.id, taken: true, epoch: newEpoch()}
+			s.uses.known = true
 			b.sessions[key] = s
 			b.mu.Unlock()
 			break
@@ -123,6 +128,7 @@ func (c *conn) leave(goodbye bool) {
 	will := c.will
 	c.will = nil
 	c.ending = true
+	verdict := c.sending.final()
 	c.mu.Unlock()
 	if goodbye {
 		will = nil // [MQTT-3.14.4-3]
@@ -137,6 +143,7 @@ func (c *conn) leave(goodbye bool) {
 		b.away[s.owner]++
 	}
 	crowded := lasts && b.away[s.owner] > maxAway
+	s.uses.ended(verdict)
 	s.park()
 	s.rights.forget()
 	s.mu.Unlock()

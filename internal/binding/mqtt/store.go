@@ -51,6 +51,7 @@ type sessionRecord struct {
 	Expiry  int64  `json:"expiry"` // seconds
 	// Goodbyes is also in the file of what moves; the greater is right. Here it is written before the client publishes.
 	Goodbyes uint64               `json:"goodbyes,omitempty"`
+	Epoch    uint64               `json:"epoch"`
 	From     uint64               `json:"from"` // log index where the session began; a later position may be known
 	Subs     []subscriptionRecord `json:"subscriptions"`
 }
@@ -88,7 +89,7 @@ func (t *store) save(s *session) error {
 		t.remove(s)
 		return nil
 	}
-	r := sessionRecord{Version: storeVersion, Owner: s.owner, Client: s.client, From: s.position()}
+	r := sessionRecord{Version: storeVersion, Owner: s.owner, Client: s.client, Epoch: s.epoch, From: s.position()}
 	for _, sub := range s.subscriptions() {
 		r.Subs = append(r.Subs, subscriptionRecord{
 			Filter: sub.text, QoS: sub.options.Qos, NoLocal: sub.options.NoLocal,
@@ -256,7 +257,7 @@ func (b *Broker) revive(name string, r *sessionRecord, at moving) error {
 	if len(b.sessions) >= b.o.MaxSessions {
 		return fmt.Errorf("there are %d sessions already", len(b.sessions))
 	}
-	s := &session{broker: b, owner: r.Owner, client: r.Client, expiry: time.Duration(r.Expiry) * time.Second, stored: true}
+	s := &session{broker: b, owner: r.Owner, client: r.Client, epoch: r.Epoch, expiry: time.Duration(r.Expiry) * time.Second, stored: true}
 	if s.file() != name {
 		return errors.New("it is the file of another session")
 	}

@@ -1,0 +1,27 @@
+package mqttbinding
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// unconfirmed is how many bytes written to a connection the peer's machine has not confirmed (SIOCOUTQ, tcp(7)); ok is
+// false when that cannot be known.
+func unconfirmed(c net.Conn) (n int, ok bool) {
+	if t, is := c.(interface{ NetConn() net.Conn }); is {
+		c = t.NetConn() // below TLS, whose records are larger than what they carry
+	}
+	tcp, is := c.(*net.TCPConn)
+	if !is {
+		return 0, false
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	if raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }) != nil || err != nil {
+		return 0, false
+	}
+	return n, true
+}
