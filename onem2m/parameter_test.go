@@ -65,7 +65,7 @@ func TestSetParameterRefuses(t *testing.T) {
 		{"atr", "lbl,", StatusBadRequest}, {"not-a-name", "1", StatusBadRequest}, {"c.", "1", StatusBadRequest}, {"p.not-a-name", "1", StatusBadRequest}, {"", "1", StatusBadRequest}, {"m2m:cnt", "1", StatusBadRequest},
 		{"x", "1", StatusBadRequest}, {"lbl", "a\nb", StatusBadRequest}, {"lbl", "\xff", StatusBadRequest},
 		{"lbl", string(make([]byte, maxParameterValue+1)), StatusBadRequest},
-		{"smf", "x", StatusNotImplemented}, {"sqi", "true", StatusNotImplemented}, {"tids", "x", StatusBadRequest}, {"rids", "nurse@Hospital", StatusBadRequest}, {"tqi", "true", StatusNotImplemented},
+		{"smf", "x", StatusNotImplemented}, {"sqi", "true", StatusNotImplemented}, {"tids", "x", StatusBadRequest}, {"rids", "nurse@a@b", StatusBadRequest}, {"tqi", "true", StatusNotImplemented},
 	} {
 		req := &Request{ResultContent: ResultContentDefault}
 		var e *Error

@@ -33,6 +33,7 @@ type cli struct {
 	Lab     labCmd     `cmd:"" help:"Make and run a lab network for trying clients and for conformance tests: nobody needs a credential."`
 	Node    nodeCmd    `cmd:"" help:"Run a node."`
 	Device  deviceCmd  `cmd:"" help:"Enrol devices and applications."`
+	Rights  rightsCmd  `cmd:"" help:"Explain what an originator may do, and why."`
 	Status  statusCmd  `cmd:"" help:"Tell how a running node is."`
 	Proof   proofCmd   `cmd:"" help:"Fetch the proof bundle of a resource."`
 	Verify  verifyCmd  `cmd:"" help:"Verify a proof bundle offline."`

@@ -171,7 +171,7 @@ func TestAssignedRI(t *testing.T) {
 // What clients of Mobius expect: structured addresses, and modified attributes of what was created.
 func TestMobiusNotifications(t *testing.T) {
 	n := csetest.NewNetwork(t)
-	n.Core = cse.New(cse.Config{SPID: "//tally.example", CSEID: "/tally", Name: "tally", BaseRI: "cb", Admin: "Coperator", Release: "4", Mobius: true})
+	n.Core = cse.New(cse.Config{SPID: "//tally.example", CSEID: "/tally", Name: "tally", BaseRI: "cb", Admin: "Coperator", Release: "4", Mobius: true}, cse.Identity{})
 	n.Register("Ca", "ae1")
 	cnt := n.MustCreate("Ca", "Ca", onem2m.TypeContainer, `{"rn":"cnt1"}`)
 	n.MustCreate("Ca", cnt, onem2m.TypeSubscription, `{"rn":"s","nu":["http://h"],"nct":2,"enc":{"net":[3]}}`)

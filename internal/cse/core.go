@@ -48,9 +48,6 @@ type Env struct {
 	// AllRoles says that all roles count that the originator was given, as if the request named them: for what is asked on
 	// behalf of one that has no way of naming roles.
 	AllRoles bool
-	// SigningKey gives the originator and the Ed25519 public key, 32 bytes, of a valid credential by its ID in hex, and ""
-	// when there is none. Nil when there are none at all.
-	SigningKey func(id string) (originator string, key []byte, err error)
 	// Trace gets why a request was allowed or refused; nil when nobody wants to know.
 	Trace *Trace
 
@@ -136,11 +133,12 @@ type Result struct {
 // It is safe for concurrent use; all state is in the State.
 type Core struct {
 	cfg   Config
+	who   Identity
 	cache cache
 }
 
 // New returns the core of one network.
-func New(cfg Config) *Core { return &Core{cfg: cfg} }
+func New(cfg Config, who Identity) *Core { return &Core{cfg: cfg, who: who} }
 
 // Execute does a CREATE, UPDATE or DELETE, what a fanOutPoint makes of one, and any non-blocking request. It never panics on a request. When the
 // result has no effects, because the request was refused or Result.Err is set, the writes of the request must be

@@ -134,6 +134,7 @@ func (c *Core) prepareCreate(r Reader, req *onem2m.Request, env Env, t *target, 
 // is refused with the status code of that check.
 func (c *Core) authorizeCreate(r Reader, req *onem2m.Request, env Env, t *target, d *draft) error {
 	if req.Type == onem2m.TypeAE && env.MayRegister && t.resource.Type == onem2m.TypeCSEBase && c.mayBeAE(d.originator) {
+		env.Trace.registers()
 		return nil
 	}
 	if req.Type == onem2m.TypeToken && d.originator == c.cfg.CSEID {

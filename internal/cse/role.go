@@ -80,7 +80,7 @@ func (c *Core) completeRole(r Reader, req *onem2m.Request, env Env, before, afte
 	if c.localID(text(after.Get("tkis"))) != issuer {
 		return refuse(onem2m.StatusOriginatorHasNoPrivilege, "originator %q cannot make a role that %s issues (issuer, tkis)", req.From, after.Get("tkis"))
 	}
-	if err := mayIssue(r, issuer, id); err != nil {
+	if err := c.mayIssue(r, issuer, id); err != nil {
 		return err
 	}
 	if n := len(text(after.Get("tkhd"))); n > maxID {
@@ -122,7 +122,7 @@ func (c *Core) inRole(r Reader, roleID, originator string, ctx *accessContext) (
 		return false, nil
 	}
 	if name == memberRole {
-		own, err := OrganisationOf(r, originator)
+		own, err := c.organisationOf(r, originator)
 		return own != "" && own == domain, err
 	}
 	if ok, err := c.inTokenRole(r, roleID, originator, ctx); ok || err != nil {

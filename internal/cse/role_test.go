@@ -105,9 +105,7 @@ func TestRoleValidity(t *testing.T) {
 func TestRoleIssuer(t *testing.T) {
 	n := csetest.NewNetwork(t)
 	n.Register("Ca", "ae1")
-	if err := cse.SetOrganisation(n.State, "Chead", "hospital.example"); err != nil {
-		t.Fatal(err)
-	}
+	n.Organisations["Chead"] = "hospital.example"
 	acp := n.MustCreate("Coperator", "tally", onem2m.TypeACP, `{"pv":{"acr":[{"acor":["Chead"],"acop":1,"acod":[{"chty":[31]}]},{"acor":["Coperator"],"acop":63}]},"pvs":{"acr":[{"acor":["Coperator"],"acop":63}]}}`)
 	admin := n.Retrieve("Coperator", "tally/acpAdmin")
 	if admin.Response.Status != onem2m.StatusOK {
@@ -179,9 +177,7 @@ func TestMember(t *testing.T) {
 	n := csetest.NewNetwork(t)
 	n.Register("Ca", "ae1")
 	for originator, organisation := range map[string]string{"Cb": "hospital.example", "Cc": "other.example"} {
-		if err := cse.SetOrganisation(n.State, originator, organisation); err != nil {
-			t.Fatal(err)
-		}
+		n.Organisations[originator] = organisation
 	}
 	cnt := guarded(n, `{"acor":["member@hospital.example"],"acop":2}`)
 	for from, want := range map[string]onem2m.StatusCode{
@@ -194,9 +190,7 @@ func TestMember(t *testing.T) {
 	if got := as(n, "Cb", cnt, nil, nil); got != onem2m.StatusOK {
 		t.Errorf("without naming it: %s", got)
 	}
-	if err := cse.SetOrganisation(n.State, "Cb", ""); err != nil {
-		t.Fatal(err)
-	}
+	n.Organisations["Cb"] = ""
 	if got := as(n, "Cb", cnt, nil, nil); got != onem2m.StatusOriginatorHasNoPrivilege {
 		t.Errorf("who left: %s", got)
 	}

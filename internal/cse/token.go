@@ -236,7 +236,7 @@ func sameTime(value []byte, at int64) bool {
 // checkIssuer refuses a token that its issuer did not issue: it is signed with a key of the issuer, or the issuer itself makes
 // the <token>.
 func (c *Core) checkIssuer(r Reader, t *token, originator string, env Env) error {
-	if err := mayIssue(r, t.issuer, t.id); err != nil {
+	if err := c.mayIssue(r, t.issuer, t.id); err != nil {
 		return err
 	}
 	if t.keyID == "" {
@@ -247,9 +247,9 @@ func (c *Core) checkIssuer(r Reader, t *token, originator string, env Env) error
 	}
 	var holder string
 	var key []byte
-	if env.SigningKey != nil {
+	if c.who.SigningKey != nil {
 		var err error
-		if holder, key, err = env.SigningKey(t.keyID); err != nil {
+		if holder, key, err = c.who.SigningKey(r, t.keyID, env.Time); err != nil {
 			return err
 		}
 	}
@@ -286,7 +286,7 @@ func (c *Core) checkPermissions(r Reader, t *token, originator string, env Env) 
 			if _, _, ok := onem2m.SplitIssuedID(role); !ok {
 				return refuse(onem2m.StatusBadRequest, "token %q: %.64q is no Role-ID", t.id, role)
 			}
-			if err := mayIssue(r, t.issuer, role); err != nil {
+			if err := c.mayIssue(r, t.issuer, role); err != nil {
 				return err
 			}
 		}

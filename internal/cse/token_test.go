@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/internal/cse/csetest"
 	"github.com/tallystick/tallystick/onem2m"
 )
@@ -187,19 +186,12 @@ func TestTokenCreate(t *testing.T) {
 	n := csetest.NewNetwork(t)
 	n.Register("Ca", "ae1")
 	openFor(t, n, onem2m.TypeToken, `"Ca","Cc"`)
-	if err := cse.SetOrganisation(n.State, "Cc", "other.example"); err != nil {
-		t.Fatal(err)
-	}
+	n.Organisations["Cc"] = "other.example"
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.SigningKey = func(id string) (string, []byte, error) {
-		if id == "k" {
-			return "Cdas", public, nil
-		}
-		return "", nil, nil
-	}
+	n.Keys["k"] = csetest.SigningKey{Originator: "Cdas", Public: public}
 	const permission = `{"ris":["tally/ae1"],"pv":{"acr":[{"acor":["all"],"acop":2}]}}`
 	const id = "t@example"
 	good := unsecured(claims(id, "Ca", permission))

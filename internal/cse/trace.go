@@ -24,6 +24,9 @@ type Step struct {
 	Says   string `json:"says,omitempty"`
 	Why    string `json:"why"`
 	Allows bool   `json:"allows,omitempty"`
+
+	missing bool // a policy that is gone
+	holder  bool // the default privileges
 }
 
 // maxSteps bounds a trace. Policies may have many rules.
@@ -98,7 +101,7 @@ func (tr *Trace) policy(c *Core, r Reader, acp *Resource, set string) {
 
 func (tr *Trace) noPolicy(id string) {
 	if tr != nil {
-		tr.add(Step{About: id, Why: "the resource links this policy, but it does not exist any more"})
+		tr.add(Step{About: id, Why: "the resource links this policy, but it does not exist any more", missing: true})
 	}
 }
 
@@ -107,15 +110,11 @@ func (tr *Trace) holder(own *compiled, ok bool) bool {
 	if tr == nil {
 		return ok
 	}
-	who, how := own.res.Owner, "made it"
+	why := fmt.Sprintf("it links no policy, so all is allowed to who made it, %s, and to nobody else", own.res.Owner)
 	if own.custodian != "" {
-		who, how = own.custodian, "is its custodian (cstn)"
+		why = fmt.Sprintf("it links no policy, so all is allowed to its custodian (cstn), %s, and to nobody else", own.custodian)
 	}
-	why := "it links no policy: all is allowed to its holder alone"
-	if who != "" {
-		why += fmt.Sprintf(", %s, who %s", who, how)
-	}
-	tr.add(Step{About: own.res.RI, Why: why, Allows: ok})
+	tr.add(Step{About: own.res.RI, Why: why, Allows: ok, holder: true})
 	return ok
 }
 
@@ -126,6 +125,13 @@ func (tr *Trace) channel(res *Resource, originator string) bool {
 		tr.add(Step{About: res.RI, Why: "a pollingChannel is for who made it alone: " + res.Owner, Allows: ok})
 	}
 	return ok
+}
+
+// registers notes that an AE registers itself, for which its credential is enough.
+func (tr *Trace) registers() {
+	if tr != nil {
+		tr.add(Step{Why: "an AE may register itself with a credential that is bound to its AE-ID", Allows: true})
+	}
 }
 
 func (tr *Trace) lab(originator string) bool {
@@ -236,8 +242,11 @@ func (a access) String() string {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
+	switch {
+	case len(names) == 0:
 		return "nothing"
+	case a == accessAll:
+		return "all operations"
 	}
 	return strings.Join(names, " ")
 }

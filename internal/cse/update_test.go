@@ -227,7 +227,7 @@ func TestExpire(t *testing.T) {
 func TestGenesis(t *testing.T) {
 	n := csetest.NewNetwork(t)
 	state := csetest.NewState()
-	result, err := cse.New(csetest.Config).Genesis(state, cse.Env{Time: csetest.Start, NextIndex: 1})
+	result, err := cse.New(csetest.Config, cse.Identity{}).Genesis(state, cse.Env{Time: csetest.Start, NextIndex: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

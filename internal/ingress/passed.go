@@ -32,7 +32,7 @@ const (
 
 // passageOf gives the passage of a request, false for one that has to be looked at as a whole.
 func passageOf(req *onem2m.Request) (passage, bool) {
-	if req.Operation != onem2m.Create || !req.Type.IsInstance() || cse.NonBlocking(req) {
+	if req.Operation != onem2m.Create || !req.Type.IsInstance() || cse.NonBlocking(req) || len(req.RoleIDs)+len(req.TokenIDs) > 0 {
 		return passage{}, false
 	}
 	return passage{req.From, req.To, req.SourceIP, req.ReleaseVersion, req.Type}, true

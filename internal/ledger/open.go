@@ -49,7 +49,7 @@ func Open(dir string, fs vfs.FS, o Options) (*App, error) {
 	if a.policy, err = g.policy(); err != nil {
 		return nil, err
 	}
-	a.genesis, a.core, a.members, a.doc = g, cse.New(g.CSE), g.keys(), sha256.Sum256(o.Genesis)
+	a.genesis, a.core, a.members, a.doc = g, cse.New(g.CSE, identity.ForCore()), g.keys(), sha256.Sum256(o.Genesis)
 	if key := a.members[o.Name]; !key.Equal(o.Key.Public()) {
 		return nil, fmt.Errorf("this node's key is not the one that the genesis document has for a member named %q", o.Name)
 	}

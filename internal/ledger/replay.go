@@ -24,7 +24,7 @@ type replayer struct {
 // newReplayer replays log into t, which must be empty and read its instances from the returned replayer's reader.
 func newReplayer(genesis *Genesis, doc []byte, log *translog.Log) *replayer {
 	a := &App{
-		Options: Options{Genesis: doc}, genesis: genesis, core: cse.New(genesis.CSE), log: log,
+		Options: Options{Genesis: doc}, genesis: genesis, core: cse.New(genesis.CSE, identity.ForCore()), log: log,
 		creds: make(map[identity.KeyID]*identity.Credential),
 	}
 	a.head.Store(&Status{})

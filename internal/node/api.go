@@ -33,6 +33,7 @@ func (n *Node) routes(mux *http.ServeMux) {
 	// The rest asks for a credential.
 	mux.HandleFunc("GET "+Prefix+"/proof", n.serveProof)
 	mux.HandleFunc("GET "+Prefix+"/status", n.serveStatus)
+	mux.HandleFunc("GET "+Prefix+"/rights", n.serveRights)
 	mux.HandleFunc("POST "+Prefix+"/credentials", n.serveEnrol)
 	mux.HandleFunc("DELETE "+Prefix+"/credentials/{key}", n.serveRevoke)
 	mux.HandleFunc("POST "+Prefix+"/erase", n.serveErase)

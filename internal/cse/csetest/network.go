@@ -24,11 +24,18 @@ type Network struct {
 	Next  uint64 // log index of the next effect
 	// MayRegister is handed to the core with every request.
 	MayRegister bool
-	// SigningKey is handed to the core with every request.
-	SigningKey func(id string) (originator string, key []byte, err error)
+	// Organisations are those of originators, Keys the signing keys by ID.
+	Organisations map[string]string
+	Keys          map[string]SigningKey
 
 	t       testing.TB
 	request int
+}
+
+// SigningKey is an Ed25519 public key of an originator.
+type SigningKey struct {
+	Originator string
+	Public     []byte
 }
 
 // NewNetwork makes a network with its CSEBase and administrator.
@@ -40,7 +47,13 @@ func NewNetwork(t testing.TB) *Network {
 // NewNetworkOf makes a network with another configuration than Config.
 func NewNetworkOf(t testing.TB, cfg cse.Config) *Network {
 	t.Helper()
-	n := &Network{Core: cse.New(cfg), State: NewState(), Time: Start, Next: 1, t: t}
+	n := &Network{State: NewState(), Time: Start, Next: 1, Organisations: make(map[string]string), Keys: make(map[string]SigningKey), t: t}
+	n.Core = cse.New(cfg, cse.Identity{
+		OrganisationOf: func(_ cse.Reader, originator string) (string, error) { return n.Organisations[originator], nil },
+		SigningKey: func(_ cse.Reader, id string, _ int64) (string, []byte, error) {
+			return n.Keys[id].Originator, n.Keys[id].Public, nil
+		},
+	})
 	result, err := n.Genesis(n.State, n.Env())
 	if err != nil {
 		t.Fatalf("genesis: %v", err)
@@ -51,7 +64,7 @@ func NewNetworkOf(t testing.TB, cfg cse.Config) *Network {
 
 // Env is what surrounds the next request.
 func (n *Network) Env() cse.Env {
-	return cse.Env{Time: n.Time, NextIndex: n.Next, MayRegister: n.MayRegister, SigningKey: n.SigningKey}
+	return cse.Env{Time: n.Time, NextIndex: n.Next, MayRegister: n.MayRegister}
 }
 
 // Complete fills what a request must have and the test does not care about.
