@@ -20,6 +20,16 @@ type Handler interface {
 	Do(ctx context.Context, req *onem2m.Request, ev Evidence) *onem2m.Response
 }
 
+// Watcher is a Handler that tells when what a client showed is worth nothing any more, so that connections end with the
+// credential that they were made with.
+type Watcher interface {
+	// Watch has end called, once, within a second of the commit that ends the credential that ev shows, and of its end by
+	// itself: it is revoked, it expires, or its originator is put into quarantine. At once when ev shows none that is
+	// valid, and never when it shows nothing. stop has end not called any more, unless it is being called. end must not
+	// wait for anything.
+	Watch(ev Evidence, end func()) (stop func())
+}
+
 // Starter is a Handler that can take a request without a goroutine waiting for it, and that keeps the order in which
 // readings come.
 type Starter interface {

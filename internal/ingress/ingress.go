@@ -56,6 +56,7 @@ type Ingress struct {
 	passed   passed
 	pending  *coalescer
 	denials  *denials
+	watch    watch
 	clock    chan struct{} // closed when keepTime has ended
 	updates  turns
 	transits transits
@@ -74,13 +75,14 @@ func New(o Options) *Ingress {
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second
 	}
-	g := &Ingress{o: o, clock: make(chan struct{})}
+	g := &Ingress{o: o, watch: newWatch(), clock: make(chan struct{})}
 	g.auth = authenticator{app: o.App, now: g.now}
 	g.timeout.Store(int64(o.Timeout))
 	g.pending = newCoalescer(o.App, o.Submit)
 	g.denials = newDenials(o.App.Name, g.tell)
 	go g.keepTime()
 	go g.denials.run()
+	go g.keepWatch()
 	return g
 }
 
@@ -90,6 +92,7 @@ func (g *Ingress) Fill(maxBytes int, own []uint64) []byte { return g.pending.fil
 // Committed is the ledger's Options.Committed.
 func (g *Ingress) Committed(height uint64, results []ledger.Result) {
 	g.pending.committed(height, results)
+	g.watch.committed(g.o.App.IdentityVersion())
 }
 
 // Close fails all waiting requests. Writes after it are refused.
@@ -98,6 +101,7 @@ func (g *Ingress) Close() {
 	g.pending.close(errStopping)
 	<-g.clock
 	<-g.denials.ended
+	<-g.watch.ended
 }
 
 // Timeout is how long a request may wait that has no request expiration timestamp.
@@ -154,19 +158,23 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, ev binding.Eviden
 		return refused
 	}
 	withoutCredentials(req)
-	resp := g.perform(ctx, core, req, cred)
+	resp := g.perform(ctx, core, req, cred, ev)
 	g.noteDenied(req, cred, ev, resp)
 	return resp
 }
 
 // perform does what a request asks for whose originator is known.
-func (g *Ingress) perform(ctx context.Context, core *cse.Core, req *onem2m.Request, cred *identity.Credential) *onem2m.Response {
+func (g *Ingress) perform(ctx context.Context, core *cse.Core, req *onem2m.Request, cred *identity.Credential, ev binding.Evidence) *onem2m.Response {
 	target, away := g.elsewhere(req.To)
 	if away && (!cse.NonBlocking(req) || !g.registered(req)) {
 		return g.transit(ctx, core, req, target, cred)
 	}
 	if req.OperationExecution != "" && !cse.NonBlocking(req) {
 		if refused := g.await(ctx, core, req); refused != nil {
+			return refused
+		}
+		var refused *onem2m.Response
+		if cred, refused = g.recognise(req, ev); refused != nil { // its credential may have ended meanwhile
 			return refused
 		}
 	}
@@ -178,18 +186,18 @@ func (g *Ingress) perform(ctx context.Context, core *cse.Core, req *onem2m.Reque
 	if cse.NonBlocking(req) {
 		return g.nonBlocking(ctx, core, req, cred)
 	}
-	resp := g.once(ctx, core, req, cred)
+	resp := g.once(ctx, core, req, cred, ev)
 	if g.consult(ctx, core, req, resp) {
-		resp = g.once(ctx, core, req, cred)
+		resp = g.once(ctx, core, req, cred, ev)
 	}
 	g.askFarMembers(ctx, core, req, resp, cred)
 	return resp
 }
 
 // once executes a blocking request for this CSE.
-func (g *Ingress) once(ctx context.Context, core *cse.Core, req *onem2m.Request, cred *identity.Credential) *onem2m.Response {
+func (g *Ingress) once(ctx context.Context, core *cse.Core, req *onem2m.Request, cred *identity.Credential, ev binding.Evidence) *onem2m.Response {
 	if req.Operation == onem2m.Retrieve || req.Operation == onem2m.Notify {
-		return g.read(ctx, core, req)
+		return g.read(ctx, core, req, ev)
 	}
 	return g.write(ctx, core, req, cred)
 }
@@ -292,7 +300,8 @@ func (g *Ingress) local(id string) string {
 	return id
 }
 
-func (g *Ingress) read(ctx context.Context, core *cse.Core, req *onem2m.Request) *onem2m.Response {
+// read answers a request that changes nothing. A poll ends with the credential that ev shows.
+func (g *Ingress) read(ctx context.Context, core *cse.Core, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 	view := g.o.App.View()
 	res := core.Read(view, req, cse.Env{Time: g.now(), Statistics: g.o.App.Statistics})
 	view.Close()
@@ -300,6 +309,9 @@ func (g *Ingress) read(ctx context.Context, core *cse.Core, req *onem2m.Request)
 		return failure(onem2m.StatusInternalServerError, "read the resource tree: "+res.Err.Error())
 	}
 	if res.Poll != nil {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer g.Watch(ev, cancel)()
 		return g.poll(ctx, req, res.Poll, &res.Response)
 	}
 	for i := range res.Events {
@@ -488,7 +500,7 @@ func (g *Ingress) AsCSE(ctx context.Context, req *onem2m.Request) *onem2m.Respon
 	}
 	req.From = g.o.App.Genesis().CSE.CSEID
 	if req.Operation == onem2m.Retrieve {
-		return g.read(ctx, core, req)
+		return g.read(ctx, core, req, binding.Evidence{})
 	}
 	return g.write(ctx, core, req, &identity.Credential{Originator: req.From})
 }

@@ -1,0 +1,137 @@
+package ingress
+
+import (
+	"sync"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/binding"
+)
+
+const (
+	// watchRest is the least time between two looks at all that is watched: enrolments come by the thousand, and each
+	// may change what is known of credentials.
+	watchRest = 100 * time.Millisecond
+	// watchTick is how often all that is watched is looked at when no credential changed: credentials end by themselves.
+	watchTick = 500 * time.Millisecond
+)
+
+// watch is what is to end when a credential does: connections, and requests that wait for long. All that came with one
+// credential is looked at together, so that a node has little to do however many connections are idle.
+type watch struct {
+	changed chan struct{} // holds one element when credentials have changed since they were looked at
+	ended   chan struct{} // closed when keepWatch has ended
+
+	mu      sync.Mutex
+	version uint64              // of the credentials, as of the last block
+	shown   map[string]*watched // by what was shown
+}
+
+// watched is all that came with one credential.
+type watched struct {
+	ev   binding.Evidence
+	ends map[*func()]struct{}
+}
+
+func newWatch() watch {
+	return watch{changed: make(chan struct{}, 1), ended: make(chan struct{}), shown: make(map[string]*watched)}
+}
+
+// Watch implements the bindings' Watcher.
+func (g *Ingress) Watch(ev binding.Evidence, end func()) (stop func()) {
+	shown := ev.Shown()
+	if shown == "" {
+		return func() {}
+	}
+	w, key := &g.watch, &end
+	w.mu.Lock()
+	of := w.shown[shown]
+	if of == nil {
+		of = &watched{ev: ev, ends: make(map[*func()]struct{}, 1)}
+		w.shown[shown] = of
+	}
+	of.ends[key] = struct{}{}
+	w.mu.Unlock()
+	if !g.lives(ev) { // it ended between the binding's own look and this
+		w.wake()
+	}
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(of.ends, key)
+		if len(of.ends) == 0 && w.shown[shown] == of {
+			delete(w.shown, shown)
+		}
+	}
+}
+
+// lives says whether what was shown still is a valid credential. One that cannot be looked up lives on.
+func (g *Ingress) lives(ev binding.Evidence) bool {
+	cred, err := g.auth.authenticate(ev)
+	return cred != nil || err != nil
+}
+
+func (w *watch) wake() {
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+// committed has all looked at when a block changed credentials. It waits for nothing.
+func (w *watch) committed(version uint64) {
+	w.mu.Lock()
+	same := w.version == version
+	w.version = version
+	w.mu.Unlock()
+	if !same {
+		w.wake()
+	}
+}
+
+// keepWatch ends what is watched within a second of the end of its credential, until the ingress is closed.
+func (g *Ingress) keepWatch() {
+	defer close(g.watch.ended)
+	tick := time.NewTicker(watchTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			g.endWatched()
+		case <-g.watch.changed:
+			g.endWatched()
+			select {
+			case <-time.After(watchRest):
+			case <-g.pending.stop:
+				return
+			}
+		case <-g.pending.stop:
+			return
+		}
+	}
+}
+
+// endWatched ends what came with credentials that are none any more.
+func (g *Ingress) endWatched() {
+	w := &g.watch
+	w.mu.Lock()
+	all := make([]*watched, 0, len(w.shown))
+	for _, of := range w.shown {
+		all = append(all, of)
+	}
+	w.mu.Unlock()
+	for _, of := range all {
+		if g.lives(of.ev) {
+			continue
+		}
+		w.mu.Lock()
+		over := of.ends
+		of.ends = nil // stop finds nothing to delete
+		if shown := of.ev.Shown(); w.shown[shown] == of {
+			delete(w.shown, shown)
+		}
+		w.mu.Unlock()
+		for end := range over {
+			(*end)()
+		}
+	}
+}
