@@ -12,6 +12,8 @@ type instant struct{}
 
 func (instant) Known(binding.Evidence) bool { return true }
 
+func (instant) Watch(binding.Evidence, func()) (stop func()) { return func() {} }
+
 func (instant) Do(_ context.Context, req *onem2m.Request, _ binding.Evidence) *onem2m.Response {
 	return &onem2m.Response{Status: onem2m.StatusCreated, RequestID: req.RequestID, ReleaseVersion: req.ReleaseVersion, To: req.From}
 }

@@ -15,5 +15,5 @@ import (
 func runInstant(ctx context.Context, in io.Reader, out io.Writer) error {
 	b := wsbinding.New(wsbinding.Options{Handler: instant{}})
 	defer b.Close(ctx)
-	return serveHTTP(ctx, httpbinding.NewServer(b.Wrap(http.NotFoundHandler()), slog.New(slog.DiscardHandler)), in, out)
+	return serveHTTP(ctx, httpbinding.NewServer(b.Wrap(http.NotFoundHandler()), slog.New(slog.DiscardHandler), nil), in, out)
 }

@@ -67,7 +67,7 @@ func (g *Ingress) Watch(ev binding.Evidence, end func()) (stop func()) {
 // lives says whether what was shown still is a valid credential. One that cannot be looked up lives on.
 func (g *Ingress) lives(ev binding.Evidence) bool {
 	cred, err := g.auth.authenticate(ev)
-	return cred != nil || err != nil
+	return cred != nil || err != nil && quarantined(err) == nil
 }
 
 func (w *watch) wake() {

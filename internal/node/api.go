@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/binding"
+	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ingress"
 	"github.com/tallystick/tallystick/internal/ledger"
@@ -70,7 +71,8 @@ func evidence(r *http.Request) binding.Evidence {
 
 // authenticated returns the requester's credential, or answers the request and returns nil.
 func (n *Node) authenticated(w http.ResponseWriter, r *http.Request) *identity.Credential {
-	c, err := n.ingress.Authenticate(evidence(r))
+	ev := evidence(r)
+	c, err := n.ingress.Authenticate(ev)
 	switch {
 	case errors.Is(err, ingress.ErrNoCredential):
 		n.denied(r, binding.BadCredential)
@@ -81,6 +83,7 @@ func (n *Node) authenticated(w http.ResponseWriter, r *http.Request) *identity.C
 	case err != nil:
 		refuse(w, http.StatusInternalServerError, err.Error())
 	default:
+		httpbinding.Shown(r, ev)
 		return c
 	}
 	return nil

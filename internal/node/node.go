@@ -263,7 +263,7 @@ func (n *Node) serve() {
 		default:
 			oneM2M.ServeHTTP(w, r)
 		}
-	}), n.log)
+	}), n.log, n.ingress)
 	if n.tls != nil {
 		n.server.TLSConfig = n.tls.config("h2", "http/1.1")
 	}

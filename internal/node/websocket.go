@@ -33,6 +33,10 @@ func (d door) Known(ev binding.Evidence) bool { return d.n.ingress.Known(ev) }
 
 func (d door) Denied(ev binding.Evidence, why binding.Denial) { d.n.ingress.Denied(ev, why) }
 
+func (d door) Watch(ev binding.Evidence, end func()) (stop func()) {
+	return d.n.ingress.Watch(ev, end)
+}
+
 func (d door) Do(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
 	return d.n.ingress.Do(ctx, req, ev)
 }

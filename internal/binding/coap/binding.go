@@ -79,6 +79,7 @@ func defaultLimits() limits {
 type Server struct {
 	handler binding.Handler
 	plain   binding.Plain
+	watcher binding.Watcher // nil when the handler is none
 	o       Options
 	l       limits
 
@@ -113,6 +114,7 @@ func newServer(h binding.Handler, o Options, l limits) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{handler: h, plain: o.Plain, o: o, l: l, sockets: make(map[io.Closer]struct{})}
+	s.watcher, _ = h.(binding.Watcher)
 	s.exchanges, s.confirms = newExchanges(&s.l), newConfirmables(&s.l)
 	s.uploads, s.downloads = newTransfers(&s.l), newTransfers(&s.l)
 	s.ctx, s.stop = context.WithCancel(context.Background())

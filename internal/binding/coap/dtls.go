@@ -15,6 +15,8 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/logging"
+
+	"github.com/tallystick/tallystick/internal/binding"
 )
 
 const (
@@ -200,8 +202,9 @@ type association struct {
 	cid    [cidSize]byte
 	began  time.Time
 	cancel context.CancelFunc        // of the handshake
+	peer   binding.Evidence          // what the handshake proved; fixed once a session is established
 	active atomic.Int64              // when the last message came, Unix nanoseconds
-	known  atomic.Bool               // a message had a valid credential
+	watch  watch                     // over the credential that was shown last
 	conn   atomic.Pointer[dtls.Conn] // set from before the session is established until it ends: what is remembered of requests holds the association
 
 	queue    chan packet
@@ -219,6 +222,8 @@ func (a *association) run(ctx context.Context) {
 	s := a.front.s
 	conn, err := dtls.ServerWithOptions(a, net.UDPAddrFromAddrPort(a.from),
 		dtls.WithGetCertificate(func(*dtls.ClientHelloInfo) (*tls.Certificate, error) { return a.front.certificate(), nil }),
+		// Whose key it is the ledger knows; who issued the certificate says nothing.
+		dtls.WithClientAuth(dtls.RequestClientCert),
 		dtls.WithConnectionIDGenerator(func() []byte { return a.cid[:] }),
 		cipherSuites, dtls.WithLoggerFactory(silent))
 	if err != nil {
@@ -230,8 +235,10 @@ func (a *association) run(ctx context.Context) {
 		s.o.Log.Debug("DTLS handshake", "from", a.from, "err", err)
 		return
 	}
+	a.peer = evidence(conn)
 	a.conn.Store(conn)
 	defer a.conn.Store(nil)
+	defer a.watch.end()
 	a.active.Store(time.Now().UnixNano())
 	if !a.front.established(a) {
 		return
@@ -271,7 +278,7 @@ func (a *association) remote(netip.AddrPort) netip.Addr {
 
 // yields says whether a has to make place before b: strangers first, then who is idle for longest.
 func (a *association) yields(b *association) bool {
-	if known := a.known.Load(); known != b.known.Load() {
+	if known := a.watch.known(); known != b.watch.known() {
 		return !known
 	}
 	return a.active.Load() < b.active.Load()

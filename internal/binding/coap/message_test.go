@@ -11,6 +11,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -328,3 +329,4 @@ type nowhere struct{}
 
 func (nowhere) send(netip.AddrPort, []byte)        {}
 func (nowhere) remote(a netip.AddrPort) netip.Addr { return a.Addr() }
+func (nowhere) proven() binding.Evidence           { return binding.Evidence{} }

@@ -36,6 +36,7 @@ func (s *Server) newCall(p peer, m *message.Message, size int) (*call, error) {
 	c := &call{code: m.Code, contentFormat: none, accept: none, answer: uint32(message.AppJSON), size: size}
 	c.req.ResultContent = onem2m.ResultContentDefault
 	c.req.SourceIP = p.ip()
+	c.evidence = p.link.proven()
 	c.evidence.Source, c.evidence.Binding = c.req.SourceIP, "coap"
 	c.plain = s.plain != nil && isPlain(m.Options)
 	if err := c.setOptions(m.Options, s.o.Mobius); err != nil {

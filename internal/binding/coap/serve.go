@@ -81,7 +81,7 @@ func (s *Server) handle(key exchangeKey, datagram []byte) {
 		if c.known = s.handler.Known(c.evidence); !c.known {
 			err = errUnknown
 		} else if a, ok := key.peer.link.(*association); ok {
-			a.known.Store(true)
+			a.shown(c.evidence)
 		}
 	}
 	if err != nil {

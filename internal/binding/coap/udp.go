@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+
+	"github.com/tallystick/tallystick/internal/binding"
 )
 
 // peer is who a datagram came from: a UDP address, or a DTLS session from wherever it comes (RFC 7252 clause 4.4,
@@ -19,6 +21,8 @@ type peer struct {
 type link interface {
 	send(to netip.AddrPort, datagram []byte)
 	remote(of netip.AddrPort) netip.Addr
+	// proven is what the peer proved when the connection was made.
+	proven() binding.Evidence
 }
 
 func (p peer) send(datagram []byte) { p.link.send(p.addr, datagram) }
@@ -33,6 +37,8 @@ func (l *udpLink) send(to netip.AddrPort, datagram []byte) {
 }
 
 func (l *udpLink) remote(of netip.AddrPort) netip.Addr { return of.Addr() }
+
+func (l *udpLink) proven() binding.Evidence { return binding.Evidence{} }
 
 // Serve serves requests that come by UDP until Shutdown, and then returns nil. It closes the socket.
 func (s *Server) Serve(conn *net.UDPConn) error {

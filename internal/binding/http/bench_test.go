@@ -62,7 +62,7 @@ func BenchmarkServer(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			srv := NewServer(h, slog.New(slog.DiscardHandler))
+			srv := NewServer(h, slog.New(slog.DiscardHandler), nil)
 			served := make(chan error, 1)
 			go func() { served <- srv.Serve(ln) }()
 			defer func() {

@@ -96,7 +96,11 @@ func (b *server) execute(x *exchange, r *http.Request) (*onem2m.Response, error)
 	if err := b.parse(x, r, &held); err != nil {
 		return nil, err
 	}
-	return b.handler.Do(r.Context(), &x.req, x.evidence), nil
+	rsp := b.handler.Do(r.Context(), &x.req, x.evidence)
+	if rsp.Status.Success() {
+		Shown(r, x.evidence)
+	}
+	return rsp, nil
 }
 
 // parse fills the primitive. The request identifier comes first, so that a refusal can carry it.

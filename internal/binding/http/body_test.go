@@ -40,7 +40,7 @@ func TestStrangers(t *testing.T) {
 	srv := NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = countingBody{r.Body, &read}
 		binding.ServeHTTP(w, r)
-	}), slog.New(slog.DiscardHandler))
+	}), slog.New(slog.DiscardHandler), nil)
 	addr := listen(t, srv)
 	const head = "POST /tally/x HTTP/1.1\r\nHost: h\r\nX-M2M-RI: 1\r\nAuthorization: Bearer stranger\r\nContent-Type: application/json;ty=4\r\n"
 	body := strings.Repeat(" ", size)

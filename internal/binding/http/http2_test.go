@@ -23,7 +23,7 @@ func serveTLS(t *testing.T, h http.Handler) (*http.Client, string) {
 	cert := httptest.NewUnstartedServer(nil) // for its certificate
 	cert.StartTLS()
 	defer cert.Close()
-	srv := NewServer(h, slog.New(slog.DiscardHandler))
+	srv := NewServer(h, slog.New(slog.DiscardHandler), nil)
 	srv.TLSConfig = &tls.Config{Certificates: cert.TLS.Certificates, NextProtos: []string{"h2", "http/1.1"}, MinVersion: tls.VersionTLS13}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

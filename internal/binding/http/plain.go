@@ -26,7 +26,11 @@ func (b *server) servePlain(w http.ResponseWriter, x *exchange, r *http.Request)
 		b.refuse(w, x, err)
 		return
 	}
-	b.respond(w, x, b.plain.Ingest(r.Context(), m, x.evidence))
+	rsp := b.plain.Ingest(r.Context(), m, x.evidence)
+	if rsp.Status.Success() {
+		Shown(r, x.evidence)
+	}
+	b.respond(w, x, rsp)
 }
 
 // parsePlain fills the message. The body is the message's own.

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/tallystick/tallystick/internal/binding"
 )
 
 // Limits of a server made with NewServer. A client that is slower than these loses its connection, so that slow
@@ -28,14 +30,17 @@ const (
 )
 
 // NewServer returns an HTTP server with the limits of this package, for HTTP/1.1 and, when it is given a TLSConfig,
-// HTTP/2. What net/http has to say about broken connections is logged at debug level.
-func NewServer(h http.Handler, log *slog.Logger) *http.Server {
-	return newServer(h, log, MaxConnections)
+// HTTP/2. What net/http has to say about broken connections is logged at debug level. Connections end with the credential
+// shown on them, as the watcher tells; without one, nil, they do not.
+func NewServer(h http.Handler, log *slog.Logger, watcher binding.Watcher) *http.Server {
+	return newServer(h, log, watcher, MaxConnections)
 }
 
-func newServer(h http.Handler, log *slog.Logger, maxConnections int64) *http.Server {
+func newServer(h http.Handler, log *slog.Logger, watcher binding.Watcher, maxConnections int64) *http.Server {
 	var open atomic.Int64
+	held := connections{watcher: watcher}
 	return &http.Server{
+		ConnContext:       held.begin,
 		Handler:           h,
 		ReadHeaderTimeout: ReadHeaderTimeout,
 		ReadTimeout:       ReadTimeout,
@@ -50,6 +55,7 @@ func newServer(h http.Handler, log *slog.Logger, maxConnections int64) *http.Ser
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ConnState: func(c net.Conn, state http.ConnState) {
+			held.became(c, state)
 			switch state {
 			case http.StateNew:
 				if open.Add(1) > maxConnections {

@@ -82,7 +82,7 @@ func TestServer(t *testing.T) {
 		ip = req.SourceIP
 		return &onem2m.Response{Status: onem2m.StatusOK, Content: []byte(`{"m2m:cin":{"con":"1"}}`)}
 	}), Options{})
-	srv := newServer(h, slog.New(slog.DiscardHandler), 2)
+	srv := newServer(h, slog.New(slog.DiscardHandler), nil, 2)
 	srv.ReadHeaderTimeout = 200 * time.Millisecond
 	srv.ReadTimeout = 200 * time.Millisecond
 	closed := make(chan struct{}, 10)

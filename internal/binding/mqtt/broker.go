@@ -22,6 +22,7 @@ import (
 // Handler is what the broker hands requests to.
 type Handler interface {
 	binding.Handler
+	binding.Watcher
 	// Claim returns the originator that the holder of the credential shown speaks for. It is false when that is no valid
 	// credential, or claimed, unless empty, is another originator. In a lab network who shows nothing is
 	// who he claims to be.
@@ -232,8 +233,7 @@ func (b *Broker) background(f func()) {
 	}
 }
 
-// housekeep does what time calls for, every second: connections whose credential was revoked end, sessions nobody came
-// back for expire, and positions are saved.
+// housekeep does what time calls for, every second: sessions nobody came back for expire, and positions are saved.
 func (b *Broker) housekeep() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -242,7 +242,6 @@ func (b *Broker) housekeep() {
 		case <-b.ctx.Done():
 			return
 		case now := <-tick.C:
-			b.endRevoked()
 			b.observe()
 			b.expire(now)
 			b.blame.forget(now)
@@ -250,21 +249,6 @@ func (b *Broker) housekeep() {
 				b.o.Log.Warn("save the positions of MQTT sessions", "error", err)
 			}
 		}
-	}
-}
-
-// endRevoked ends the connections whose credential is none any more.
-func (b *Broker) endRevoked() {
-	var gone []*conn
-	b.mu.RLock()
-	for c := range b.conns {
-		if ev, ok := c.credential(); ok && !b.o.Handler.Known(ev) {
-			gone = append(gone, c)
-		}
-	}
-	b.mu.RUnlock()
-	for _, c := range gone {
-		c.disconnect(codeNotAuthorized)
 	}
 }
 

@@ -39,6 +39,7 @@ type conn struct {
 	window    int // messages of QoS 1 that the client takes at a time
 	aliases   [maxTopicAlias + 1]string
 	ended     chan struct{} // closed when the connection has left its session
+	unwatch   func()        // ends the watch over its credential
 
 	// Of the reader.
 	stay context.Context // nil, or ends with the connection
@@ -86,6 +87,7 @@ func (c *conn) serve() {
 	c.broker.noStranger(c.ip)
 	stranger = false
 	goodbye := c.read()
+	c.unwatch()
 	if c.left != nil {
 		c.left()
 	}
@@ -384,13 +386,6 @@ func (c *conn) written() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.writing
-}
-
-// credential returns what was shown for an accepted connection.
-func (c *conn) credential() (ev binding.Evidence, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.evidence, c.accepted && !c.ending && !c.closed
 }
 
 func remoteIP(c net.Conn) string {

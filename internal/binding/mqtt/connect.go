@@ -57,6 +57,7 @@ func (c *conn) connect(pk *packets.Packet) bool {
 	c.append(b)
 	c.kick()
 	c.mu.Unlock()
+	c.unwatch = c.broker.o.Handler.Watch(cl.evidence, func() { c.disconnect(codeNotAuthorized) })
 	s.catchUp()
 	return true
 }

@@ -29,6 +29,20 @@ type world struct {
 	seen    map[string][]onem2m.Delivery                             // deliveries by session
 	answer  func(*onem2m.Request, binding.Evidence) *onem2m.Response // of Do
 	changed bool
+	ends    []ending
+}
+
+// ending is what is to end with a credential.
+type ending struct {
+	token string
+	end   func()
+}
+
+func (w *world) Watch(ev binding.Evidence, end func()) (stop func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ends = append(w.ends, ending{ev.Token, end})
+	return func() {}
 }
 
 func newWorld() *world {
@@ -203,8 +217,14 @@ func (w *world) stored(path string) (all []string) {
 
 func (w *world) revoke(token string) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	delete(w.tokens, token)
+	ends := w.ends
+	w.mu.Unlock()
+	for _, e := range ends {
+		if e.token == token {
+			e.end()
+		}
+	}
 }
 
 func (w *world) denyReading(originator, container string) {

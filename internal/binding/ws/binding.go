@@ -57,13 +57,13 @@ const (
 	pingInterval   = 30 * time.Second // of a connection on which nothing comes in
 	silence        = 3 * pingInterval // after which a connection counts as dead
 	farewellTime   = time.Second      // for a client to say goodbye when the node stops
-	tickInterval   = time.Second      // how often connections are looked after; a revoked credential is found so fast
+	tickInterval   = time.Second      // how often connections are looked after
 )
 
 // Options of a binding. Handler is required.
 type Options struct {
 	// Handler executes requests. If it is a binding.Starter too, readings are started without a goroutine each and keep
-	// their order.
+	// their order; if it is a binding.Watcher, connections end with the credentials shown on them.
 	Handler binding.Handler
 	// Plain takes the messages of plain devices; nil when there is no such door. If it is a binding.PlainStarter too,
 	// messages keep their order.
@@ -91,6 +91,7 @@ type Options struct {
 type Binding struct {
 	o       Options
 	starter binding.Starter     // nil when the handler is none
+	watcher binding.Watcher     // nil when the handler is none
 	memory  *semaphore.Weighted // of long messages of clients, in bytes
 	answers *semaphore.Weighted // of long messages of other servers
 	dialer  *http.Client
@@ -124,6 +125,7 @@ func New(o Options) *Binding {
 		conns: make(map[*conn]struct{}), same: make(map[string]int), peers: make(map[string][]*conn), dialed: make(map[dialKey]*dialed),
 	}
 	b.starter, _ = o.Handler.(binding.Starter)
+	b.watcher, _ = o.Handler.(binding.Watcher)
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.clock.Store(1)
 	b.running.Go(b.keep)

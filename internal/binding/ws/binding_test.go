@@ -34,6 +34,21 @@ type world struct {
 	lab     bool
 	do      func(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response
 	seen    []*onem2m.Request
+	ends    map[*func()]string // what ends with a token
+}
+
+func (w *world) Watch(ev binding.Evidence, end func()) (stop func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ends == nil {
+		w.ends = make(map[*func()]string)
+	}
+	w.ends[&end] = ev.Token
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.ends, &end)
+	}
 }
 
 func (w *world) Known(ev binding.Evidence) bool {
@@ -49,8 +64,17 @@ func (w *world) originator(ev binding.Evidence) (string, bool) {
 
 func (w *world) revoke(token string) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.revoked[token] = true
+	var over []func()
+	for end, of := range w.ends {
+		if of == token {
+			over = append(over, *end)
+		}
+	}
+	w.mu.Unlock()
+	for _, end := range over {
+		end()
+	}
 }
 
 func (w *world) Do(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {

@@ -56,6 +56,7 @@ type conn struct {
 	asked      asked       // requests to the peer
 	proven     []string    // originators that the client speaks for
 	tokens     []string    // credentials shown in requests
+	unwatch    []func()    // end the watch over all credentials shown
 	ordered    orderedList // answers to a plain device
 }
 
@@ -94,12 +95,16 @@ func (c *conn) end() {
 	c.mu.Lock()
 	ended, ws := c.ended, c.ws
 	c.ended = true
-	waiting := c.asked.all()
+	waiting, unwatch := c.asked.all(), c.unwatch
+	c.unwatch = nil
 	c.mu.Unlock()
 	if ended {
 		return
 	}
 	c.cancel()
+	for _, stop := range unwatch {
+		stop()
+	}
 	for _, w := range waiting {
 		close(w)
 	}
@@ -136,21 +141,14 @@ func (c *conn) leave(ctx context.Context) {
 func (c *conn) lookAfter(now int64) {
 	c.mu.Lock()
 	ws, ended := c.ws, c.ended
-	tokens := c.tokens
 	c.mu.Unlock()
 	if ws == nil || ended {
 		return
 	}
-	known := c.b.o.Handler.Known
-	switch began := c.reading.Load(); {
-	case began != 0 && now-began > ticks(messageTimeout),
-		!c.waiting.Load() && now-c.heard.Load() > ticks(silence),
-		!c.dialed && c.stranger.Load() && now-c.since > ticks(strangerTime):
+	if began := c.reading.Load(); began != 0 && now-began > ticks(messageTimeout) ||
+		!c.waiting.Load() && now-c.heard.Load() > ticks(silence) ||
+		!c.dialed && c.stranger.Load() && now-c.since > ticks(strangerTime) {
 		c.b.running.Go(c.end)
-		return
-	case !c.dialed && !c.stranger.Load() && (!c.evidence.Anonymous() || len(tokens) == 0) && !known(c.evidence),
-		slices.ContainsFunc(tokens, func(t string) bool { return !known(c.evidence.With(t)) }):
-		c.b.running.Go(func() { c.hangUp(websocket.StatusPolicyViolation, "the credential is not valid any more") })
 		return
 	}
 	if now-c.heard.Load() >= ticks(pingInterval) && now-c.pinged.Load() >= ticks(pingInterval) {
@@ -160,6 +158,29 @@ func (c *conn) lookAfter(now int64) {
 			defer cancel()
 			_ = ws.Ping(ctx) // the pong counts, or that none comes
 		})
+	}
+}
+
+// watch has the connection closed when a credential that was shown on it ends.
+func (c *conn) watch(ev binding.Evidence) {
+	if c.b.watcher == nil {
+		return
+	}
+	stop := c.b.watcher.Watch(ev, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.ended { // once it has, Close may have stopped waiting
+			c.b.running.Go(func() { c.hangUp(websocket.StatusPolicyViolation, "the credential is not valid any more") })
+		}
+	})
+	c.mu.Lock()
+	ended := c.ended
+	if !ended {
+		c.unwatch = append(c.unwatch, stop)
+	}
+	c.mu.Unlock()
+	if ended {
+		stop()
 	}
 }
 

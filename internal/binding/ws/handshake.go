@@ -100,6 +100,9 @@ func (b *Binding) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = ws.CloseNow() // the node stopped meanwhile
 	}
 	claim := r.Header.Get("X-M2M-Origin")
+	if hs.known {
+		c.watch(hs.evidence)
+	}
 	go func() { // so that what net/http keeps for a request is let go
 		defer b.drop(c)
 		c.greet(claim)

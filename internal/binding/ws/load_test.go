@@ -191,10 +191,6 @@ func TestRevoked(t *testing.T) {
 		t.Fatalf("%s, %v", text, err)
 	}
 	w.revoke("Cdev-token")
-	inHandshake.send(`{"op":2,"to":"c","fr":"Cdev","rqi":"1"}`)
-	if _, text, err := inHandshake.receive(); err != nil || !strings.Contains(text, "4107") {
-		t.Errorf("a request after the revocation: %s, %v", text, err)
-	}
 	for _, c := range []*client{inHandshake, inRequest} {
 		if code := c.closed(); code != websocket.StatusPolicyViolation {
 			t.Errorf("closed with %v", code)

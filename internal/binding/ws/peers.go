@@ -43,6 +43,7 @@ func (c *conn) shown(ev binding.Evidence) {
 	c.tokens = append(slices.Clip(c.tokens), ev.Token)
 	c.mu.Unlock()
 	c.trusted()
+	c.watch(ev)
 	if c.b.o.Originator != nil {
 		if who, ok := c.b.o.Originator(ev); ok {
 			c.speaksFor(who)

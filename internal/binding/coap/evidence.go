@@ -1,0 +1,82 @@
+package coapbinding
+
+import (
+	"crypto/x509"
+	"sync"
+
+	"github.com/pion/dtls/v3"
+
+	"github.com/tallystick/tallystick/internal/binding"
+)
+
+// evidence is what a DTLS handshake proved: that the client holds the key of its certificate (RFC 5246 clause 7.4.8).
+func evidence(conn *dtls.Conn) (ev binding.Evidence) {
+	state, ok := conn.ConnectionState()
+	if !ok || len(state.PeerCertificates) == 0 {
+		return ev
+	}
+	if cert, err := x509.ParseCertificate(state.PeerCertificates[0]); err == nil {
+		ev.Key = binding.KeyOf(cert)
+	}
+	return ev
+}
+
+func (a *association) proven() binding.Evidence { return a.peer }
+
+// shown notes what a message showed that is a valid credential: the session ends with it.
+func (a *association) shown(ev binding.Evidence) { a.watch.over(a.front.s.watcher, ev, a.end) }
+
+// watch is the watch over the credential that was shown last.
+type watch struct {
+	mu    sync.Mutex
+	shown string
+	stop  func()
+	ended bool
+}
+
+// known says whether a valid credential was shown.
+func (w *watch) known() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.shown != ""
+}
+
+// over watches over another credential from now on, unless it is the same.
+func (w *watch) over(watcher binding.Watcher, ev binding.Evidence, end func()) {
+	shown := ev.Shown()
+	w.mu.Lock()
+	if w.ended || w.shown == shown {
+		w.mu.Unlock()
+		return
+	}
+	old := w.stop
+	w.shown, w.stop = shown, nil
+	w.mu.Unlock()
+	if old != nil {
+		old()
+	}
+	if watcher == nil {
+		return
+	}
+	stop := watcher.Watch(ev, end)
+	w.mu.Lock()
+	if !w.ended && w.shown == shown && w.stop == nil {
+		w.stop, stop = stop, nil
+	}
+	w.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// end ends it for good.
+func (w *watch) end() {
+	w.mu.Lock()
+	w.ended = true
+	stop := w.stop
+	w.stop = nil
+	w.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
