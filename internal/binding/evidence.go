@@ -39,10 +39,11 @@ func (ev Evidence) SignedBy(req *onem2m.Request) Evidence {
 }
 
 // Anonymous says that the client showed nothing.
-func (ev Evidence) Anonymous() bool { return ev.Shown() == "" }
+func (ev Evidence) Anonymous() bool { return ev.Token == "" && ev.Key == "" && ev.PSK == "" }
 
-// Shown is the same for the same credential, from wherever it is shown, and "" for none: a key of maps.
-func (ev Evidence) Shown() string { return ev.Key + ev.PSK + ev.Token }
+// Shown is the evidence without its source: the same for the same credential from wherever it is shown, a key of maps.
+// A token is never taken for a key, whatever its bytes are.
+func (ev Evidence) Shown() Evidence { return Evidence{Token: ev.Token, Key: ev.Key, PSK: ev.PSK} }
 
 // With is the same evidence with another token, for a request that brings one of its own.
 func (ev Evidence) With(token string) Evidence {

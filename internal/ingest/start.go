@@ -8,7 +8,10 @@ import (
 )
 
 // lane is one sender's messages for one container, which keep their order.
-type lane struct{ shown, path string }
+type lane struct {
+	shown binding.Evidence
+	path  string
+}
 
 // waiting is a message that takes a goroutine, or that came while another of its lane took one.
 type waiting struct {

@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"encoding/hex"
 	"sync"
 
 	"github.com/tallystick/tallystick/internal/binding"
@@ -16,10 +17,26 @@ type authenticator struct {
 
 	mu      sync.RWMutex
 	version uint64
-	known   map[string]*identity.Credential // by token, public key, or ID of the key of a signature
+	known   map[shown]*identity.Credential
 }
 
 const maxKnown = 1 << 16
+
+// shown is one thing that a client showed. Its kind is part of it, so that what is public, such as a key, never does as
+// what is secret, such as a token.
+type shown struct {
+	kind  shownKind
+	value string
+}
+
+type shownKind uint8
+
+const (
+	shownToken  shownKind = iota + 1 // the token
+	shownKey                         // the public key, whose possession a handshake proved
+	shownPSK                         // the ID in hex of the credential whose pre-shared key a handshake proved
+	shownSigner                      // the ID of the key that a signature names, which is verified elsewhere
+)
 
 // authenticate returns nil without an error when the evidence is no valid credential. The error is a *ledger.Quarantine when
 // the credential's originator is in quarantine.
@@ -38,30 +55,41 @@ func (a *authenticator) admitted(c *identity.Credential, err error) (*identity.C
 	return c, nil
 }
 
-// find returns the valid credential of what a client showed, nil for none. A token counts more than the key of the
-// connection that it came over: a gateway shows tokens of others over its own connection. One that is not valid is
-// refused, whatever the key.
+// find returns the valid credential of what a client showed, nil for none. A token counts more than what the connection
+// that it came over proves, but not without it: who proves to be somebody else has a token that is not his. Gateways and
+// other CSEs may show the tokens of those that they speak for. A token that is not valid is refused, whatever the
+// connection proves; a certificate or a pre-shared key that is not known beside a valid token does no harm.
 func (a *authenticator) find(ev binding.Evidence) (*identity.Credential, error) {
-	shown := ev.Token
-	if shown == "" {
-		shown = ev.Key
+	proven, err := a.valid(shown{shownPSK, ev.PSK})
+	if proven == nil && err == nil {
+		proven, err = a.valid(shown{shownKey, ev.Key})
 	}
-	if shown == "" {
+	if err != nil || ev.Token == "" {
+		return proven, err
+	}
+	c, err := a.valid(shown{shownToken, ev.Token})
+	if err != nil || c == nil {
+		return nil, err
+	}
+	if proven != nil && proven.Originator != c.Originator && proven.Role != identity.Gateway && proven.Originator[0] != '/' {
 		return nil, nil
 	}
-	return a.cached(shown, func() (*identity.Credential, error) { return a.lookup(ev) })
+	return c, nil
 }
 
-// cached returns the valid credential of what was shown, which lookup finds; nil for none.
-func (a *authenticator) cached(shown string, lookup func() (*identity.Credential, error)) (*identity.Credential, error) {
+// valid returns the valid credential of one thing that was shown, nil for none.
+func (a *authenticator) valid(what shown) (*identity.Credential, error) {
+	if what.value == "" {
+		return nil, nil
+	}
 	version := a.app.IdentityVersion()
 	a.mu.RLock()
-	c, ok := a.known[shown]
+	c, ok := a.known[what]
 	ok = ok && a.version == version
 	a.mu.RUnlock()
 	if !ok {
 		var err error
-		if c, err = lookup(); c == nil || err != nil {
+		if c, err = a.lookup(what); c == nil || err != nil {
 			return nil, err
 		}
 	}
@@ -71,34 +99,45 @@ func (a *authenticator) cached(shown string, lookup func() (*identity.Credential
 	if !ok {
 		a.mu.Lock()
 		if a.version != version || a.known == nil || len(a.known) >= maxKnown {
-			a.version, a.known = version, make(map[string]*identity.Credential)
+			a.version, a.known = version, make(map[shown]*identity.Credential)
 		}
-		a.known[shown] = c
+		a.known[what] = c
 		a.mu.Unlock()
 	}
 	return c, nil
 }
 
-// lookup returns the credential, valid or not, of a token or else of a key; nil when there is none.
-func (a *authenticator) lookup(ev binding.Evidence) (*identity.Credential, error) {
-	var want identity.Credential
-	if ev.Token != "" {
-		hash, ok := identity.TokenHash(ev.Token)
+// lookup returns the credential, valid or not, of one thing that was shown; nil when there is none.
+func (a *authenticator) lookup(what shown) (*identity.Credential, error) {
+	var want identity.Credential // without a value when only the ID was shown: then what proves it was checked elsewhere
+	var id identity.KeyID
+	switch what.kind {
+	case shownToken:
+		hash, ok := identity.TokenHash(what.value)
 		if !ok {
 			return nil, nil
 		}
 		want.Kind, want.Value = identity.Token, hash
-	} else {
-		if len(ev.Key) != len(want.Value) {
+		id = want.ID()
+	case shownKey:
+		if len(what.value) != len(want.Value) {
 			return nil, nil
 		}
-		want.Kind = identity.Key
-		copy(want.Value[:], ev.Key)
+		want.Kind, want.Value = identity.Key, [32]byte([]byte(what.value))
+		id = want.ID()
+	case shownPSK:
+		b, err := hex.DecodeString(what.value)
+		if err != nil || len(b) != len(id) {
+			return nil, nil
+		}
+		want.Kind, id = identity.Token, identity.KeyID(b)
+	case shownSigner:
+		want.Kind, id = identity.Key, identity.KeyID([]byte(what.value))
 	}
 	view := a.app.View()
 	defer view.Close()
-	c, err := identity.Lookup(view, want.ID())
-	if err != nil || c == nil || c.Kind != want.Kind || c.Value != want.Value {
+	c, err := identity.Lookup(view, id)
+	if err != nil || c == nil || c.Kind != want.Kind || want.Value != [32]byte{} && c.Value != want.Value {
 		return nil, err
 	}
 	return c, nil

@@ -22,8 +22,8 @@ type watch struct {
 	ended   chan struct{} // closed when keepWatch has ended
 
 	mu      sync.Mutex
-	version uint64              // of the credentials, as of the last block
-	shown   map[string]*watched // by what was shown
+	version uint64                        // of the credentials, as of the last block
+	shown   map[binding.Evidence]*watched // by what was shown
 }
 
 // watched is all that came with one credential.
@@ -33,13 +33,13 @@ type watched struct {
 }
 
 func newWatch() watch {
-	return watch{changed: make(chan struct{}, 1), ended: make(chan struct{}), shown: make(map[string]*watched)}
+	return watch{changed: make(chan struct{}, 1), ended: make(chan struct{}), shown: make(map[binding.Evidence]*watched)}
 }
 
 // Watch implements the bindings' Watcher.
 func (g *Ingress) Watch(ev binding.Evidence, end func()) (stop func()) {
 	shown := ev.Shown()
-	if shown == "" {
+	if ev.Anonymous() {
 		return func() {}
 	}
 	w, key := &g.watch, &end

@@ -29,7 +29,7 @@ func (a *association) shown(ev binding.Evidence) { a.watch.over(a.front.s.watche
 // watch is the watch over the credential that was shown last.
 type watch struct {
 	mu    sync.Mutex
-	shown string
+	shown binding.Evidence
 	stop  func()
 	ended bool
 }
@@ -38,7 +38,7 @@ type watch struct {
 func (w *watch) known() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.shown != ""
+	return !w.shown.Anonymous()
 }
 
 // over watches over another credential from now on, unless it is the same.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/plgd-dev/go-coap/v3/message"
+
+	"github.com/tallystick/tallystick/internal/binding"
 )
 
 // exchangeKey names a message of a peer (RFC 7252 clause 4.4).
@@ -20,8 +22,8 @@ type exchangeKey struct {
 // answered as the first time (RFC 7252 clause 4.5).
 type exchange struct {
 	key         exchangeKey
-	shown       string // the credential
-	sum         uint64 // of the whole datagram: a message ID that was used before, by a device that was off meanwhile for example, is a new request
+	shown       binding.Evidence // the credential
+	sum         uint64           // of the whole datagram: a message ID that was used before, by a device that was off meanwhile for example, is a new request
 	confirmable bool
 	began       time.Time
 
@@ -39,16 +41,16 @@ type exchanges struct {
 
 	mu       sync.Mutex
 	byKey    map[exchangeKey]*exchange
-	answered []*exchange    // in the order of their answers; nil where one was replaced
-	first    int            // of answered
-	bytes    int            // of replies in answered
-	running  int            // being executed
-	peers    map[peer]int   // being executed, for each peer
-	shown    map[string]int // and for each credential; none of a lab counts
+	answered []*exchange              // in the order of their answers; nil where one was replaced
+	first    int                      // of answered
+	bytes    int                      // of replies in answered
+	running  int                      // being executed
+	peers    map[peer]int             // being executed, for each peer
+	shown    map[binding.Evidence]int // and for each credential; none of a lab counts
 }
 
 func newExchanges(l *limits) *exchanges {
-	return &exchanges{l: l, byKey: make(map[exchangeKey]*exchange), peers: make(map[peer]int), shown: make(map[string]int)}
+	return &exchanges{l: l, byKey: make(map[exchangeKey]*exchange), peers: make(map[peer]int), shown: make(map[binding.Evidence]int)}
 }
 
 func sum(datagram []byte) uint64 { return maphash.Bytes(hashSeed, datagram) }
@@ -68,7 +70,7 @@ func (es *exchanges) find(key exchangeKey, sum uint64) *exchange {
 
 // begin notes a request. It returns the one under way instead, with again true, when it is the same; and nil when too
 // many are executed.
-func (es *exchanges) begin(key exchangeKey, sum uint64, shown string, confirmable bool, now time.Time) (x *exchange, again bool) {
+func (es *exchanges) begin(key exchangeKey, sum uint64, shown binding.Evidence, confirmable bool, now time.Time) (x *exchange, again bool) {
 	es.mu.Lock()
 	defer es.mu.Unlock()
 	if x := es.byKey[key]; x != nil && x.sum == sum {
@@ -81,7 +83,7 @@ func (es *exchanges) begin(key exchangeKey, sum uint64, shown string, confirmabl
 	es.byKey[key] = x
 	es.running++
 	es.peers[key.peer]++
-	if shown != "" {
+	if !shown.Anonymous() {
 		es.shown[shown]++
 	}
 	return x, false
@@ -95,11 +97,11 @@ func (es *exchanges) end(x *exchange, remember bool) {
 	if es.peers[x.key.peer]--; es.peers[x.key.peer] <= 0 {
 		delete(es.peers, x.key.peer)
 	}
-	if x.shown != "" {
+	if !x.shown.Anonymous() {
 		if es.shown[x.shown]--; es.shown[x.shown] <= 0 {
 			delete(es.shown, x.shown)
 		}
-		x.shown = "" // it may be remembered for long
+		x.shown = binding.Evidence{} // it may be remembered for long
 	}
 	if es.byKey[x.key] != x {
 		return // its message ID was used anew meanwhile

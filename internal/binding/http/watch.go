@@ -22,7 +22,7 @@ type connection struct {
 	watcher binding.Watcher
 
 	mu    sync.Mutex
-	shown string
+	shown binding.Evidence
 	stop  func() // ends the watch over what was shown
 	idle  bool   // no request is under way
 	over  bool   // it is to end as soon as it is idle
@@ -67,7 +67,7 @@ func (cs *connections) became(c net.Conn, state http.ConnState) {
 func Shown(r *http.Request, ev binding.Evidence) {
 	held, _ := r.Context().Value(connectionKey{}).(*connection)
 	shown := ev.Shown()
-	if held == nil || held.watcher == nil || shown == "" {
+	if held == nil || held.watcher == nil || ev.Anonymous() {
 		return
 	}
 	held.mu.Lock()
@@ -93,7 +93,7 @@ func Shown(r *http.Request, ev binding.Evidence) {
 }
 
 // end ends the connection, unless something else was shown on it meanwhile.
-func (held *connection) end(shown string) {
+func (held *connection) end(shown binding.Evidence) {
 	held.mu.Lock()
 	defer held.mu.Unlock()
 	if held.shown != shown {

@@ -104,9 +104,9 @@ type Binding struct {
 
 	mu      sync.Mutex
 	closing bool
-	conns   map[*conn]struct{} // clients
-	same    map[string]int     // how many of them came with a credential, by what was shown
-	peers   map[string][]*conn // by originator, the newest connection last
+	conns   map[*conn]struct{}       // clients
+	same    map[binding.Evidence]int // how many of them came with a credential, by what was shown
+	peers   map[string][]*conn       // by originator, the newest connection last
 	dialed  map[dialKey]*dialed
 }
 
@@ -122,7 +122,7 @@ func New(o Options) *Binding {
 	b := &Binding{
 		o: o, memory: semaphore.NewWeighted(o.MessageMemory),
 		answers: semaphore.NewWeighted(max(answerMemory, o.MaxMessage)), dialer: newDialer(),
-		conns: make(map[*conn]struct{}), same: make(map[string]int), peers: make(map[string][]*conn), dialed: make(map[dialKey]*dialed),
+		conns: make(map[*conn]struct{}), same: make(map[binding.Evidence]int), peers: make(map[string][]*conn), dialed: make(map[dialKey]*dialed),
 	}
 	b.starter, _ = o.Handler.(binding.Starter)
 	b.watcher, _ = o.Handler.(binding.Watcher)

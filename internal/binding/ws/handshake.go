@@ -204,7 +204,7 @@ func (b *Binding) admit(c *conn, hs *handshake) (status int, why string) {
 	case len(b.conns) >= b.o.MaxConnections:
 		return http.StatusServiceUnavailable, "the node has as many WebSocket connections as it takes"
 	}
-	if shown := hs.evidence.Shown(); shown != "" {
+	if shown := hs.evidence.Shown(); !shown.Anonymous() {
 		if b.same[shown] >= maxSame {
 			return http.StatusServiceUnavailable, "as many connections as may be have shown the same credential"
 		}
@@ -228,7 +228,7 @@ func (b *Binding) drop(c *conn) {
 	c.end()
 	b.mu.Lock()
 	delete(b.conns, c)
-	if shown := c.evidence.Shown(); shown != "" {
+	if shown := c.evidence.Shown(); !shown.Anonymous() {
 		if b.same[shown]--; b.same[shown] == 0 {
 			delete(b.same, shown)
 		}
