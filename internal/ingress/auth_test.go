@@ -15,8 +15,8 @@ import (
 	"github.com/tallystick/tallystick/proof"
 )
 
-// enrolKey binds the key of a seed of equal bytes and returns the public key.
-func (n *network) enrolKey(who string, role identity.Role, seed byte) string {
+// enrolKeyOf binds the key of a seed of equal bytes and returns the public key.
+func (n *network) enrolKeyOf(who string, role identity.Role, seed byte) string {
 	n.t.Helper()
 	public := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, 32)).Public().(ed25519.PublicKey)
 	content, err := json.Marshal(ledger.OwnRequest{Originator: who, Role: role.String(), PublicKey: hex.EncodeToString(public)})
@@ -30,7 +30,7 @@ func TestEvidence(t *testing.T) {
 	n := newNetwork(t, 0)
 	n.enrol("Ca")
 	n.enrol("Cb")
-	a, gateway := n.enrolKey("Ca", identity.Device, 1), n.enrolKey("Cgateway", identity.Gateway, 2)
+	a, gateway := n.enrolKeyOf("Ca", identity.Device, 1), n.enrolKeyOf("Cgateway", identity.Gateway, 2)
 	unknown := string(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32)).Public().(ed25519.PublicKey))
 	tokenA, tokenB := testToken("Ca"), testToken("Cb")
 	hash, _ := identity.TokenHash(tokenB)
