@@ -37,6 +37,7 @@ type cli struct {
 	Status  statusCmd  `cmd:"" help:"Tell how a running node is."`
 	Proof   proofCmd   `cmd:"" help:"Fetch the proof bundle of a resource."`
 	Verify  verifyCmd  `cmd:"" help:"Verify a proof bundle offline."`
+	Audit   auditCmd   `cmd:"" help:"Show the audit trail: refusals, enrolments, changes of rights, administration; export it with proofs."`
 	Erase   eraseCmd   `cmd:"" help:"Erase the payload of a reading; its proof stays valid."`
 	Fsck    fsckCmd    `cmd:"" help:"Recompute everything from the bytes on disk."`
 	Bench   benchCmd   `cmd:"" help:"Measure this machine: a node side by side with references in the same run."`

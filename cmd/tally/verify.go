@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/proof"
 )
 
@@ -49,7 +50,7 @@ func printVerified(s *streams, v *proof.Verified) {
 	fmt.Fprintln(s.out, "VALID.")
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	defer w.Flush()
-	fmt.Fprintf(w, "what\t%s %s\n", operationName(e.Operation), e.Resource)
+	fmt.Fprintf(w, "what\t%s %s\n", e.Operation, e.Resource)
 	if e.Target != "" && e.Target != e.Resource {
 		fmt.Fprintf(w, "where\t%s\n", e.Target)
 	}
@@ -58,6 +59,7 @@ func printVerified(s *streams, v *proof.Verified) {
 	switch {
 	case v.Erased:
 		fmt.Fprintf(w, "payload\tnot shown: erased, or withheld from whoever fetched this; what was recorded, by whom and when holds\n")
+	case e.Operation == proof.OpAudit && printDenials(w, v.Payload):
 	case json.Valid(v.Payload):
 		fmt.Fprintf(w, "payload\t%s\n", v.Payload)
 	default:
@@ -67,38 +69,18 @@ func printVerified(s *streams, v *proof.Verified) {
 	fmt.Fprintf(w, "published\t%s, cosigned by %s\n", v.Published.Format(time.RFC3339), strings.Join(v.SignedBy, ", "))
 }
 
-func operationName(op proof.Operation) string {
-	switch op {
-	case proof.OpGenesis:
-		return "GENESIS"
-	case proof.OpEnrol:
-		return "ENROL"
-	case proof.OpInvite:
-		return "INVITE"
-	case proof.OpRevoke:
-		return "REVOKE"
-	case proof.OpErase:
-		return "ERASE"
-	case proof.OpReset:
-		return "RESET"
-	case proof.OpDeliver:
-		return "DELIVER"
-	case proof.OpAudit:
-		return "AUDIT"
-	case proof.OpQuarantine:
-		return "QUARANTINE"
-	case proof.OpRelease:
-		return "RELEASE"
+// printDenials prints what a node said that it refused; false when it cannot be read.
+func printDenials(w io.Writer, payload []byte) bool {
+	a, err := ledger.DecodeAudit(payload)
+	if err != nil {
+		return false
 	}
-	switch onem2m.Operation(op) {
-	case onem2m.Create:
-		return "CREATE"
-	case onem2m.Update:
-		return "UPDATE"
-	case onem2m.Delete:
-		return "DELETE"
+	at := func(micro int64) string { return time.UnixMicro(micro).UTC().Format(time.RFC3339) }
+	fmt.Fprintf(w, "refused\tby node %s, %s to %s by its clock\n", shown(a.Node), at(a.Since), at(a.Until))
+	for _, row := range auditRows(a) {
+		fmt.Fprintf(w, "%d times\t%s: %s\n", row.count, shown(row.who), shown(row.what))
 	}
-	return fmt.Sprintf("operation %d", op)
+	return true
 }
 
 func authName(a proof.Auth) string {

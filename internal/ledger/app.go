@@ -464,6 +464,7 @@ func (a *App) commit() (retain int64, err error) {
 	}
 	structure := false
 	for i := range b.log.Records {
+		b.noteTrail(b.base+uint64(i), &b.log.Records[i])
 		if e := &b.log.Records[i].Entry; isNewest(e) {
 			structure = true
 			b.state.SetLocal(entryKey(e.Resource), binary.BigEndian.AppendUint64(nil, b.base+uint64(i)))

@@ -99,6 +99,7 @@ func (r *replayer) block(blk *translog.Block) (meta, error) {
 	next.Chain = chainState(a.last.Chain, blk.Height, blk.Time, b.state.Digest())
 	next.AppHash = next.appHash()
 	for i := range b.log.Records {
+		b.noteTrail(b.base+uint64(i), &b.log.Records[i])
 		if e := &b.log.Records[i].Entry; isNewest(e) {
 			b.state.SetLocal(entryKey(e.Resource), binary.BigEndian.AppendUint64(nil, b.base+uint64(i)))
 		}

@@ -41,6 +41,7 @@ func (n *Node) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+Prefix+"/quarantine", n.serveQuarantines)
 	mux.HandleFunc("POST "+Prefix+"/quarantine", n.serveQuarantine)
 	mux.HandleFunc("DELETE "+Prefix+"/quarantine", n.serveRelease)
+	mux.HandleFunc("GET "+Prefix+"/audit", n.serveAudit)
 	mux.HandleFunc("POST "+Prefix+"/fsck", n.serveFsck)
 }
 
@@ -114,6 +115,7 @@ func (n *Node) asOperator(w http.ResponseWriter, r *http.Request) *identity.Cred
 func (n *Node) networkOperator(w http.ResponseWriter, r *http.Request) bool {
 	c := n.authenticated(w, r)
 	if c != nil && !c.MayActFor("") {
+		n.denied(r, binding.NoPrivilege)
 		refuse(w, http.StatusForbidden, "only an operator of the network may do this")
 		return false
 	}
@@ -230,9 +232,9 @@ func (n *Node) serveProof(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, err.Error())
 	case err != nil:
 		refuse(w, http.StatusInternalServerError, err.Error())
-	case r.URL.Query().Has("index") && !n.mayAudit(c, b):
+	case r.URL.Query().Has("index") && !n.mayAuditBundle(c, b):
 		refuse(w, http.StatusForbidden, fmt.Sprintf("entry %d is not of your organisation", index))
-	case r.URL.Query().Has("index") && !n.mayShow(c, b, r):
+	case r.URL.Query().Has("index") && !n.mayShowBundle(c, b, r):
 		b.Withhold()
 		fallthrough
 	default:
@@ -241,18 +243,20 @@ func (n *Node) serveProof(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (n *Node) mayAuditBundle(c *identity.Credential, b *proof.Bundle) bool {
+	e, err := proof.DecodeEntry(b.Entry)
+	return err == nil && n.mayAudit(c, &e)
+}
+
 // mayAudit says whether an operator may know of an entry: one of the network of any, one of an organisation of what its
 // originators did, and of what was done to their credentials and instances.
-func (n *Node) mayAudit(c *identity.Credential, b *proof.Bundle) bool {
-	e, err := proof.DecodeEntry(b.Entry)
-	if err != nil {
-		return false
-	}
+func (n *Node) mayAudit(c *identity.Credential, e *proof.Entry) bool {
 	if c.MayActFor("") {
 		return true
 	}
 	who := e.Originator
-	if e.Operation == proof.OpEnrol || e.Operation == proof.OpRevoke {
+	switch e.Operation {
+	case proof.OpEnrol, proof.OpRevoke, proof.OpQuarantine, proof.OpRelease:
 		who = e.Target
 	}
 	view := n.app.View()
@@ -261,17 +265,18 @@ func (n *Node) mayAudit(c *identity.Credential, b *proof.Bundle) bool {
 	return err == nil && c.MayActFor(organisation)
 }
 
-// mayShow says whether a bundle that an operator asked for by index may show its payload: who did what and when is
-// for every operator, what a request carried only for those whom a policy lets retrieve the resource.
-func (n *Node) mayShow(c *identity.Credential, b *proof.Bundle, r *http.Request) bool {
+func (n *Node) mayShowBundle(c *identity.Credential, b *proof.Bundle, r *http.Request) bool {
 	e, err := proof.DecodeEntry(b.Entry)
-	if err != nil {
-		return false
-	}
+	return err == nil && n.mayShow(c, &e, r)
+}
+
+// mayShow says whether an entry that an operator asked for by index may be shown with its payload: who did what and when is
+// for every operator, what a request carried only for those whom a policy lets retrieve the resource.
+func (n *Node) mayShow(c *identity.Credential, e *proof.Entry, r *http.Request) bool {
 	if e.Operation >= proof.OpGenesis {
 		return true // the ledger's own, which have no contents but what operators asked for
 	}
-	_, err = n.readable(c, e.Resource, r, true)
+	_, err := n.readable(c, e.Resource, r, true)
 	return err == nil
 }
 
