@@ -1,0 +1,192 @@
+package guard
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// source is what a guard knows of one source address.
+type source struct {
+	mu       sync.Mutex
+	open     int
+	connects bucket
+	failures
+}
+
+// failures counts bad credentials.
+type failures struct {
+	mu    sync.Mutex
+	begin int64 // of the minute that is counted, Unix nanoseconds
+	count int
+	level int   // lockouts so far
+	until int64 // locked until
+}
+
+// Bounds of lockout: after so many bad credentials within a minute the next are refused without a look, for a second at
+// first and twice as long each time, until an hour has passed without one.
+const (
+	maxFailures   = 5
+	failureWindow = int64(time.Minute)
+	longestLock   = 15 * time.Minute
+	lockForgiven  = int64(time.Hour)
+	lockedRate    = 5 // connections a second that a locked address may open
+)
+
+// fail counts a bad credential and says for how long its sender is locked out by that, 0 for not.
+func (f *failures) fail(now int64) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now < f.until {
+		return 0 // it is already
+	}
+	if f.until != 0 && now-f.until > lockForgiven {
+		f.level = 0
+	}
+	if now-f.begin > failureWindow {
+		f.begin, f.count = now, 0
+	}
+	f.count++
+	if f.count < maxFailures && f.level == 0 {
+		return 0
+	}
+	if f.level > 0 && f.count < maxFailures && now-f.until > failureWindow {
+		return 0 // it kept still for a while
+	}
+	d := longestLock
+	if f.level < 20 {
+		d = min(time.Second<<f.level, longestLock)
+	}
+	f.level++
+	f.until = now + int64(d)
+	return d
+}
+
+func (f *failures) locked(now int64) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Duration(max(f.until-now, 0))
+}
+
+// prefix gives the address that bounds are about: IPv4 whole, IPv6 the first 64 bits, which one customer has all of.
+func prefix(ip netip.Addr) string {
+	ip = ip.Unmap().WithZone("")
+	if ip.Is6() {
+		p, _ := ip.Prefix(64)
+		return p.Addr().String()
+	}
+	return ip.String()
+}
+
+func prefixOf(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return ""
+	}
+	return prefix(ip)
+}
+
+func (g *Guard) source(key string) *source {
+	return g.sources.get(key, func(s *source) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.open > 0
+	})
+}
+
+// Failed notes that a client at an address showed a credential that is none, or claimed to be somebody else.
+func (g *Guard) Failed(address, claimed string) {
+	now := time.Now().UnixNano()
+	if key := prefixOf(address); key != "" {
+		if d := g.source(key).fail(now); d > 0 {
+			g.raise(nil, "", false, key, finding{Lockout, maxFailures, maxFailures}, "bad credentials; refused without a look for "+d.String())
+		}
+	}
+	if claimed == "" || len(claimed) > 256 {
+		return
+	}
+	if d := g.claims.get(claimed, func(f *failures) bool { return false }).fail(now); d > 0 {
+		g.raise(nil, claimed, false, address, finding{Lockout, maxFailures, maxFailures}, "bad credentials for this originator")
+	}
+}
+
+// Locked says for how long clients at an address are refused that show no valid credential, 0 for not. Valid ones are never
+// locked out: many may share an address, and nobody guesses 256 bits.
+func (g *Guard) Locked(address string) time.Duration {
+	key := prefixOf(address)
+	if key == "" {
+		return 0
+	}
+	s := g.sources.find(key)
+	if s == nil {
+		return 0
+	}
+	return s.locked(time.Now().UnixNano())
+}
+
+// Listen wraps a listener, so that an address with too many connections gets no more of them: they are closed before a byte
+// is read.
+func (g *Guard) Listen(l net.Listener) net.Listener { return &listener{l, g} }
+
+type listener struct {
+	net.Listener
+	g *Guard
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+		key := prefixOf(host)
+		if key == "" {
+			return c, nil
+		}
+		s := l.g.source(key)
+		if !l.g.connect(s) {
+			if tcp, ok := c.(*net.TCPConn); ok {
+				tcp.SetLinger(0) // leaves no half-closed connection behind
+			}
+			c.Close()
+			continue
+		}
+		return &conn{Conn: c, s: s}, nil
+	}
+}
+
+func (g *Guard) connect(s *source) bool {
+	now := time.Now().UnixNano()
+	rate := g.o.Quotas.SourceConnects
+	if s.locked(now) > 0 {
+		rate = min(rate, lockedRate)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open >= g.o.Quotas.SourceConnections {
+		return false
+	}
+	if _, ok := s.connects.take(now, 1, rate, max(2*rate, 1), 0); !ok {
+		return false
+	}
+	s.open++
+	return true
+}
+
+// conn gives its place back when it is closed.
+type conn struct {
+	net.Conn
+	s    *source
+	once sync.Once
+}
+
+func (c *conn) Close() error {
+	c.once.Do(func() {
+		c.s.mu.Lock()
+		c.s.open--
+		c.s.mu.Unlock()
+	})
+	return c.Conn.Close()
+}
