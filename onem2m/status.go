@@ -34,6 +34,7 @@ const (
 	StatusAppRuleValidationFailed                  StatusCode = 4126
 	StatusOperationDeniedByRemoteEntity            StatusCode = 4127
 	StatusServiceSubscriptionNotEstablished        StatusCode = 4128
+	StatusServiceSubscriptionLimitsExceeded        StatusCode = 4141
 	StatusInvalidProcessConfiguration              StatusCode = 4142
 	StatusInvalidSPARQLQuery                       StatusCode = 4143
 	StatusInternalServerError                      StatusCode = 5000
@@ -56,7 +57,8 @@ const (
 
 // statusText holds the name of each status code in TS-0004 clause 6.6.3 and the HTTP status that TS-0009 table 6.3.2-1
 // maps it to. The codes of functions that this implementation lacks are there too: a response that is passed on may
-// carry them. Table 6.3.2-1 has neither 4128 nor 4142; they follow the codes beside them.
+// carry them. Table 6.3.2-1 has neither 4128, 4141 nor 4142: 4141 is what HTTP says of too many
+// requests (RFC 6585 clause 4), the others follow the codes beside them.
 var statusText = map[StatusCode]struct {
 	name string
 	http int
@@ -102,6 +104,7 @@ var statusText = map[StatusCode]struct {
 	StatusAppRuleValidationFailed:           {"APP_RULE_VALIDATION_FAILED", 403},
 	StatusOperationDeniedByRemoteEntity:     {"OPERATION_DENIED_BY_REMOTE_ENTITY", 403},
 	StatusServiceSubscriptionNotEstablished: {"SERVICE_SUBSCRIPTION_NOT_ESTABLISHED", 403},
+	StatusServiceSubscriptionLimitsExceeded: {"SERVICE_SUBSCRIPTION_LIMITS_EXCEEDED", 429},
 	StatusInvalidProcessConfiguration:       {"INVALID_PROCESS_CONFIGURATION", 400},
 	StatusInvalidSPARQLQuery:                {"INVALID_SPARQL_QUERY", 400},
 	StatusInternalServerError:               {"INTERNAL_SERVER_ERROR", 500},

@@ -35,6 +35,7 @@ type cli struct {
 	Device  deviceCmd  `cmd:"" help:"Enrol devices and applications."`
 	Rights  rightsCmd  `cmd:"" help:"Explain what an originator may do, and why."`
 	Status  statusCmd  `cmd:"" help:"Tell how a running node is."`
+	Events  eventsCmd  `cmd:"" help:"Tell what a running node noticed of unusual behaviour."`
 	Proof   proofCmd   `cmd:"" help:"Fetch the proof bundle of a resource."`
 	Verify  verifyCmd  `cmd:"" help:"Verify a proof bundle offline."`
 	Audit   auditCmd   `cmd:"" help:"Show the audit trail: refusals, enrolments, changes of rights, administration; export it with proofs."`

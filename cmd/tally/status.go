@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -49,6 +51,9 @@ func (c *statusCmd) Run(ctx context.Context, s *streams) error {
 	}
 	for _, l := range r.Listens {
 		fmt.Fprintf(w, "listens\t%s\n", l)
+	}
+	for _, d := range slices.Sorted(maps.Keys(r.Events)) {
+		fmt.Fprintf(w, "events\t%d of %s\n", r.Events[d], d)
 	}
 	for _, id := range r.Quarantined {
 		fmt.Fprintf(w, "quarantine\t%s\n", id)

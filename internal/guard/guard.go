@@ -37,12 +37,15 @@ type Quotas struct {
 	// Subscriptions is the subscriptions, resources and filters of MQTT, that one originator may make in a minute. Default
 	// 6000.
 	Subscriptions float64 `json:"subscriptions,omitempty"`
-	// Connections is the open connections of one originator. Default 1024.
+	// Connections is the open connections of one originator. Default 8192.
 	Connections int `json:"connections,omitempty"`
 	// SourceConnections is the open connections from one address (IPv6: one /64), SourceConnects the new ones in a second.
 	// Default 20000 and 5000.
 	SourceConnections int     `json:"sourceConnections,omitempty"`
 	SourceConnects    float64 `json:"sourceConnects,omitempty"`
+	// Strangers is the requests a second from one address that show no valid credential. Ten times as many at once are
+	// refused one by one; then all of them, for a second, without a reason. Default 100.
+	Strangers float64 `json:"strangers,omitempty"`
 }
 
 func (q *Quotas) defaults() {
@@ -68,9 +71,10 @@ func (q *Quotas) defaults() {
 	number(&q.ByteBurst, max(q.Bytes*4, 2<<20))
 	count(&q.UnderWay, 4096)
 	number(&q.Subscriptions, 6000)
-	count(&q.Connections, 1024)
+	count(&q.Connections, 8192)
 	count(&q.SourceConnections, 20_000)
 	number(&q.SourceConnects, 5000)
+	number(&q.Strangers, 100)
 }
 
 // Bounds of what a guard remembers.
@@ -241,7 +245,7 @@ func (g *Guard) enter(ctx context.Context, q *actor, n, times int64, most time.D
 	for {
 		all := g.underWay.Add(n)
 		own := q.underWay.Add(n)
-		if own == n || own <= bound && (own <= fairFloor || own*2 <= all || !g.crowded()) {
+		if own == n || own <= bound && (own <= fairFloor*times || own*2 <= all || !g.crowded()) {
 			return nil
 		}
 		g.leave(q, n)

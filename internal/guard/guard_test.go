@@ -259,14 +259,14 @@ func TestLockout(t *testing.T) {
 		defer g.Close()
 		const from = "203.0.113.5"
 		for range 4 {
-			g.Failed(from, "")
+			g.Failed(from, "", true)
 		}
 		if g.Locked(from) != 0 {
 			t.Fatal("locked after 4")
 		}
 		var locks []time.Duration
 		for range 12 {
-			g.Failed(from, "Cvictim")
+			g.Failed(from, "Cvictim", true)
 			d := g.Locked(from)
 			locks = append(locks, d)
 			time.Sleep(d)
@@ -284,13 +284,13 @@ func TestLockout(t *testing.T) {
 			t.Error("no event about who was attacked")
 		}
 		time.Sleep(2 * time.Hour)
-		g.Failed(from, "")
+		g.Failed(from, "", true)
 		if g.Locked(from) != 0 {
 			t.Error("one mistake after hours locks")
 		}
-		g.Failed("2001:db8:1:2:aaaa::1", "")
+		g.Failed("2001:db8:1:2:aaaa::1", "", true)
 		for i := range 5 {
-			g.Failed(fmt.Sprintf("2001:db8:1:2::%x", i), "")
+			g.Failed(fmt.Sprintf("2001:db8:1:2::%x", i), "", true)
 		}
 		if g.Locked("2001:db8:1:2:ffff::9") == 0 {
 			t.Error("another address of one IPv6 network is not locked")
@@ -353,7 +353,7 @@ func TestBounded(t *testing.T) {
 	}
 	before := held()
 	for i := range 400_000 {
-		g.Failed(fmt.Sprintf("%d.%d.%d.%d", i>>24, i>>16&255, i>>8&255, i&255), fmt.Sprint("C", i))
+		g.Failed(fmt.Sprintf("%d.%d.%d.%d", i>>24, i>>16&255, i>>8&255, i&255), fmt.Sprint("C", i), true)
 	}
 	for i := range 100_000 {
 		send(g, request(fmt.Sprint("/cse/C", i), "a"), false)

@@ -12,6 +12,7 @@ type source struct {
 	mu       sync.Mutex
 	open     int
 	connects bucket
+	strange  bucket // requests without a valid credential
 	failures
 }
 
@@ -63,6 +64,13 @@ func (f *failures) fail(now int64) time.Duration {
 	return d
 }
 
+// lock locks for a while that counts for nothing afterwards.
+func (f *failures) lock(now int64, d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.until = max(f.until, now+int64(d))
+}
+
 func (f *failures) locked(now int64) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,11 +103,21 @@ func (g *Guard) source(key string) *source {
 	})
 }
 
-// Failed notes that a client at an address showed a credential that is none, or claimed to be somebody else.
-func (g *Guard) Failed(address, claimed string) {
+// Failed notes that a client at an address showed a credential that is none, or none at all, or claimed to be somebody else.
+func (g *Guard) Failed(address, claimed string, shown bool) {
 	now := time.Now().UnixNano()
 	if key := prefixOf(address); key != "" {
-		if d := g.source(key).fail(now); d > 0 {
+		s := g.source(key)
+		s.mu.Lock()
+		_, few := s.strange.take(now, 1, g.o.Quotas.Strangers, 10*g.o.Quotas.Strangers, 0)
+		s.mu.Unlock()
+		if !few {
+			s.lock(now, time.Second)
+		}
+		if !shown {
+			return
+		}
+		if d := s.fail(now); d > 0 {
 			g.raise(nil, "", false, key, finding{Lockout, maxFailures, maxFailures}, "bad credentials; refused without a look for "+d.String())
 		}
 	}

@@ -36,7 +36,8 @@ func (g *Ingress) Denied(ev binding.Evidence, d binding.Denial) {
 func (g *Ingress) noteUnidentified(claimed string, req *onem2m.Request, ev binding.Evidence, refused *onem2m.Response) {
 	d := binding.Denial{Doing: binding.Doing(req.Operation), From: claimed, To: req.To}
 	switch refused.Status {
-	case onem2m.StatusSecurityAssociationRequired, onem2m.StatusOriginatorNotAuthenticated:
+	case onem2m.StatusSecurityAssociationRequired, onem2m.StatusOriginatorNotAuthenticated,
+		onem2m.StatusServiceSubscriptionLimitsExceeded: // locked out
 		d.Reason = binding.BadCredential
 	case onem2m.StatusOriginatorHasNoPrivilege:
 		d.Reason = binding.NotOriginator

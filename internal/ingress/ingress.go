@@ -15,6 +15,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/internal/guard"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/internal/mobius"
@@ -45,6 +46,8 @@ type Options struct {
 	// Settle waits until the notifications that were committed have been sent once, for a short time at most. It is asked
 	// before a DELETE is answered, nil for not at all.
 	Settle func(ctx context.Context)
+	// Guard has quotas and watches for abuse, nil for none.
+	Guard *guard.Guard
 	// Timeout bounds the wait for a commit, 30 s when zero.
 	Timeout time.Duration
 }
@@ -157,8 +160,13 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, ev binding.Eviden
 	if refused != nil {
 		return refused
 	}
+	pass, refused := g.admit(ctx, req, cred, ev, 1)
+	if refused != nil {
+		return refused
+	}
 	withoutCredentials(req)
 	resp := g.perform(ctx, core, req, cred, ev)
+	endPass(&pass, resp.Status)
 	g.noteDenied(req, cred, ev, resp)
 	return resp
 }
@@ -242,7 +250,9 @@ func (g *Ingress) recognise(req *onem2m.Request, ev binding.Evidence) (*identity
 		return nil, failure(onem2m.StatusInternalServerError, "check the credential: "+err.Error())
 	}
 	if cred == nil {
-		return nil, failure(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)")
+		g.failed(ev, req.From)
+		why, _ := g.unknown(ev)
+		return nil, failure(why.Status, why.Message)
 	}
 	if req.From == "" && req.Operation == onem2m.Create && req.Type == onem2m.TypeAE {
 		req.From = cred.Originator
@@ -254,6 +264,7 @@ func (g *Ingress) recognise(req *onem2m.Request, ev binding.Evidence) (*identity
 		return g.identifyCSE(req, cred)
 	}
 	if !g.claims(req.From, cred.Originator) {
+		g.failed(ev, req.From)
 		return nil, failure(onem2m.StatusOriginatorHasNoPrivilege, fmt.Sprintf("the originator %q is not who the credential is for", req.From))
 	}
 	req.From = cred.Originator
@@ -527,6 +538,7 @@ var ErrNoCredential = errors.New("a valid bearer token is required (tally device
 func (g *Ingress) Authenticate(ev binding.Evidence) (*identity.Credential, error) {
 	cred, err := g.auth.authenticate(ev)
 	if err == nil && cred == nil {
+		g.failed(ev, "")
 		err = ErrNoCredential
 	}
 	return cred, err

@@ -12,6 +12,9 @@ func (g *Ingress) Known(ev binding.Evidence) bool {
 	if ev.Anonymous() && ev.Signed != "" {
 		cred, err = g.auth.signer(ev.Signed)
 	}
+	if cred == nil && err == nil {
+		g.failed(ev, "")
+	}
 	return cred != nil || err != nil && quarantined(err) == nil
 }
 
@@ -23,10 +26,15 @@ func (g *Ingress) Claim(ev binding.Evidence, claimed string) (originator string,
 		return claimed, g.o.App.Quarantined(g.local(claimed)) == nil
 	}
 	cred, err := g.auth.authenticate(ev)
-	if err != nil || cred == nil {
+	if err != nil {
+		return "", false
+	}
+	if cred == nil {
+		g.failed(ev, claimed)
 		return "", false
 	}
 	if claimed != "" && !g.claims(claimed, cred.Originator) {
+		g.failed(ev, claimed)
 		g.denials.note(ev, binding.Denial{Reason: binding.NotOriginator, Doing: "connect", From: claimed}, cred)
 		return "", false
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/internal/guard"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/onem2m"
@@ -22,6 +23,7 @@ type started struct {
 	ev       binding.Evidence
 	cred     *identity.Credential
 	answered atomic.Bool
+	pass     guard.Pass
 	timer    *time.Timer // gives up when the commit takes too long
 }
 
@@ -35,8 +37,9 @@ func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, ev binding.Evi
 		return
 	}
 	s := &started{req: req, ev: ev, done: done}
-	if refused := g.begin(core, s, ev); refused != nil {
+	if refused := g.begin(ctx, core, s, ev); refused != nil {
 		if refused.Status == onem2m.StatusOriginatorHasNoPrivilege && g.mayConsult(core, req) {
+			s.pass.Done(false, false)
 			go func() { done(g.Do(ctx, req, ev)) }()
 			return
 		}
@@ -62,12 +65,15 @@ func (g *Ingress) plainReading(req *onem2m.Request) bool {
 }
 
 // begin queues a reading, or says why not.
-func (g *Ingress) begin(core *cse.Core, s *started, ev binding.Evidence) *onem2m.Response {
+func (g *Ingress) begin(ctx context.Context, core *cse.Core, s *started, ev binding.Evidence) *onem2m.Response {
 	cred, refused := g.identify(s.req, ev)
 	if refused != nil {
 		return refused
 	}
 	s.cred = cred
+	if s.pass, refused = g.admit(ctx, s.req, cred, ev, 1); refused != nil {
+		return refused
+	}
 	withoutCredentials(s.req)
 	if refused := g.present(core, s.req); refused != nil {
 		return refused
@@ -108,6 +114,7 @@ func (s *started) finish(resp *onem2m.Response) {
 	if s.answered.Swap(true) {
 		return
 	}
+	endPass(&s.pass, resp.Status)
 	echo(resp, s.req, s.req.ResultExpiration)
 	s.done(resp)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tallystick/tallystick/internal/binding"
+	"github.com/tallystick/tallystick/internal/guard"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/onem2m"
@@ -21,17 +22,19 @@ const (
 // refusal. The first request's expiration and delivery are those of all. The requests have no other originator than
 // the first has.
 func (g *Ingress) DoTogether(ctx context.Context, reqs []*onem2m.Request, ev binding.Evidence) []onem2m.Response {
-	each, refused := g.doTogether(ctx, reqs, ev)
+	var pass guard.Pass
+	each, refused := g.doTogether(ctx, reqs, ev, &pass)
 	if refused != nil {
 		each = []onem2m.Response{*refused}
 	}
+	endPass(&pass, each[0].Status)
 	for i := range min(len(each), len(reqs)) {
 		each[i].RequestID, each[i].ReleaseVersion = reqs[i].RequestID, reqs[i].ReleaseVersion
 	}
 	return each
 }
 
-func (g *Ingress) doTogether(ctx context.Context, reqs []*onem2m.Request, ev binding.Evidence) (each []onem2m.Response, refused *onem2m.Response) {
+func (g *Ingress) doTogether(ctx context.Context, reqs []*onem2m.Request, ev binding.Evidence, pass *guard.Pass) (each []onem2m.Response, refused *onem2m.Response) {
 	core := g.o.App.Core()
 	if core == nil {
 		return nil, errNoBlock()
@@ -58,6 +61,11 @@ func (g *Ingress) doTogether(ctx context.Context, reqs []*onem2m.Request, ev bin
 		cred, refused = g.identify(req, ev)
 		if refused != nil {
 			return nil, refused
+		}
+		if i == 0 {
+			if *pass, refused = g.admit(ctx, req, cred, ev, len(reqs)); refused != nil {
+				return nil, refused
+			}
 		}
 		withoutCredentials(req)
 		if refused := g.present(core, req); refused != nil {

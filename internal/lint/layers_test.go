@@ -60,8 +60,9 @@ var layers = map[string]layer{
 
 	// The door to the ledger, and the protocols before it.
 	"internal/mobius": {own: []string{"onem2m"}, std: []string{"net/url"}},
+	"internal/guard":  {std: []string{"net"}},
 	"internal/ingress": {
-		own:   []string{"internal/binding", "internal/cse", "internal/identity", "internal/ledger", "internal/mobius", "onem2m", "proof"},
+		own:   []string{"internal/binding", "internal/cse", "internal/guard", "internal/identity", "internal/ledger", "internal/mobius", "onem2m", "proof"},
 		std:   []string{"crypto/rand"},
 		tests: []string{"internal/nab", pebble, comet},
 	},
@@ -91,7 +92,7 @@ var layers = map[string]layer{
 	// The only place that wires parts together.
 	"internal/node": {
 		own: []string{
-			"internal/binding", "internal/binding/coap", "internal/binding/http", "internal/binding/mqtt", "internal/binding/ws", "internal/cse", "internal/identity", "internal/ingest", "internal/ingress", "internal/ledger",
+			"internal/binding", "internal/binding/coap", "internal/binding/http", "internal/binding/mqtt", "internal/binding/ws", "internal/cse", "internal/guard", "internal/identity", "internal/ingest", "internal/ingress", "internal/ledger",
 			"internal/live", "internal/mobius", "internal/notify", "internal/pki", "internal/polling", "internal/translog", "internal/tree", "onem2m", "proof",
 		},
 		modules: []string{pebble, comet, "golang.org/x/sys"},
@@ -99,7 +100,7 @@ var layers = map[string]layer{
 		tests:   []string{"client", "internal/nab", "github.com/coder/websocket", "github.com/eclipse/paho.golang", "golang.org/x/mod"},
 	},
 	"cmd/tally": {
-		own:     []string{"bench", "client", "internal/ledger", "internal/nab", "internal/node", "onem2m", "proof"},
+		own:     []string{"bench", "client", "internal/guard", "internal/ledger", "internal/nab", "internal/node", "onem2m", "proof"},
 		modules: []string{"github.com/alecthomas/kong"},
 	},
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/binding"
 	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
+	"github.com/tallystick/tallystick/internal/guard"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ingress"
 	"github.com/tallystick/tallystick/internal/ledger"
@@ -43,6 +44,7 @@ func (n *Node) routes(mux *http.ServeMux) {
 	mux.HandleFunc("DELETE "+Prefix+"/quarantine", n.serveRelease)
 	mux.HandleFunc("GET "+Prefix+"/audit", n.serveAudit)
 	mux.HandleFunc("POST "+Prefix+"/fsck", n.serveFsck)
+	mux.HandleFunc("GET "+Prefix+"/events", n.serveEvents)
 }
 
 func refuse(w http.ResponseWriter, status int, why string) {
@@ -75,6 +77,7 @@ func (n *Node) authenticated(w http.ResponseWriter, r *http.Request) *identity.C
 	ev := evidence(r)
 	c, err := n.ingress.Authenticate(ev)
 	switch {
+	case errors.Is(err, ingress.ErrNoCredential) && n.lockedOut(w, r):
 	case errors.Is(err, ingress.ErrNoCredential):
 		n.denied(r, binding.BadCredential)
 		refuse(w, http.StatusUnauthorized, err.Error())
@@ -366,6 +369,8 @@ type StatusReport struct {
 	Lab      bool   `json:"lab,omitempty"` // originators need no credential
 	// Quarantined are the originators in quarantine: for operators, those of their organisation.
 	Quarantined []string `json:"quarantined,omitempty"`
+	// Events says how often each detector noticed something since the node started (GET /-/events), for operators.
+	Events map[guard.Detector]uint64 `json:"events,omitempty"`
 }
 
 func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
@@ -383,6 +388,7 @@ func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
 		s.Quarantined = append(s.Quarantined, q.Originator)
 	}
 	if c.MayActFor("") {
+		s.Events = n.guard.Counts()
 		s.AppHash, s.LogBytes, s.Segments = hex.EncodeToString(h.AppHash[:]), st.SegmentBytes+st.HashBytes, st.Segments
 		s.FreeBytes, s.Listens = n.disk.free.Load(), n.Listens()
 	}

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/tallystick/tallystick/internal/guard"
 )
 
 // Config is a node's configuration, the file config.json in its data folder. What it does not name has the default.
@@ -52,6 +54,13 @@ type Config struct {
 	// MinFreeBytes is the free disk space below which the node refuses writes, so that it never has to break off
 	// half way. Default 256 MiB.
 	MinFreeBytes uint64 `json:"minFreeBytes"`
+	// Quotas is what one originator and one source address may take of the node: see [abuse](abuse.md#quotas). Default
+	// bounds that only a flood meets.
+	Quotas guard.Quotas `json:"quotas,omitzero"`
+	// Behaviour is what happens when a device no longer behaves as it used to, a list of
+	// {"detector": NAMES, "action": "log", "throttle" or "quarantine"}: see [abuse](abuse.md#policy). Default quarantine for
+	// who scans and floods at once.
+	Behaviour []guard.Rule `json:"behaviour,omitempty"`
 }
 
 // TLSFiles name the PEM files of a certificate with its chain, and of its key.
@@ -120,6 +129,9 @@ func LoadConfig(dir string) (Config, error) {
 	}
 	if c.MaxBody < 0 || c.MaxBody > 1<<20 {
 		return c, fmt.Errorf("read the configuration %s: maxBody is over 1 MiB", path)
+	}
+	if err := guard.Check(c.Behaviour); err != nil {
+		return c, fmt.Errorf("read the configuration %s: behaviour: %w", path, err)
 	}
 	if c.RetainBlocks < 0 {
 		return c, fmt.Errorf("read the configuration %s: retainBlocks is negative", path)

@@ -20,12 +20,12 @@ const mqttDir = "mqtt"
 // listenMQTT opens the broker's listeners, if the configuration names any.
 func (n *Node) listenMQTT() (err error) {
 	if n.cfg.MQTT != "" {
-		if n.mqttPlain, err = listen("mqtt", n.cfg.MQTT); err != nil {
+		if n.mqttPlain, err = n.listen("mqtt", n.cfg.MQTT); err != nil {
 			return err
 		}
 	}
 	if n.cfg.MQTTS != "" {
-		if n.mqttTLS, err = listen("mqtts", n.cfg.MQTTS); err != nil {
+		if n.mqttTLS, err = n.listen("mqtts", n.cfg.MQTTS); err != nil {
 			return err
 		}
 		n.mqttTLS = tls.NewListener(n.mqttTLS, n.tls.config())

@@ -26,6 +26,7 @@ import (
 	httpbinding "github.com/tallystick/tallystick/internal/binding/http"
 	mqttbinding "github.com/tallystick/tallystick/internal/binding/mqtt"
 	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
+	"github.com/tallystick/tallystick/internal/guard"
 	"github.com/tallystick/tallystick/internal/ingest"
 	"github.com/tallystick/tallystick/internal/ingress"
 	"github.com/tallystick/tallystick/internal/ledger"
@@ -49,6 +50,7 @@ type Node struct {
 	mqttPlain net.Listener
 	mqttTLS   net.Listener
 	deliverer *notify.Deliverer
+	guard     *guard.Guard
 	web       *httpbinding.Client
 	sockets   *wsbinding.Binding
 	senders   map[string]binding.Client // by scheme of the address
@@ -105,11 +107,14 @@ func (n *Node) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if n.listener, err = listen("http", n.cfg.HTTP); err != nil {
+	if err := n.openGuard(); err != nil {
+		return err
+	}
+	if n.listener, err = n.listen("http", n.cfg.HTTP); err != nil {
 		return err
 	}
 	if n.cfg.HTTPS != "" {
-		if n.secure, err = listen("https", n.cfg.HTTPS); err != nil {
+		if n.secure, err = n.listen("https", n.cfg.HTTPS); err != nil {
 			return err
 		}
 	}
@@ -182,6 +187,7 @@ func (n *Node) openLedger(ctx context.Context) error {
 		Submit:  func(tx []byte) error { return n.consensus.Submit(tx) },
 		Outside: n.deliverer,
 		Refuse:  n.disk.refuse,
+		Guard:   n.guard,
 		Settle:  n.settle(),
 	})
 	chain := filepath.Join(n.dir, ledger.ChainDir)
@@ -228,12 +234,12 @@ func (n *Node) awaitPublished(ctx context.Context) error {
 }
 
 // listen opens the listener of a field of the configuration before anything else, so that a busy port costs nothing.
-func listen(field, addr string) (net.Listener, error) {
+func (n *Node) listen(field, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; stop what uses it, or choose another address (%s in config.json)", addr, err, field)
 	}
-	return l, nil
+	return n.guard.Listen(l), nil
 }
 
 // isPage says whether a request is for one of the node's own pages.
@@ -335,6 +341,9 @@ func (n *Node) shutdown(ctx context.Context) error {
 	bindings.Go(func() { n.stopCoAP(ending) })
 	bindings.Wait()
 	errs = append(errs, web, broker)
+	if n.guard != nil {
+		n.guard.Close()
+	}
 	if n.ingress != nil {
 		n.ingress.Report(ending)
 		n.ingress.Close()

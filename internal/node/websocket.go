@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/binding"
 	wsbinding "github.com/tallystick/tallystick/internal/binding/ws"
@@ -35,6 +36,10 @@ func (d door) Denied(ev binding.Evidence, why binding.Denial) { d.n.ingress.Deni
 
 func (d door) Watch(ev binding.Evidence, end func()) (stop func()) {
 	return d.n.ingress.Watch(ev, end)
+}
+
+func (d door) Refusal(ev binding.Evidence) (*onem2m.Error, time.Duration) {
+	return d.n.ingress.Refusal(ev)
 }
 
 func (d door) Do(ctx context.Context, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {

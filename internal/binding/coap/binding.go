@@ -117,7 +117,7 @@ func newServer(h binding.Handler, o Options, l limits) *Server {
 	s.watcher, _ = h.(binding.Watcher)
 	s.exchanges, s.confirms = newExchanges(&s.l), newConfirmables(&s.l)
 	s.uploads, s.downloads = newTransfers(&s.l), newTransfers(&s.l)
-	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.ctx, s.stop = context.WithCancel(binding.Hurried(context.Background()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.janitor = time.AfterFunc(s.sweepInterval(), s.sweep)

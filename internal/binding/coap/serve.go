@@ -80,6 +80,11 @@ func (s *Server) handle(key exchangeKey, datagram []byte) {
 		// Nothing of a stranger is remembered, and his payload is not looked at.
 		if c.known = s.handler.Known(c.evidence); !c.known {
 			err = errUnknown
+			if r, ok := s.handler.(binding.Refuser); ok {
+				if why, _ := r.Refusal(c.evidence); why != nil && why.Status != errUnknown.Status {
+					err = why
+				}
+			}
 		} else if a, ok := key.peer.link.(*association); ok {
 			a.shown(c.evidence)
 		}

@@ -47,6 +47,7 @@ var responseCodes = map[onem2m.StatusCode]codes.Code{
 	onem2m.StatusAppRuleValidationFailed: codes.Forbidden,
 	onem2m.StatusOperationDeniedByRemoteEntity:            codes.Forbidden,
 	onem2m.StatusServiceSubscriptionNotEstablished:        codes.Forbidden,
+	onem2m.StatusServiceSubscriptionLimitsExceeded:        codes.TooManyRequests, // RFC 8516
 	onem2m.StatusInvalidSPARQLQuery:                       codes.BadRequest,
 	onem2m.StatusInternalServerError:                      codes.InternalServerError,
 	onem2m.StatusNotImplemented:                           codes.NotImplemented,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
@@ -43,6 +44,13 @@ func (b *server) refuse(w http.ResponseWriter, x *exchange, err error) {
 	if errors.As(err, &e) {
 		status, why = e.Status, e.Message
 	}
+	if e != nil && (e == errUnknown || e == errHangUp) {
+		if r, ok := b.handler.(binding.Refuser); ok {
+			if not, _ := r.Refusal(x.evidence); not != nil {
+				status, why = not.Status, not.Message
+			}
+		}
+	}
 	rsp := &onem2m.Response{Status: status, Content: append(onem2m.AppendQuote([]byte(`{"m2m:dbg":`), why), '}')}
 	if e == errUnknown || e == errHangUp || e == errForeign { // what is refused later, the handler knows
 		binding.Denied(b.handler, x.evidence, binding.Denial{
@@ -80,7 +88,22 @@ func (b *server) respond(w http.ResponseWriter, x *exchange, rsp *onem2m.Respons
 		}
 		w.Header()["Www-Authenticate"] = []string{challenge}
 	}
+	if httpStatus == http.StatusTooManyRequests {
+		w.Header()["Retry-After"] = []string{b.retryAfter(x)}
+	}
 	b.write(w, x, rsp, httpStatus)
+}
+
+// retryAfter is the value of that header, in seconds: what exceeds a quota may come again in a second, who is locked out has
+// to wait longer (RFC 6585 clause 4).
+func (b *server) retryAfter(x *exchange) string {
+	after := time.Second
+	if r, ok := b.handler.(binding.Refuser); ok {
+		if _, d := r.Refusal(x.evidence); d > after {
+			after = d
+		}
+	}
+	return strconv.Itoa(int((after + time.Second - 1) / time.Second))
 }
 
 // write maps the response primitive (TS-0009 clauses 6.3 and 6.4).

@@ -10,6 +10,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/tallystick/tallystick/internal/binding"
+	"github.com/tallystick/tallystick/onem2m"
 )
 
 // maxClientID bounds client identifiers, in bytes.
@@ -110,7 +111,7 @@ func (c *conn) admit(pk *packets.Packet) (packets.Code, *client) {
 		binding.Denied(c.broker.o.Handler, cl.evidence, binding.Denial{
 			Reason: binding.BadCredential, Doing: "connect", From: claimed,
 		})
-		return packets.ErrBadUsernameOrPassword, nil
+		return c.stranger(cl.evidence), nil
 	}
 	owner, ok := c.broker.o.Handler.Claim(cl.evidence, claimed)
 	if !ok || owner == "" {
@@ -153,6 +154,20 @@ func (c *conn) peerKey() string {
 	}
 	state := secure.ConnectionState()
 	return binding.PeerKey(&state)
+}
+
+// stranger gives the code for a client that is not known: who is in quarantine or locked out is told that much.
+func (c *conn) stranger(ev binding.Evidence) packets.Code {
+	if r, ok := c.broker.o.Handler.(binding.Refuser); ok && c.version == version5 {
+		switch why, _ := r.Refusal(ev); {
+		case why == nil:
+		case why.Status == onem2m.StatusOriginatorHasNoPrivilege:
+			return packets.ErrBanned
+		case why.Status == onem2m.StatusServiceSubscriptionLimitsExceeded:
+			return codeQuota
+		}
+	}
+	return packets.ErrBadUsernameOrPassword
 }
 
 // expiry is a Session Expiry Interval (MQTT 5.0 clause 3.1.2.11.2).

@@ -426,7 +426,7 @@ func outcome(resp *onem2m.Response) result {
 		r.code = packets.ErrPayloadFormatInvalid
 	case onem2m.StatusRequestTimeout:
 		r.code, r.passing, r.unknown = packets.ErrUnspecifiedError, true, true
-	case onem2m.StatusInternalServerError:
+	case onem2m.StatusInternalServerError, onem2m.StatusServiceSubscriptionLimitsExceeded:
 		r.code, r.passing = codeQuota, true
 	}
 	var why struct {

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -55,7 +56,7 @@ func (s *session) retrieve(to, ip string) onem2m.StatusCode {
 	s.mu.Lock()
 	ev := s.evidence
 	s.mu.Unlock()
-	return s.broker.o.Handler.Do(s.broker.ctx, &onem2m.Request{
+	return s.broker.o.Handler.Do(binding.Asking(s.broker.ctx), &onem2m.Request{
 		Operation: onem2m.Retrieve, To: to, From: s.owner, RequestID: "mqtt", ReleaseVersion: "4",
 		ResultContent: onem2m.ResultContentAttributes, SourceIP: ip,
 	}, ev).Status

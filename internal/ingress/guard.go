@@ -1,0 +1,69 @@
+package ingress
+
+import (
+	"context"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/binding"
+	"github.com/tallystick/tallystick/internal/guard"
+	"github.com/tallystick/tallystick/internal/identity"
+	"github.com/tallystick/tallystick/onem2m"
+)
+
+// admit asks the guard whether a request of a client that is known is within its quota; count is how many requests it
+// stands for. It waits a little where the client can be kept waiting. The pass ends with endPass.
+func (g *Ingress) admit(ctx context.Context, req *onem2m.Request, cred *identity.Credential, ev binding.Evidence, count int) (guard.Pass, *onem2m.Response) {
+	if g.o.Guard == nil || binding.IsAsking(ctx) {
+		return guard.Pass{}, nil
+	}
+	p, limit := g.o.Guard.Admit(ctx, &guard.Request{
+		Originator: cred.Originator, Actor: req.From, Trusted: cred.Role == identity.Operator, Source: ev.Source, Target: req.To,
+		Bytes: len(req.Content), Count: count, MayWait: !binding.IsHurried(ctx),
+		Subscribes: req.Operation == onem2m.Create && req.Type == onem2m.TypeSubscription,
+	})
+	if limit != nil {
+		return p, failure(onem2m.StatusServiceSubscriptionLimitsExceeded, limit.Error())
+	}
+	return p, nil
+}
+
+// endPass ends a pass with what became of the request.
+func endPass(p *guard.Pass, status onem2m.StatusCode) {
+	denied := status == onem2m.StatusOriginatorHasNoPrivilege || status == onem2m.StatusSecurityAssociationRequired
+	p.Done(denied, status == onem2m.StatusNotFound)
+}
+
+// failed tells the guard of a client whose credential is none, or is not for whom it claims to be.
+func (g *Ingress) failed(ev binding.Evidence, claimed string) {
+	if g.o.Guard != nil {
+		g.o.Guard.Failed(ev.Source, claimed, !ev.Anonymous())
+	}
+}
+
+// unknown refuses a client whose credential is none: without a reason when it has shown too many of them.
+func (g *Ingress) unknown(ev binding.Evidence) (*onem2m.Error, time.Duration) {
+	if g.o.Guard != nil {
+		if d := g.o.Guard.Locked(ev.Source); d > 0 {
+			return onem2m.Errorf(onem2m.StatusServiceSubscriptionLimitsExceeded,
+				"too many requests without a valid credential came from your address; try again in %s", max(d.Round(time.Second), time.Second)), d
+		}
+	}
+	return onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "%v", ErrNoCredential), 0
+}
+
+// Refusal implements the bindings' Refuser.
+func (g *Ingress) Refusal(ev binding.Evidence) (*onem2m.Error, time.Duration) {
+	cred, err := g.auth.authenticate(ev)
+	if ev.Anonymous() && ev.Signed != "" {
+		cred, err = g.auth.signer(ev.Signed)
+	}
+	switch q := quarantined(err); {
+	case q != nil:
+		return onem2m.Errorf(onem2m.StatusOriginatorHasNoPrivilege, "%v", q), 0
+	case err != nil:
+		return onem2m.Errorf(onem2m.StatusInternalServerError, "check the credential: %v", err), 0
+	case cred != nil:
+		return nil, 0
+	}
+	return g.unknown(ev)
+}
