@@ -77,6 +77,9 @@ func TestDeliveryAttributes(t *testing.T) {
 		`"nct":3`:                               "{ <nil> false 0}",
 		`"nec":3,"nse":true`:                    "{3 <nil> false 1}",
 		`"ln":true,"nec":2`:                     "{4 <nil> true 0}",
+		`"nec":4`:                               "{4 <nil> true 0}",  // TS-0001 clause 8.1.2, event category latest
+		`"nec":2,"bn":{"num":3}`:                "{2 <nil> false 0}", // the same, immediate
+		`"nec":3,"bn":{"num":3}`:                "{3 &{3 60000000} false 0}",
 		`"pn":1`:                                "{4 <nil> true 0}",
 		`"pn":2`:                                "{ <nil> false 0}",
 		`"bn":{"num":3}`:                        "{ &{3 60000000} false 0}",

@@ -201,7 +201,7 @@ func (c *Core) reference(r Reader, sub *Resource) (string, error) {
 // for them.
 func (c *Core) subscriptionDeletion(r Reader, out *notices, sub *Resource) error {
 	w := c.compile(sub).watch
-	if w.batch != nil {
+	if sub.Get("bn") != nil {
 		if err := out.add(Event{Subscription: sub.RI, Targets: w.targets, Originator: c.cfg.CSEID}); err != nil {
 			return err
 		}

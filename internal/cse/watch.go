@@ -175,10 +175,13 @@ func (w *watch) parseDelivery(sub *Resource) {
 	w.creator, w.tellsWho = text(sub.Get("cr")), trueValue(sub.Get("eeno"))
 	w.category = string(sub.Get("nec"))
 	w.counted = trueValue(sub.Get("nse"))
-	if w.latest = trueValue(sub.Get("ln")) || string(sub.Get("pn")) == pendingSendLatest; w.latest {
+	// A notification of category latest replaces the one of its subscription that waits, and one of category immediate
+	// waits for no others (TS-0001 clause 8.1.2).
+	w.latest = trueValue(sub.Get("ln")) || string(sub.Get("pn")) == pendingSendLatest || w.category == categoryLatest
+	if w.latest {
 		w.category = categoryLatest
 	}
-	if bn := sub.Get("bn"); bn != nil {
+	if bn := sub.Get("bn"); bn != nil && w.category != categoryImmediate {
 		b := Batch{}
 		b.Number, _ = onem2m.Int(onem2m.Field(bn, "num"))
 		b.Duration, _ = onem2m.ParseDurationOrSeconds(onem2m.Field(bn, "dur"))
@@ -195,7 +198,8 @@ func (w *watch) parseDelivery(sub *Resource) {
 
 const (
 	pendingSendLatest = "1" // m2m:pendingNotification
-	categoryLatest    = "4" // m2m:eventCat
+	categoryImmediate = "2" // m2m:eventCat
+	categoryLatest    = "4"
 )
 
 func integerPointer(value []byte) *int64 {
