@@ -27,6 +27,7 @@ type Client struct {
 	http       *http.Client
 	timeout    time.Duration // of a request whose answer is read in one go
 	requests   atomic.Uint64
+	signer     *Signer // nil to sign nothing
 }
 
 // New returns a client of the node at base (http://host:port) for the originator that token was given to.
@@ -67,28 +68,28 @@ func IsStatus(err error, s onem2m.StatusCode) bool {
 // Create creates a resource below parent and returns the response content. content is the resource with its type's
 // name around it, {"m2m:cnt":{...}}, as a value to encode or as json.RawMessage.
 func (c *Client) Create(ctx context.Context, parent string, ty onem2m.ResourceType, content any) (json.RawMessage, error) {
-	return c.do(ctx, http.MethodPost, parent, "application/json;ty="+strconv.Itoa(int(ty)), content)
+	return c.do(ctx, onem2m.Create, parent, ty, content)
 }
 
 // Retrieve returns a resource.
 func (c *Client) Retrieve(ctx context.Context, address string) (json.RawMessage, error) {
-	return c.do(ctx, http.MethodGet, address, "", nil)
+	return c.do(ctx, onem2m.Retrieve, address, 0, nil)
 }
 
 // Update changes a resource.
 func (c *Client) Update(ctx context.Context, address string, content any) (json.RawMessage, error) {
-	return c.do(ctx, http.MethodPut, address, "application/json", content)
+	return c.do(ctx, onem2m.Update, address, 0, content)
 }
 
 // Delete deletes a resource.
 func (c *Client) Delete(ctx context.Context, address string) error {
-	_, err := c.do(ctx, http.MethodDelete, address, "", nil)
+	_, err := c.do(ctx, onem2m.Delete, address, 0, nil)
 	return err
 }
 
 // do sends one request primitive. A path that begins with a slash is SP-relative, or absolute with two (TS-0009
 // clause 6.2.1).
-func (c *Client) do(ctx context.Context, method, to, mediaType string, content any) (json.RawMessage, error) {
+func (c *Client) do(ctx context.Context, op onem2m.Operation, to string, ty onem2m.ResourceType, content any) (json.RawMessage, error) {
 	path := to
 	switch {
 	case strings.HasPrefix(to, "//"):
@@ -98,30 +99,63 @@ func (c *Client) do(ctx context.Context, method, to, mediaType string, content a
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	req, err := c.request(ctx, method, c.base+"/"+path, content)
+	body, err := encode(content)
+	if err != nil {
+		return nil, err
+	}
+	req, err := c.request(ctx, methods[op], c.base+"/"+path, body)
 	if err != nil {
 		return nil, err
 	}
 	req.Header["X-M2M-Origin"] = []string{c.originator}
 	req.Header["X-M2M-RI"] = []string{strconv.FormatUint(c.requests.Add(1), 36)}
-	req.Header["X-M2M-RVI"] = []string{"4"}
-	if mediaType != "" {
-		req.Header.Set("Content-Type", mediaType)
+	req.Header["X-M2M-RVI"] = []string{release}
+	switch op {
+	case onem2m.Create:
+		req.Header.Set("Content-Type", "application/json;ty="+strconv.Itoa(int(ty)))
+	case onem2m.Update:
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.signer != nil && op != onem2m.Retrieve {
+		signed := onem2m.Request{Operation: op, From: c.originator, To: to, Type: ty, Content: body, ReleaseVersion: release}
+		if err := c.signer.Sign(&signed); err != nil {
+			return nil, err
+		}
+		req.Header["X-M2M-VSI"] = []string{signed.VendorInformation}
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 	if err != nil {
 		return nil, fmt.Errorf("read the response: %w", err)
 	}
 	rsc, _ := strconv.Atoi(resp.Header.Get("X-M2M-RSC"))
 	if rsc < 2000 || rsc > 2999 {
-		return nil, &StatusError{onem2m.StatusCode(rsc), resp.StatusCode, debugText(body)}
+		return nil, &StatusError{onem2m.StatusCode(rsc), resp.StatusCode, debugText(answer)}
 	}
-	return body, nil
+	return answer, nil
+}
+
+// release is the release version indicator of all requests.
+const release = "4"
+
+var methods = map[onem2m.Operation]string{
+	onem2m.Create: http.MethodPost, onem2m.Retrieve: http.MethodGet, onem2m.Update: http.MethodPut, onem2m.Delete: http.MethodDelete,
+}
+
+// encode gives the JSON text of a content, nil for none.
+func encode(content any) ([]byte, error) {
+	if content == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(content)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request: %w", err)
+	}
+	return b, nil
 }
 
 func debugText(body []byte) string {
@@ -134,20 +168,18 @@ func debugText(body []byte) string {
 	return strings.TrimSpace(string(body))
 }
 
-func (c *Client) request(ctx context.Context, method, url string, content any) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, method, url string, content []byte) (*http.Request, error) {
 	var body io.Reader
 	if content != nil {
-		b, err := json.Marshal(content)
-		if err != nil {
-			return nil, fmt.Errorf("encode the request: %w", err)
-		}
-		body = bytes.NewReader(b)
+		body = bytes.NewReader(content)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	return req, nil
 }
 
@@ -176,7 +208,11 @@ func (c *Client) API(ctx context.Context, method, path string, content any) ([]b
 
 // Stream is API for an answer that is read while it comes, for as long as ctx allows. The caller closes it.
 func (c *Client) Stream(ctx context.Context, method, path string, content any) (io.ReadCloser, error) {
-	req, err := c.request(ctx, method, c.base+path, content)
+	body, err := encode(content)
+	if err != nil {
+		return nil, err
+	}
+	req, err := c.request(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@
 // recorded. Otherwise the error is a [StepError], which names the check that failed.
 //
 // If the device itself signed the request, verified.Device says so: its signature is checked too, so that not even the
-// members together can have made the reading up. Whose key it is says the entry of the enrolment ([Verified.Enrols]).
+// members together can have made the reading up. Whose key it is says the entry of the enrolment ([Device.CheckEnrolment]).
 //
 // A bundle proves what the log says. It does not prove that the originator told the truth, nor that nothing came
 // later: the resource may have been changed or deleted since. Whoever keeps the newest checkpoint that he has seen

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -168,6 +169,28 @@ func (s *Signed) content(payload []byte) []byte {
 		return s.Content
 	}
 	return payload
+}
+
+// CheckEnrolment says why a verified entry is not of the enrolment that bound the device's key to the originator that it
+// signed as, nil when it is. Only the ledger can say whether the key was revoked since.
+func (d *Device) CheckEnrolment(enrolment *Verified) error {
+	var bound struct {
+		Originator string `json:"originator"`
+		PublicKey  string `json:"publicKey"`
+	}
+	switch {
+	case enrolment.Entry.Operation != OpEnrol || enrolment.Erased:
+		return errors.New("the entry is not of an enrolment")
+	case enrolment.Checkpoint.Origin != d.Request.Origin:
+		return fmt.Errorf("the enrolment is of the network %q, the request of %q", enrolment.Checkpoint.Origin, d.Request.Origin)
+	}
+	if err := json.Unmarshal(enrolment.Payload, &bound); err != nil {
+		return fmt.Errorf("read the enrolment: %w", err)
+	}
+	if bound.Originator != d.Request.From || bound.PublicKey != hex.EncodeToString(d.Public[:]) {
+		return fmt.Errorf("the enrolment binds the key %.64q to %q, the request is signed by %x as %q", bound.PublicKey, bound.Originator, d.Public, d.Request.From)
+	}
+	return nil
 }
 
 // verifySigned checks the signature of a device beside the payload of an entry.

@@ -17,6 +17,8 @@ import (
 type verifyCmd struct {
 	Bundle string `arg:"" help:"Bundle file." type:"existingfile"`
 	Policy string `required:"" help:"The network's policy file, from somebody you trust." type:"existingfile"`
+
+	Enrolment string `help:"Bundle of the entry that bound the device's key to its originator, for a request that the device signed." type:"existingfile" placeholder:"BUNDLE"`
 }
 
 func (c *verifyCmd) Run(s *streams) error {
@@ -28,24 +30,43 @@ func (c *verifyCmd) Run(s *streams) error {
 	if err != nil {
 		return fmt.Errorf("read the policy %s: %w", c.Policy, err)
 	}
-	bundle, err := os.ReadFile(c.Bundle)
+	v, err := verifyFile(s, policy, c.Bundle)
 	if err != nil {
-		return fmt.Errorf("read the bundle: %w", err)
+		return err
+	}
+	var enrolment *proof.Verified
+	if c.Enrolment != "" {
+		if v.Device == nil {
+			return fmt.Errorf("--enrolment: the bundle shows no signature by a device")
+		}
+		if enrolment, err = verifyFile(s, policy, c.Enrolment); err != nil {
+			return err
+		}
+		if err := v.Device.CheckEnrolment(enrolment); err != nil {
+			fmt.Fprintf(s.out, "NOT VALID. The device's key: %v\n", err)
+			return errFound
+		}
+	}
+	printVerified(s, v, enrolment)
+	return nil
+}
+
+// verifyFile verifies a bundle file, and says so when it is not valid.
+func verifyFile(s *streams, policy *proof.Policy, file string) (*proof.Verified, error) {
+	bundle, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the bundle: %w", err)
 	}
 	v, err := policy.Verify(bundle)
 	var step *proof.StepError
 	if errors.As(err, &step) {
 		fmt.Fprintf(s.out, "NOT VALID. The step %q failed: %v\n", step.Step, step.Err)
-		return errFound
+		return nil, errFound
 	}
-	if err != nil {
-		return err
-	}
-	printVerified(s, v)
-	return nil
+	return v, err
 }
 
-func printVerified(s *streams, v *proof.Verified) {
+func printVerified(s *streams, v, enrolment *proof.Verified) {
 	e := &v.Entry
 	fmt.Fprintln(s.out, "VALID.")
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
@@ -55,6 +76,9 @@ func printVerified(s *streams, v *proof.Verified) {
 		fmt.Fprintf(w, "where\t%s\n", e.Target)
 	}
 	fmt.Fprintf(w, "by\t%s%s\n", e.Originator, authName(e.Auth))
+	if v.Device != nil {
+		printDevice(w, v.Device, enrolment)
+	}
 	fmt.Fprintf(w, "when\t%s, height %d\n", time.UnixMicro(e.Time).UTC().Format("2006-01-02T15:04:05.000000Z"), e.Height)
 	switch {
 	case v.Erased:
@@ -89,6 +113,8 @@ func authName(a proof.Auth) string {
 		return fmt.Sprintf(" (one-time code of invitation %x, checked by every node)", a.Key)
 	case proof.AuthKey:
 		return fmt.Sprintf(" (key %x, proven to the accepting node, which vouches for it)", a.Key)
+	case proof.AuthSignature:
+		return fmt.Sprintf(" (signature with key %x, counter %d; verified by every validator)", a.Key, a.Counter)
 	case proof.AuthToken:
 		return fmt.Sprintf(" (token %x, vouched for by the accepting node)", a.Key)
 	default:

@@ -108,7 +108,8 @@ func brings(req *onem2m.Request) bool {
 func (c *conn) credential(req *onem2m.Request) (ev binding.Evidence, ok bool) {
 	credentials, authorization := binding.SplitTokens(req.Tokens)
 	if len(credentials) == 0 {
-		return c.evidence, !c.stranger.Load() || c.b.o.Handler.Known(c.evidence)
+		ev = c.evidence.SignedBy(req)
+		return ev, !c.stranger.Load() || c.b.o.Handler.Known(ev)
 	}
 	known := slices.IndexFunc(credentials, func(token string) bool { return c.b.o.Handler.Known(c.evidence.With(token)) })
 	if known < 0 {
