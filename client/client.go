@@ -5,6 +5,8 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,11 +32,21 @@ type Client struct {
 	signer     *Signer // nil to sign nothing
 }
 
-// New returns a client of the node at base (http://host:port) for the originator that token was given to.
+// New returns a client of the node at base (https://host:port) for the originator that token was given to. The node's
+// certificate must come from an authority of the system; NewTrusting has others.
+func New(base, originator, token string, conns int) *Client {
+	return NewTrusting(nil, base, originator, token, conns)
+}
+
+// NewTrusting returns a client of the node at base (https://host:port) for the originator that token was given to. The
+// node's certificate must come from one of the authorities: the network's own are in ca.pem in the node's data folder.
 // Up to conns connections are kept open. A request ends without an answer after a minute, or when its context does;
 // what Stream returns ends only with its context.
-func New(base, originator, token string, conns int) *Client {
+func NewTrusting(authorities *x509.CertPool, base, originator, token string, conns int) *Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
+	if authorities != nil {
+		t.TLSClientConfig = &tls.Config{RootCAs: authorities}
+	}
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = conns, conns
 	return &Client{
 		base: strings.TrimSuffix(base, "/"), originator: originator, token: token,

@@ -17,7 +17,7 @@ import (
 
 type demoCmd struct {
 	Data     string        `help:"Data folder; a second run continues it." default:"./tally-data" type:"path"`
-	HTTP     string        `help:"Address to serve HTTP on: 127.0.0.1:7380, or the folder's own." placeholder:"HOST:PORT"`
+	HTTPS    string        `help:"Address to serve HTTP on over TLS: 127.0.0.1:7380, or the folder's own." placeholder:"HOST:PORT"`
 	Live     time.Duration `help:"Pause between live readings at the end." default:"2s"`
 	Readings int           `help:"Replay only so many readings of each sensor; 0 replays all." default:"0" placeholder:"N"`
 	Exit     bool          `help:"Stop after the steps instead of going on with live data."`
@@ -109,7 +109,7 @@ func (d *demo) start(ctx context.Context) error {
 		}
 	} else {
 		d.step("Make a network of one validator in %s.", d.show(d.Data))
-		if err := node.Init(node.InitOptions{Dir: d.Data, HTTP: d.HTTP}); err != nil {
+		if err := node.Init(node.InitOptions{Dir: d.Data, HTTPS: d.HTTPS}); err != nil {
 			return err
 		}
 	}
@@ -123,7 +123,7 @@ func (d *demo) start(ctx context.Context) error {
 		d.node = nil
 		return err
 	}
-	d.url = "http://" + d.node.Addr()
+	d.url = d.node.URL()
 	h := d.node.App().Head()
 	d.say("It serves oneM2M on %s and holds %d log entries at height %d.", d.url, h.LogSize, h.Height)
 	d.say("The operator's token is in %s; there is no default password.", d.show(node.OperatorTokenPath(d.Data)))
@@ -134,10 +134,10 @@ func (d *demo) start(ctx context.Context) error {
 // commands read from the folder would no longer hold.
 func (d *demo) sameAddress() error {
 	cfg, err := node.LoadConfig(d.Data)
-	if err != nil || d.HTTP == "" || d.HTTP == cfg.HTTP {
+	if err != nil || d.HTTPS == "" || d.HTTPS == cfg.HTTPS {
 		return err
 	}
-	return fmt.Errorf("%s is set up to serve on %s: to serve on %s, change http in its config.json", d.show(d.Data), cfg.HTTP, d.HTTP)
+	return fmt.Errorf("%s is set up to serve on %s: to serve on %s, change https in its config.json", d.show(d.Data), cfg.URL(), d.HTTPS)
 }
 
 // prove shows a proof bundle verified, and refused after a flipped bit.
@@ -196,8 +196,8 @@ func (d *demo) next() {
 	}
 	d.step("Try it yourself, in another terminal in this folder:")
 	for _, c := range [][2]string{
-		{"the latest reading", fmt.Sprintf("curl -s -H \"Authorization: Bearer $(cat %s)\" -H 'X-M2M-Origin: %s' -H 'X-M2M-RI: 1' -H 'X-M2M-RVI: 4' %s/%s/la",
-			d.show(dev.tokenFile), dev.id, d.url, dev.readings())},
+		{"the latest reading", fmt.Sprintf("curl -s --cacert %s -H \"Authorization: Bearer $(cat %s)\" -H 'X-M2M-Origin: %s' -H 'X-M2M-RI: 1' -H 'X-M2M-RVI: 4' %s/%s/la",
+			d.show(node.CAPath(d.Data)), d.show(dev.tokenFile), dev.id, d.url, dev.readings())},
 		{"a proof bundle of it", fmt.Sprintf("%s proof%s %s/la -o reading.proof", tally, data, dev.readings())},
 		{"checked offline", fmt.Sprintf("%s verify reading.proof --policy %s", tally, d.show(node.PolicyPath(d.Data)))},
 		{"everything on disk recomputed", tally + " fsck" + data},

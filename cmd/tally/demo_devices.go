@@ -54,14 +54,22 @@ func object(tag string, attrs map[string]any) map[string]any { return map[string
 
 // enrol gives every sensor an identity and a place for its readings, or finds those of the run before.
 func (d *demo) enrol(ctx context.Context) error {
-	operator, err := (&remote{Data: d.Data, URL: d.url, Origin: node.OperatorID}).connect()
+	there := &remote{Data: d.Data, URL: d.url, Origin: node.OperatorID}
+	operator, err := there.connect()
 	if err != nil {
 		return err
+	}
+	authorities, err := there.authorities()
+	if err != nil {
+		return err
+	}
+	connect := func(id, token string) *client.Client {
+		return client.NewTrusting(authorities, d.url, id, token, inFlight)
 	}
 	d.step("Enrol %d devices, each with a token of its own.", len(nab.Sensors))
 	for _, s := range nab.Sensors {
 		v := &device{sensor: s, id: "C" + s.Name, tokenFile: filepath.Join(d.Data, "devices", s.Name+".token")}
-		known, err := v.credential(ctx, operator, d.url)
+		known, err := v.credential(ctx, operator, connect)
 		if err != nil {
 			return fmt.Errorf("enrol %s: %w", v.id, err)
 		}
@@ -80,10 +88,10 @@ func (d *demo) enrol(ctx context.Context) error {
 }
 
 // credential reads the device's token, or has the operator enrol it and keeps the token.
-func (v *device) credential(ctx context.Context, operator *client.Client, url string) (known bool, err error) {
+func (v *device) credential(ctx context.Context, operator *client.Client, connect func(id, token string) *client.Client) (known bool, err error) {
 	b, err := os.ReadFile(v.tokenFile)
 	if err == nil {
-		v.client = client.New(url, v.id, strings.TrimSpace(string(b)), inFlight)
+		v.client = connect(v.id, strings.TrimSpace(string(b)))
 		return true, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -103,7 +111,7 @@ func (v *device) credential(ctx context.Context, operator *client.Client, url st
 	if err := os.WriteFile(v.tokenFile, []byte(e.Token+"\n"), 0o600); err != nil {
 		return false, err
 	}
-	v.client = client.New(url, v.id, e.Token, inFlight)
+	v.client = connect(v.id, e.Token)
 	return false, nil
 }
 

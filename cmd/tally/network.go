@@ -15,9 +15,12 @@ type networkInitCmd struct {
 	Data   string `help:"Data folder." default:"./tally-data" type:"path"`
 	Name   string `help:"Name of the member that runs the node." default:"node1"`
 	Origin string `help:"Name of the log in checkpoints, like a URL without its scheme; drawn at random when not given."`
-	HTTP   string `help:"Address to serve HTTP on." default:"127.0.0.1:7380"`
-	MQTT   string `help:"Address to serve MQTT on, such as 127.0.0.1:7383; none when not given." placeholder:"ADDRESS"`
-	CoAP   string `help:"Address to serve CoAP on over UDP, such as 127.0.0.1:5683; none when not given." name:"coap" placeholder:"ADDRESS"`
+	HTTPS  string `help:"Address to serve HTTP on over TLS: 127.0.0.1:7380, or none with --http." placeholder:"ADDRESS"`
+	MQTTS  string `help:"Address to serve MQTT on over TLS, such as 127.0.0.1:7384; none when not given." placeholder:"ADDRESS"`
+	CoAPS  string `help:"Address to serve CoAP on over DTLS, such as 127.0.0.1:5684; none when not given." name:"coaps" placeholder:"ADDRESS"`
+	HTTP   string `help:"Address to serve HTTP on in plain text." placeholder:"ADDRESS"`
+	MQTT   string `help:"Address to serve MQTT on in plain text." placeholder:"ADDRESS"`
+	CoAP   string `help:"Address to serve CoAP on over UDP in plain text." name:"coap" placeholder:"ADDRESS"`
 	cseFlags
 	Lab         bool     `help:"Make a lab network, in which originators need no credential: for trying clients and for tests, on this machine only."`
 	MayRegister []string `help:"CSEs that may register in a lab network." placeholder:"/CSE-ID,..."`
@@ -53,7 +56,7 @@ func (c *cseFlags) identity() node.Identity {
 
 func (c *networkInitCmd) Run(s *streams) error {
 	err := node.Init(node.InitOptions{
-		Dir: c.Data, Name: c.Name, Origin: c.Origin, HTTP: c.HTTP, MQTT: c.MQTT, CoAP: c.CoAP,
+		Dir: c.Data, Name: c.Name, Origin: c.Origin, HTTPS: c.HTTPS, HTTP: c.HTTP, MQTTS: c.MQTTS, MQTT: c.MQTT, CoAPS: c.CoAPS, CoAP: c.CoAP,
 		CSE: c.identity(), Mobius: c.Mobius, Registrar: node.Registrar(c.Registrar), Lab: c.Lab, MayRegister: c.MayRegister,
 	})
 	if err != nil {
@@ -61,6 +64,9 @@ func (c *networkInitCmd) Run(s *streams) error {
 	}
 	fmt.Fprintf(s.out, "Made a network of one validator in %s.\n", c.Data)
 	fmt.Fprintf(s.out, "The operator's token is in %s. Whoever holds it may enrol and erase.\n", node.OperatorTokenPath(c.Data))
+	if !c.Lab {
+		fmt.Fprintf(s.out, "Clients trust %s to know the node by; no secret is in it.\n", node.CAPath(c.Data))
+	}
 	fmt.Fprintf(s.out, "Auditors need %s and nothing else.\n", node.PolicyPath(c.Data))
 	lab := ""
 	if c.Lab {

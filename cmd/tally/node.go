@@ -44,9 +44,22 @@ func (c *nodeStartCmd) Run(ctx context.Context, s *streams) error {
 		warnLab(s)
 	}
 	h := n.App().Head()
-	fmt.Fprintf(s.out, "Node ready: oneM2M over HTTP on http://%s, %d entries at height %d.\n", n.Addr(), h.LogSize, h.Height)
-	if more := n.Listens()[1:]; len(more) > 0 {
+	url := n.URL()
+	if n.Listens()[0].Protocol == "http" {
+		url = "http://" + n.Addr()
+	}
+	fmt.Fprintf(s.out, "Node ready: oneM2M over HTTP on %s, %d entries at height %d.\n", url, h.LogSize, h.Height)
+	var more []string
+	for _, l := range n.Listens()[1:] {
+		more = append(more, l.String())
+	}
+	if len(more) > 0 {
 		fmt.Fprintf(s.out, "It also listens on %s.\n", strings.Join(more, ", "))
+	}
+	for _, l := range n.Listens() {
+		if l.Warning != "" {
+			logger.Warn("a listener is open "+l.Warning, "protocol", l.Protocol, "address", l.Address)
+		}
 	}
 	return untilEnd(ctx, n)
 }

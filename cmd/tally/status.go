@@ -50,7 +50,14 @@ func (c *statusCmd) Run(ctx context.Context, s *streams) error {
 		fmt.Fprintf(w, "disk\t%.1f GB free\n", float64(r.FreeBytes)/1e9)
 	}
 	for _, l := range r.Listens {
-		fmt.Fprintf(w, "listens\t%s\n", l)
+		how := "in plain text"
+		if l.Encrypted {
+			how = "encrypted"
+		}
+		fmt.Fprintf(w, "listens\t%s, %s; %s\n", l, how, l.Why)
+		if l.Warning != "" {
+			fmt.Fprintf(w, "WARNING\t%s is open %s\n", l, l.Warning)
+		}
 	}
 	for _, d := range slices.Sorted(maps.Keys(r.Events)) {
 		fmt.Fprintf(w, "events\t%d of %s\n", r.Events[d], d)

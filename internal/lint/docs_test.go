@@ -98,6 +98,9 @@ func TestConfigurationReference(t *testing.T) {
 			return true
 		}
 		for _, field := range spec.Type.(*ast.StructType).Fields.List {
+			if !field.Names[0].IsExported() {
+				continue
+			}
 			found++
 			tag, err := strconv.Unquote(field.Tag.Value)
 			if err != nil {

@@ -31,6 +31,7 @@ func (n *Node) routes(mux *http.ServeMux) {
 	// What an auditor or a monitor needs, open to all: hashes say nothing about what they cover.
 	mux.HandleFunc("GET "+Prefix+"/checkpoint", n.serveCheckpoint)
 	mux.HandleFunc("GET "+Prefix+"/policy", n.servePolicy)
+	mux.HandleFunc("GET "+Prefix+"/ca.pem", n.serveCA)
 	mux.HandleFunc("GET "+Prefix+"/tile/{path...}", n.serveTile)
 	// The rest asks for a credential.
 	mux.HandleFunc("GET "+Prefix+"/proof", n.serveProof)
@@ -359,11 +360,11 @@ type StatusReport struct {
 	Published uint64    `json:"publishedEntries"`
 	LogRoot   string    `json:"logRoot"`
 	// What follows is for operators of the network.
-	AppHash   string   `json:"appHash,omitempty"`
-	LogBytes  int64    `json:"logBytes,omitempty"`
-	Segments  int      `json:"segments,omitempty"`
-	FreeBytes uint64   `json:"freeBytes,omitempty"`
-	Listens   []string `json:"listens,omitempty"`
+	AppHash   string      `json:"appHash,omitempty"`
+	LogBytes  int64       `json:"logBytes,omitempty"`
+	Segments  int         `json:"segments,omitempty"`
+	FreeBytes uint64      `json:"freeBytes,omitempty"`
+	Listens   []Listening `json:"listens,omitempty"`
 
 	Refusing string `json:"refusingWrites,omitempty"`
 	Lab      bool   `json:"lab,omitempty"` // originators need no credential

@@ -96,12 +96,3 @@ func (c *certificate) get() *tls.Certificate {
 	}
 	return c.current
 }
-
-// config is how a protocol is served over TLS; protocols are those of ALPN, if it has any.
-func (c *certificate) config(protocols ...string) *tls.Config {
-	return &tls.Config{
-		MinVersion:     tls.VersionTLS13,
-		NextProtos:     protocols,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(), nil },
-	}
-}

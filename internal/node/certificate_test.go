@@ -63,13 +63,13 @@ func configure(t *testing.T, dir string, set func(*Config)) {
 func TestHTTPS(t *testing.T) {
 	dir := initNode(t)
 	pool := writeCertificate(t, dir, 1)
-	configure(t, dir, func(c *Config) { c.HTTPS, c.TLS = "127.0.0.1:0", TLSFiles{"cert.pem", "key.pem"} })
+	configure(t, dir, func(c *Config) { c.HTTPS, c.TLS = "127.0.0.1:0", TLSFiles{Cert: "cert.pem", Key: "key.pem"} })
 	n := startNode(t, dir)
 	defer stopNode(t, n)
-	addr, ok := strings.CutPrefix(n.Listens()[1], "https ")
-	if !ok {
-		t.Fatal(n.Listens())
+	if l := n.Listens(); len(l) != 2 || l[1].Protocol != "https" || !l[1].Encrypted {
+		t.Fatal(l)
 	}
+	addr := n.Listens()[1].Address
 	get := func(proto string, pool *x509.CertPool, maxVersion uint16) (*http.Response, error) {
 		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MaxVersion: maxVersion}, ForceAttemptHTTP2: proto == "HTTP/2.0"}
 		defer tr.CloseIdleConnections()
@@ -118,10 +118,9 @@ func TestHTTPS(t *testing.T) {
 // TestBadTLS: a certificate that cannot be used stops the start, with the reason.
 func TestBadTLS(t *testing.T) {
 	for name, set := range map[string]func(*Config){
-		"https needs a certificate": func(c *Config) { c.HTTPS = "127.0.0.1:0" },
-		"needs both cert and key":   func(c *Config) { c.TLS.Cert = "cert.pem" },
-		"no such file":              func(c *Config) { c.TLS = TLSFiles{"none.pem", "key.pem"} },
-		"tls: ":                     func(c *Config) { c.TLS = TLSFiles{"cert.pem", "cert.pem"} },
+		"needs both cert and key": func(c *Config) { c.TLS.Cert = "cert.pem" },
+		"no such file":            func(c *Config) { c.TLS = TLSFiles{Cert: "none.pem", Key: "key.pem"} },
+		"tls: ":                   func(c *Config) { c.TLS = TLSFiles{Cert: "cert.pem", Key: "cert.pem"} },
 	} {
 		dir := initNode(t)
 		writeCertificate(t, dir, 1)

@@ -49,22 +49,11 @@ func (n *Node) serveCoAP() {
 	}
 	if n.coap.secure != nil {
 		n.running.Go(func() {
-			if err := n.coap.server.ServeDTLS(n.coap.secure, n.tls.get); err != nil {
+			if err := n.coap.server.ServeDTLS(n.coap.secure, n.certificate); err != nil {
 				n.fail(fmt.Errorf("serve CoAP over DTLS: %w", err))
 			}
 		})
 	}
-}
-
-// coapListens is what Listens says of CoAP.
-func (n *Node) coapListens() (all []string) {
-	if n.coap.udp != nil {
-		all = append(all, "coap "+n.coap.udp.LocalAddr().String())
-	}
-	if n.coap.secure != nil {
-		all = append(all, "coaps "+n.coap.secure.LocalAddr().String())
-	}
-	return all
 }
 
 // stopCoAP takes no more requests and answers those under way.

@@ -17,28 +17,33 @@ import (
 type Config struct {
 	// Name is the member that runs this node, as in the network's policy.
 	Name string `json:"name"`
-	// HTTP is the address of the oneM2M HTTP binding and of the log's public pages. Default 127.0.0.1:7380.
-	HTTP string `json:"http"`
-	// HTTPS is a second address for the same pages and bindings, over TLS 1.3 with HTTP/1.1 and HTTP/2; it needs tls.
-	// Default none.
+	// HTTPS is the address of the oneM2M HTTP and WebSocket bindings and of the log's public pages, over TLS 1.3 with HTTP/1.1
+	// and HTTP/2. Default 127.0.0.1:7380, or none when there is http.
 	HTTPS string `json:"https,omitempty"`
-	// TLS is the certificate of every address that is served over TLS: {"cert": FILE, "key": FILE}, both PEM, relative
-	// to the data folder, the chain after the certificate. A changed file is read again within seconds. Default none.
+	// HTTP is an address for the same in plain text, tokens included. Default none.
+	HTTP string `json:"http,omitempty"`
+	// TLS is the certificate of every address that is served over TLS or DTLS: {"cert": FILE, "key": FILE}, both PEM, relative
+	// to the data folder, the chain after the certificate; a changed file is read again within seconds. Default a certificate
+	// of the network's own authority (ca.pem), for this machine's names and addresses and for {"names": [NAME, ...]}.
 	TLS TLSFiles `json:"tls,omitzero"`
-	// MQTT is the address of the embedded MQTT broker. Default none: tally network init --mqtt 127.0.0.1:7383 writes one.
-	MQTT string `json:"mqtt,omitempty"`
-	// MQTTS is the address of the same broker over TLS; it needs tls. Default none.
+	// PeerCAs is the list of PEM files with the authorities that certificates of other machines may be from, such as the
+	// ca.pem of another network, besides those of the system and this network's own; relative to the data folder. Default none.
+	PeerCAs []string `json:"peerCAs,omitempty"`
+	// MQTTS is the address of the embedded MQTT broker over TLS 1.3. Default none: tally network init --mqtts 127.0.0.1:7384
+	// writes one.
 	MQTTS string `json:"mqtts,omitempty"`
-	// CoAP is the address of the CoAP binding over UDP, for plain devices too. Default none: tally network init --coap
-	// 127.0.0.1:5683 writes one.
-	CoAP string `json:"coap,omitempty"`
-	// CoAPS is the address of the CoAP binding over DTLS 1.2; it needs tls. Default none.
+	// MQTT is an address of the same broker in plain text, tokens included. Default none.
+	MQTT string `json:"mqtt,omitempty"`
+	// CoAPS is the address of the CoAP binding over DTLS 1.2, for plain devices too. Default none: tally network init --coaps
+	// 127.0.0.1:5684 writes one.
 	CoAPS string `json:"coaps,omitempty"`
+	// CoAP is an address of the same over UDP in plain text. Default none.
+	CoAP string `json:"coap,omitempty"`
 	// CoAPTokensInClear is whether tokens are accepted that come over coap from other machines, where everybody on the
 	// way can read and use them. Default false.
 	CoAPTokensInClear bool `json:"coapTokensInClear,omitempty"`
 	// PointsOfAccess is the list of URLs by which other CSEs reach this node; its registrar is told. Default the address of
-	// http.
+	// http, or else of https.
 	PointsOfAccess []string `json:"pointsOfAccess,omitempty"`
 	// Registrar is the CSE at which this one registers, and by which it reaches others: {"cseID": "/in", "url": URL}. The
 	// token to show there is in peerTokens. Default none.
@@ -61,12 +66,16 @@ type Config struct {
 	// {"detector": NAMES, "action": "log", "throttle" or "quarantine"}: see [abuse](abuse.md#policy). Default quarantine for
 	// who scans and floods at once.
 	Behaviour []guard.Rule `json:"behaviour,omitempty"`
+
+	byDefault bool // https was not named
 }
 
-// TLSFiles name the PEM files of a certificate with its chain, and of its key.
+// TLSFiles name the PEM files of a certificate with its chain, and of its key; or what the network's own authority makes
+// out a certificate to besides this machine's names and addresses.
 type TLSFiles struct {
-	Cert string `json:"cert"`
-	Key  string `json:"key"`
+	Cert  string   `json:"cert,omitempty"`
+	Key   string   `json:"key,omitempty"`
+	Names []string `json:"names,omitempty"`
 }
 
 // Registrar says where the CSE is that another one registers at.
@@ -89,9 +98,12 @@ const (
 	operatorFile  = "operator.token"
 )
 
+// defaultAddress is where a node serves HTTP when its configuration names no address for that.
+const defaultAddress = "127.0.0.1:7380"
+
 func (c *Config) defaults() {
-	if c.HTTP == "" {
-		c.HTTP = "127.0.0.1:7380"
+	if c.HTTP == "" && c.HTTPS == "" {
+		c.HTTPS, c.byDefault = defaultAddress, true
 	}
 	if c.RetainBlocks == 0 {
 		c.RetainBlocks = 1024
@@ -139,17 +151,11 @@ func LoadConfig(dir string) (Config, error) {
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		return c, fmt.Errorf("read the configuration %s: tls needs both cert and key", path)
 	}
-	if c.HTTPS != "" && c.TLS.Cert == "" {
-		return c, fmt.Errorf("read the configuration %s: https needs a certificate; name its files in tls", path)
-	}
-	if c.MQTTS != "" && c.TLS.Cert == "" {
-		return c, fmt.Errorf("read the configuration %s: mqtts needs a certificate; name its files in tls", path)
+	if c.TLS.Cert != "" && len(c.TLS.Names) > 0 {
+		return c, fmt.Errorf("read the configuration %s: tls has a certificate of its own and names for one of the network's; leave one of them out", path)
 	}
 	if r := c.Registrar; (r.CSEID == "") != (r.URL == "") || r.CSEID != "" && r.CSEID[0] != '/' {
 		return c, fmt.Errorf("read the configuration %s: registrar needs a cseID that begins with a slash, and a url", path)
-	}
-	if c.CoAPS != "" && c.TLS.Cert == "" {
-		return c, fmt.Errorf("read the configuration %s: coaps needs a certificate; name its files in tls", path)
 	}
 	c.defaults()
 	return c, nil

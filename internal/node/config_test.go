@@ -10,19 +10,17 @@ import (
 // TestConfigErrors: a configuration that says something that cannot be meant is refused with the reason.
 func TestConfigErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"name":"n","htps":":7443"}`:                  "htps",
-		`{"name":"n","tls":{"cert":"a","keys":"b"}}`:   "keys",
-		`{"name":"n"} {"https":":7443"}`:               "after its end",
-		`{"name":"n","retainBlocks":-1}`:               "retainBlocks",
-		`{"name":"n","maxBody":2000000}`:               "maxBody",
-		`{"name":"n","minFreeBytes":-1}`:               "minFreeBytes",
-		`{"name":"n","https":":1"}`:                    "certificate",
-		`{"name":"n","mqtts":":1"}`:                    "certificate",
-		`{"name":"n","coaps":":1"}`:                    "certificate",
-		`{"name":"n","tls":{"cert":"a"}}`:              "key",
-		`{"name":"n","registrar":{"cseID":"/in"}}`:     "registrar",
-		`{"http":"127.0.0.1:1"}`:                       "no name",
-		`{"name":"n","coapTokensInClear":"certainly"}`: "coapTokensInClear",
+		`{"name":"n","htps":":7443"}`:                             "htps",
+		`{"name":"n","tls":{"cert":"a","keys":"b"}}`:              "keys",
+		`{"name":"n"} {"https":":7443"}`:                          "after its end",
+		`{"name":"n","retainBlocks":-1}`:                          "retainBlocks",
+		`{"name":"n","maxBody":2000000}`:                          "maxBody",
+		`{"name":"n","minFreeBytes":-1}`:                          "minFreeBytes",
+		`{"name":"n","tls":{"cert":"a","key":"b","names":["c"]}}`: "names",
+		`{"name":"n","tls":{"cert":"a"}}`:                         "key",
+		`{"name":"n","registrar":{"cseID":"/in"}}`:                "registrar",
+		`{"http":"127.0.0.1:1"}`:                                  "no name",
+		`{"name":"n","coapTokensInClear":"certainly"}`:            "coapTokensInClear",
 	} {
 		dir := t.TempDir()
 		must(t, os.WriteFile(filepath.Join(dir, configFile), []byte(text), 0o600))

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,9 +27,12 @@ type InitOptions struct {
 	Dir    string
 	Name   string // member name, default "node1"
 	Origin string // the log's name, default "tallystick.local/<8 random hex digits>"
-	HTTP   string // listen address, default as in Config
-	MQTT   string // listen address, default none
-	CoAP   string // listen address of CoAP over UDP, default none
+	HTTPS  string // listen address, default as in Config
+	HTTP   string // listen address of HTTP in plain text, default none; of a lab network as that of HTTPS
+	MQTTS  string // listen address, default none
+	MQTT   string // listen address of MQTT in plain text, default none
+	CoAPS  string // listen address of CoAP over DTLS, default none
+	CoAP   string // listen address of CoAP over UDP in plain text, default none
 	CSE    Identity
 	// Lab makes a lab network: originators need no credential, and the administrator passes every access control. It
 	// can never be made an ordinary one.
@@ -107,7 +111,17 @@ func Init(o InitOptions) error {
 	if err := writeFile(PolicyPath(o.Dir), policy.Marshal(), 0o644); err != nil {
 		return err
 	}
-	c := Config{Name: o.Name, HTTP: o.HTTP, MQTT: o.MQTT, CoAP: o.CoAP, Registrar: o.Registrar}
+	if o.Lab && o.HTTP == "" && o.HTTPS == "" {
+		o.HTTP = defaultAddress
+	}
+	if !o.Lab {
+		if _, err := openAuthority(o.Dir, o.Origin, slog.New(slog.DiscardHandler)); err != nil {
+			return err
+		}
+	}
+	c := Config{
+		Name: o.Name, HTTPS: o.HTTPS, HTTP: o.HTTP, MQTTS: o.MQTTS, MQTT: o.MQTT, CoAPS: o.CoAPS, CoAP: o.CoAP, Registrar: o.Registrar,
+	}
 	c.defaults()
 	doc, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {

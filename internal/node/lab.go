@@ -13,30 +13,30 @@ import (
 )
 
 // checkLab refuses to start a lab network that was not asked for, an ordinary network as a lab, and a lab network that
-// another machine could reach. It comes before anything listens.
-func checkLab(dir string, cfg *Config, lab bool) error {
+// another machine could reach. It comes before anything listens, and returns the network's origin.
+func checkLab(dir string, cfg *Config, lab bool) (origin string, err error) {
 	doc, err := types.GenesisDocFromFile(filepath.Join(dir, genesisFile))
 	if err != nil {
-		return fmt.Errorf("read the genesis document: %w", err)
+		return "", fmt.Errorf("read the genesis document: %w", err)
 	}
 	var g ledger.Genesis
 	if err := json.Unmarshal(doc.AppState, &g); err != nil {
-		return fmt.Errorf("read the genesis document: %w", err)
+		return "", fmt.Errorf("read the genesis document: %w", err)
 	}
 	switch {
 	case g.CSE.Lab && !lab:
-		return fmt.Errorf("%s holds a lab network, in which anybody is who he says he is: start it with --lab if that is what you want", dir)
+		return "", fmt.Errorf("%s holds a lab network, in which anybody is who he says he is: start it with --lab if that is what you want", dir)
 	case !g.CSE.Lab && lab:
-		return fmt.Errorf("%s holds an ordinary network, which cannot be run as a lab: make one with tally network init --lab", dir)
+		return "", fmt.Errorf("%s holds an ordinary network, which cannot be run as a lab: make one with tally network init --lab", dir)
 	case !lab:
-		return nil
+		return g.Origin, nil
 	}
 	for _, l := range cfg.listeners() {
 		if err := loopback(l.address); err != nil {
-			return fmt.Errorf("a lab network listens on this machine only, but %s in config.json is %q: %w", l.field, l.address, err)
+			return "", fmt.Errorf("a lab network listens on this machine only, but %s in config.json is %q: %w", l.field, l.address, err)
 		}
 	}
-	return nil
+	return g.Origin, nil
 }
 
 // listener is an address in the configuration on which a node listens.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -28,13 +29,13 @@ func (n *Node) listenMQTT() (err error) {
 		if n.mqttTLS, err = n.listen("mqtts", n.cfg.MQTTS); err != nil {
 			return err
 		}
-		n.mqttTLS = tls.NewListener(n.mqttTLS, n.tls.config())
+		n.mqttTLS = tls.NewListener(n.mqttTLS, n.tlsConfig())
 	}
 	return nil
 }
 
 // openMQTT makes the broker, if it has a listener, and the client that sends over MQTT.
-func (n *Node) openMQTT() (err error) {
+func (n *Node) openMQTT(roots *x509.CertPool) (err error) {
 	cse := n.app.Genesis().CSE
 	if n.mqttPlain != nil || n.mqttTLS != nil {
 		o := mqttbinding.Options{
@@ -49,7 +50,7 @@ func (n *Node) openMQTT() (err error) {
 			return err
 		}
 	}
-	n.mqtt = mqttbinding.NewClient(mqttbinding.ClientOptions{CSEID: cse.CSEID, Broker: n.broker, Mobius: cse.Mobius})
+	n.mqtt = mqttbinding.NewClient(mqttbinding.ClientOptions{CSEID: cse.CSEID, Broker: n.broker, Mobius: cse.Mobius, RootCAs: roots})
 	return nil
 }
 
@@ -70,17 +71,6 @@ func (n *Node) serveMQTT() {
 			}
 		})
 	}
-}
-
-// mqttListens is what Listens says of the broker.
-func (n *Node) mqttListens() (all []string) {
-	if n.mqttPlain != nil {
-		all = append(all, "mqtt "+n.mqttPlain.Addr().String())
-	}
-	if n.mqttTLS != nil {
-		all = append(all, "mqtts "+n.mqttTLS.Addr().String())
-	}
-	return all
 }
 
 func (n *Node) closeMQTT() error {

@@ -259,7 +259,7 @@ func TestMQTTOrder(t *testing.T) {
 	if !strings.Contains(string(la), fmt.Sprint(count-1)) {
 		t.Errorf("the newest is %s", la)
 	}
-	if !slices.ContainsFunc(n.Listens(), func(s string) bool { return s == "mqtt "+n.mqttAddr() }) {
+	if !slices.ContainsFunc(n.Listens(), func(l Listening) bool { return l.String() == "mqtt "+n.mqttAddr() && !l.Encrypted && l.Warning == "" }) {
 		t.Errorf("listens on %v", n.Listens())
 	}
 }
@@ -302,7 +302,7 @@ func TestMQTTRights(t *testing.T) {
 func TestMQTTS(t *testing.T) {
 	dir := initNode(t)
 	pool := writeCertificate(t, dir, 1)
-	configure(t, dir, func(c *Config) { c.MQTTS, c.TLS = "127.0.0.1:0", TLSFiles{"cert.pem", "key.pem"} })
+	configure(t, dir, func(c *Config) { c.MQTTS, c.TLS = "127.0.0.1:0", TLSFiles{Cert: "cert.pem", Key: "key.pem"} })
 	n := startNode(t, dir)
 	dial := func(id, token string) *mqttClient {
 		nc, err := tls.Dial("tcp", n.mqttTLS.Addr().String(), &tls.Config{RootCAs: pool})

@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,6 +32,7 @@ import (
 	"github.com/tallystick/tallystick/internal/ingress"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/internal/notify"
+	"github.com/tallystick/tallystick/internal/pki"
 	"github.com/tallystick/tallystick/internal/polling"
 )
 
@@ -59,13 +61,17 @@ type Node struct {
 	listener  net.Listener
 	secure    net.Listener // for HTTPS, nil when the configuration names no address
 	coap      coap
-	tls       *certificate // nil when the configuration names none
-	server    *http.Server
-	disk      *disk
-	tester    *upperTester       // of a lab network, else nil
-	checking  sync.Mutex         // held by the check under way
-	stop      context.CancelFunc // ends everything that runs beside requests
-	running   sync.WaitGroup
+	lab       bool
+	tls       *certificate   // nil when the configuration names none
+	authority *pki.Authority // nil in a lab network that encrypts nothing
+	// certificate gives the one of everything that is served over TLS and DTLS; nil when nothing is.
+	certificate func() *tls.Certificate
+	server      *http.Server
+	disk        *disk
+	tester      *upperTester       // of a lab network, else nil
+	checking    sync.Mutex         // held by the check under way
+	stop        context.CancelFunc // ends everything that runs beside requests
+	running     sync.WaitGroup
 
 	failure chan error // receives the first error after which the node cannot go on
 	once    sync.Once
@@ -87,31 +93,32 @@ func start(ctx context.Context, dir string, logger *slog.Logger, lab bool) (*Nod
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLab(dir, &cfg, lab); err != nil {
+	origin, err := checkLab(dir, &cfg, lab)
+	if err != nil {
 		return nil, err
 	}
-	n := &Node{dir: dir, cfg: cfg, log: logger, failure: make(chan error, 1)}
-	if err := n.start(ctx); err != nil {
+	n := &Node{dir: dir, cfg: cfg, log: logger, lab: lab, failure: make(chan error, 1)}
+	if err := n.start(ctx, origin); err != nil {
 		n.shutdown(context.WithoutCancel(ctx)) // the first error says more than what closing half a node gives
 		return nil, err
 	}
 	return n, nil
 }
 
-func (n *Node) start(ctx context.Context) (err error) {
+func (n *Node) start(ctx context.Context, origin string) (err error) {
 	if n.unlock, err = lock(filepath.Join(n.dir, lockFile)); err != nil {
 		return err
 	}
-	if n.cfg.TLS.Cert != "" {
-		if n.tls, err = loadCertificate(n.dir, n.cfg.TLS, n.log); err != nil {
-			return err
-		}
+	if err := n.prepareTLS(origin); err != nil {
+		return err
 	}
 	if err := n.openGuard(); err != nil {
 		return err
 	}
-	if n.listener, err = n.listen("http", n.cfg.HTTP); err != nil {
-		return err
+	if n.cfg.HTTP != "" {
+		if n.listener, err = n.listen("http", n.cfg.HTTP); err != nil {
+			return err
+		}
 	}
 	if n.cfg.HTTPS != "" {
 		if n.secure, err = n.listen("https", n.cfg.HTTPS); err != nil {
@@ -270,14 +277,16 @@ func (n *Node) serve() {
 			oneM2M.ServeHTTP(w, r)
 		}
 	}), n.log, n.ingress)
-	if n.tls != nil {
-		n.server.TLSConfig = n.tls.config("h2", "http/1.1")
+	if n.secure != nil {
+		n.server.TLSConfig = n.tlsConfig("h2", "http/1.1")
 	}
-	n.running.Go(func() {
-		if err := n.server.Serve(n.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			n.fail(fmt.Errorf("serve HTTP: %w", err))
-		}
-	})
+	if n.listener != nil {
+		n.running.Go(func() {
+			if err := n.server.Serve(n.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				n.fail(fmt.Errorf("serve HTTP: %w", err))
+			}
+		})
+	}
 	if n.secure != nil {
 		n.running.Go(func() {
 			if err := n.server.ServeTLS(n.secure, "", ""); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -299,18 +308,6 @@ func (n *Node) fail(err error) {
 
 // Failed delivers the error that ended the node, if one does.
 func (n *Node) Failed() <-chan error { return n.failure }
-
-// Addr returns the address that the node serves HTTP on.
-func (n *Node) Addr() string { return n.listener.Addr().String() }
-
-// Listens returns what the node serves: a protocol, a blank and an address each.
-func (n *Node) Listens() []string {
-	all := []string{"http " + n.Addr()}
-	if n.secure != nil {
-		all = append(all, "https "+n.secure.Addr().String())
-	}
-	return append(append(all, n.mqttListens()...), n.coapListens()...)
-}
 
 // Dir returns the node's data folder.
 func (n *Node) Dir() string { return n.dir }

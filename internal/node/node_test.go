@@ -145,8 +145,8 @@ func TestInit(t *testing.T) {
 		}
 		return err
 	}))
-	if secrets != 4 {
-		t.Errorf("%d secrets, want 4", secrets)
+	if secrets != 5 {
+		t.Errorf("%d secrets, want 5", secrets)
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the folder: %v, %v", info.Mode(), err)

@@ -15,9 +15,13 @@ import (
 
 // clients gives what sends requests to other machines, by scheme of the address.
 func (n *Node) clients() (map[string]binding.Client, error) {
-	n.coap.client = coapbinding.NewClient(coapbinding.ClientOptions{})
-	n.web, n.sockets = httpbinding.NewClient(nil), n.newWebSockets()
-	if err := n.openMQTT(); err != nil {
+	roots, err := n.trusted()
+	if err != nil {
+		return nil, err
+	}
+	n.coap.client = coapbinding.NewClient(coapbinding.ClientOptions{RootCAs: roots})
+	n.web, n.sockets = httpbinding.NewClient(httpbinding.NewTransport(roots)), n.newWebSockets(roots)
+	if err := n.openMQTT(roots); err != nil {
 		return nil, err
 	}
 	n.polling = polling.New(polling.Options{Arrived: func(owner string) { n.deliverer.Wake(owner) }})

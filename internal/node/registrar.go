@@ -216,5 +216,8 @@ func (n *Node) pointsOfAccess() []string {
 		return n.cfg.PointsOfAccess
 	}
 	u := url.URL{Scheme: "http", Host: n.Addr()}
+	if n.listener == nil {
+		u.Scheme = "https"
+	}
 	return []string{u.String()}
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/x509"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/binding"
@@ -10,10 +11,10 @@ import (
 )
 
 // newWebSockets makes the WebSocket binding, which has no listener of its own.
-func (n *Node) newWebSockets() *wsbinding.Binding {
+func (n *Node) newWebSockets(roots *x509.CertPool) *wsbinding.Binding {
 	return wsbinding.New(wsbinding.Options{
 		Handler: door{n}, Plain: plainDoor{n}, Originator: n.originator, Arrived: n.wake, From: n.app.Genesis().CSE.CSEID,
-		MaxMessage: n.cfg.MaxBody, Mobius: n.app.Genesis().CSE.Mobius, Log: n.log,
+		MaxMessage: n.cfg.MaxBody, Mobius: n.app.Genesis().CSE.Mobius, RootCAs: roots, Log: n.log,
 	})
 }
 

@@ -3,6 +3,8 @@ package httpbinding
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -28,18 +30,26 @@ const maxAnswer = 1 << 20
 // notifications to a URL.
 type Client struct{ http http.Client }
 
-// NewClient returns a client that sends requests by a transport, or by one of its own, without a proxy, when that is nil.
+// NewTransport returns what carries the requests of a client, without a proxy, to servers with certificates of roots; nil
+// stands for those of the system.
+func NewTransport(roots *x509.CertPool) http.RoundTripper {
+	return &http.Transport{
+		TLSClientConfig:        &tls.Config{RootCAs: roots},
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    5 * time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    2,
+		MaxResponseHeaderBytes: 16 << 10,
+		// A gzipped answer could be larger than its bytes on the wire.
+		DisableCompression: true,
+	}
+}
+
+// NewClient returns a client that sends requests by a transport, or by NewTransport(nil) when that is nil.
 func NewClient(transport http.RoundTripper) *Client {
 	if transport == nil {
-		transport = &http.Transport{
-			TLSHandshakeTimeout:    5 * time.Second,
-			IdleConnTimeout:        90 * time.Second,
-			MaxIdleConns:           256,
-			MaxIdleConnsPerHost:    2,
-			MaxResponseHeaderBytes: 16 << 10,
-			// A gzipped answer could be larger than its bytes on the wire.
-			DisableCompression: true,
-		}
+		transport = NewTransport(nil)
 	}
 	return &Client{http.Client{
 		Transport: transport,

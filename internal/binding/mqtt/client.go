@@ -3,6 +3,7 @@ package mqttbinding
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ type ClientOptions struct {
 	// that TS-0010 clause 6.4.2 has for it. Where that entity is a client of Broker, the request goes there whatever the
 	// host is: clients write the name by which they found this node, and it may not know that name.
 	Mobius bool
+	// RootCAs are the authorities that certificates of other brokers must come from; those of the system when nil.
+	RootCAs *x509.CertPool
 }
 
 // Client sends request primitives over MQTT (TS-0010 clauses 6.4 and 6.6): through this node's broker, or through
@@ -36,7 +39,7 @@ type Client struct {
 var _ binding.Client = (*Client)(nil)
 
 // NewClient returns a client. Close must be called.
-func NewClient(o ClientOptions) *Client { return &Client{o: o} }
+func NewClient(o ClientOptions) *Client { return &Client{o: o, remotes: remotes{roots: o.RootCAs}} }
 
 // Close ends all connections.
 func (c *Client) Close() { c.remotes.close() }

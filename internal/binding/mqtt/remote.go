@@ -3,6 +3,7 @@ package mqttbinding
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -33,6 +34,7 @@ const (
 // remotes are the connections to other brokers, which speak MQTT 5.0.
 type remotes struct {
 	mu     sync.Mutex
+	roots  *x509.CertPool // of their certificates; nil: the system's
 	open   map[string]*remote
 	closed bool
 }
@@ -66,7 +68,7 @@ func (r *remotes) get(u *url.URL) (*remote, error) {
 			return nil, fmt.Errorf("%d other brokers are in use; that is as many as may be", maxRemotes)
 		}
 		var err error
-		if m, err = dialRemote(key, u); err != nil {
+		if m, err = dialRemote(key, u, r.roots); err != nil {
 			return nil, err
 		}
 		if r.open == nil {
@@ -153,7 +155,7 @@ func (r *remotes) close() {
 }
 
 // dialRemote begins to connect to a broker, and to connect again whenever the connection is lost.
-func dialRemote(key string, u *url.URL) (*remote, error) {
+func dialRemote(key string, u *url.URL, roots *x509.CertPool) (*remote, error) {
 	m := &remote{key: key}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
@@ -173,7 +175,9 @@ func dialRemote(key string, u *url.URL) (*remote, error) {
 			m.subscribed = nil
 			m.mu.Unlock()
 		},
-		AttemptConnection:             dial,
+		AttemptConnection: func(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
+			return dial(ctx, u, roots)
+		},
 		CleanStartOnInitialConnection: true,
 		ClientConfig: paho.ClientConfig{
 			ClientID:          newRequestID(),
@@ -196,7 +200,7 @@ func dialRemote(key string, u *url.URL) (*remote, error) {
 }
 
 // dial opens a network connection to a broker.
-func dial(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
+func dial(ctx context.Context, u *url.URL, roots *x509.CertPool) (net.Conn, error) {
 	port := u.Port()
 	if port == "" {
 		port = defaultPort(u.Scheme)
@@ -205,7 +209,7 @@ func dial(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, e
 	d := net.Dialer{Timeout: remoteTimeout}
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err == nil && u.Scheme == "mqtts" {
-		secure := tls.Client(c, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()})
+		secure := tls.Client(c, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname(), RootCAs: roots})
 		if err = secure.HandshakeContext(ctx); err != nil {
 			c.Close()
 		}

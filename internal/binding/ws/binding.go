@@ -15,6 +15,7 @@ package wsbinding
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -75,6 +76,8 @@ type Options struct {
 	// nobody.
 	Arrived func(originator string)
 	Log     *slog.Logger
+	// RootCAs are the authorities that certificates of other servers must come from; those of the system when nil.
+	RootCAs *x509.CertPool
 	// From is the CSE-ID that handshakes to other servers carry as X-M2M-Origin, "" for none.
 	From string
 	// Release is the rvi of an answer to a message that had none, "4" when empty.
@@ -121,7 +124,7 @@ func New(o Options) *Binding {
 	}
 	b := &Binding{
 		o: o, memory: semaphore.NewWeighted(o.MessageMemory),
-		answers: semaphore.NewWeighted(max(answerMemory, o.MaxMessage)), dialer: newDialer(),
+		answers: semaphore.NewWeighted(max(answerMemory, o.MaxMessage)), dialer: newDialer(o.RootCAs),
 		conns: make(map[*conn]struct{}), same: make(map[binding.Evidence]int), peers: make(map[string][]*conn), dialed: make(map[dialKey]*dialed),
 	}
 	b.starter, _ = o.Handler.(binding.Starter)

@@ -2,6 +2,8 @@ package wsbinding
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -40,10 +42,11 @@ type dialed struct {
 	used  int64 // tick of the last use
 }
 
-func newDialer() *http.Client {
+func newDialer(roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSClientConfig:        &tls.Config{RootCAs: roots},
 			TLSHandshakeTimeout:    dialTimeout,
 			MaxResponseHeaderBytes: 16 << 10,
 			// HTTP/2 has no way to upgrade that servers know.
