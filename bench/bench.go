@@ -52,6 +52,7 @@ var all = []section{
 	{"mqtt", (*Bench).mqtt},
 	{"mqtt-crowd", (*Bench).mqttIdle},
 	{"coap", (*Bench).coap},
+	{"abuse", (*Bench).abuse},
 	{"disk", (*Bench).disk},
 	{"proof", (*Bench).proof},
 	{"scale", (*Bench).scale},

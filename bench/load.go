@@ -20,6 +20,7 @@ type loadJob struct {
 	Addr    string          `json:"addr"`
 	Tokens  [sensors]string `json:"tokens"`
 	Conns   int             `json:"conns"`
+	Only    int             `json:"only"`    // the sensor of all connections, counted from 1; 0 for all sensors in turn
 	Get     bool            `json:"get"`     // retrieve the latest instance instead of creating one
 	Warm    time.Duration   `json:"warm"`    // sent before anything is counted
 	Measure time.Duration   `json:"measure"` // then counted for so long
@@ -120,7 +121,11 @@ func generate(ctx context.Context, job loadJob) (loadResult, error) {
 			case plainCoAP:
 				drive = g.driveCoAP
 			}
-			if err := drive(c, i%sensors); err != nil {
+			sensor := i % sensors
+			if g.Only > 0 {
+				sensor = g.Only - 1
+			}
+			if err := drive(c, sensor); err != nil {
 				cancel(fmt.Errorf("connection %d: %w", i, err))
 			}
 		})

@@ -43,5 +43,5 @@ func (g *Guard) Connect(originator string) (release func(), ok bool) {
 		a.open.Add(-1)
 		return nil, false
 	}
-	return func() { a.open.Add(-1) }, true
+	return sync.OnceFunc(func() { a.open.Add(-1) }), true
 }

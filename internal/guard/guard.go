@@ -37,7 +37,7 @@ type Quotas struct {
 	// Subscriptions is the subscriptions, resources and filters of MQTT, that one originator may make in a minute. Default
 	// 6000.
 	Subscriptions float64 `json:"subscriptions,omitempty"`
-	// Connections is the open connections of one originator. Default 8192.
+	// Connections is the open connections of one originator. Default 20000.
 	Connections int `json:"connections,omitempty"`
 	// SourceConnections is the open connections from one address (IPv6: one /64), SourceConnects the new ones in a second.
 	// Default 20000 and 5000.
@@ -71,7 +71,7 @@ func (q *Quotas) defaults() {
 	number(&q.ByteBurst, max(q.Bytes*4, 2<<20))
 	count(&q.UnderWay, 4096)
 	number(&q.Subscriptions, 6000)
-	count(&q.Connections, 8192)
+	count(&q.Connections, 20_000)
 	count(&q.SourceConnections, 20_000)
 	number(&q.SourceConnects, 5000)
 	number(&q.Strangers, 100)
@@ -303,7 +303,7 @@ func (g *Guard) actor(originator string) *actor {
 	for i := 0; i < len(originator); i++ {
 		h = (h ^ uint32(originator[i])) * 16777619
 	}
-	return g.actors[h%shards].get(originator, func(a *actor) bool { return a.underWay.Load() > 0 })
+	return g.actors[h%shards].get(originator, func(a *actor) bool { return a.underWay.Load() > 0 || a.open.Load() > 0 })
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -32,7 +32,6 @@ const (
 	failureWindow = int64(time.Minute)
 	longestLock   = 15 * time.Minute
 	lockForgiven  = int64(time.Hour)
-	lockedRate    = 5 // connections a second that a locked address may open
 )
 
 // fail counts a bad credential and says for how long its sender is locked out by that, 0 for not.
@@ -178,9 +177,6 @@ func (l *listener) Accept() (net.Conn, error) {
 func (g *Guard) connect(s *source) bool {
 	now := time.Now().UnixNano()
 	rate := g.o.Quotas.SourceConnects
-	if s.locked(now) > 0 {
-		rate = min(rate, lockedRate)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open >= g.o.Quotas.SourceConnections {

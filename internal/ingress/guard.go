@@ -67,3 +67,14 @@ func (g *Ingress) Refusal(ev binding.Evidence) (*onem2m.Error, time.Duration) {
 	}
 	return g.unknown(ev)
 }
+
+// connect counts a connection, or another thing that lasts, for the originator whose credential is shown on it. It is false
+// when there are too many; else release takes it off again, once.
+func (g *Ingress) connect(ev binding.Evidence) (release func(), ok bool) {
+	if g.o.Guard != nil {
+		if cred, err := g.auth.authenticate(ev); cred != nil && err == nil {
+			return g.o.Guard.Connect(cred.Originator)
+		}
+	}
+	return func() {}, true
+}

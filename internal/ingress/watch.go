@@ -42,6 +42,11 @@ func (g *Ingress) Watch(ev binding.Evidence, end func()) (stop func()) {
 	if ev.Anonymous() {
 		return func() {}
 	}
+	release, ok := g.connect(ev)
+	if !ok {
+		go end() // the binding has yet to learn how to end the watch
+		return func() {}
+	}
 	w, key := &g.watch, &end
 	w.mu.Lock()
 	of := w.shown[shown]
@@ -55,6 +60,7 @@ func (g *Ingress) Watch(ev binding.Evidence, end func()) (stop func()) {
 		w.wake()
 	}
 	return func() {
+		release()
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(of.ends, key)
