@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tallystick/tallystick/internal/nab"
 )
 
 func newGuard(t testing.TB, o Options) *Guard {
@@ -388,4 +390,47 @@ func BenchmarkAdmit(b *testing.B) {
 		}
 		p.Done(false, false)
 	}
+}
+
+// TestRealReadings: sensors that send as real ones did, with their gaps, raise nothing but silence, and the backlog after an
+// outage puts none of them into quarantine.
+func TestRealReadings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(t, Options{Quarantine: func(_ context.Context, who, reason, evidence string) error {
+			t.Errorf("%s is put into quarantine: %s: %s", who, reason, evidence)
+			return nil
+		}})
+		defer g.Close()
+		for _, s := range nab.Sensors {
+			all, err := s.Readings()
+			if err != nil {
+				t.Fatal(err)
+			}
+			post := func(r nab.Reading) {
+				q := request("C"+s.Name, "tally/"+s.Name+"/data")
+				q.Bytes = len(r.Value) + 30
+				send(g, q, false)
+			}
+			at := all[0].Time
+			for _, r := range all[:600] {
+				time.Sleep(max(r.Time.Sub(at), 0))
+				at = r.Time
+				post(r)
+			}
+			for d, n := range seen(g, "C"+s.Name) {
+				if d != Silence || n > 20 {
+					t.Errorf("%s raised %s %d times", s.Name, d, n)
+				}
+			}
+			time.Sleep(24 * time.Hour)
+			for _, r := range all[600:] { // what it could not send meanwhile
+				post(r)
+			}
+			for d := range seen(g, "C"+s.Name) {
+				if d != Silence && d != Rate {
+					t.Errorf("the backlog of %s raised %s", s.Name, d)
+				}
+			}
+		}
+	})
 }

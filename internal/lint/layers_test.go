@@ -60,7 +60,7 @@ var layers = map[string]layer{
 
 	// The door to the ledger, and the protocols before it.
 	"internal/mobius": {own: []string{"onem2m"}, std: []string{"net/url"}},
-	"internal/guard":  {std: []string{"net"}},
+	"internal/guard":  {std: []string{"net"}, tests: []string{"internal/nab"}},
 	"internal/ingress": {
 		own:   []string{"internal/binding", "internal/cse", "internal/guard", "internal/identity", "internal/ledger", "internal/mobius", "onem2m", "proof"},
 		std:   []string{"crypto/rand"},

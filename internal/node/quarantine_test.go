@@ -2,10 +2,14 @@ package node
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/eclipse/paho.golang/paho"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/ledger"
@@ -46,4 +50,42 @@ func TestQuarantineOfDevice(t *testing.T) {
 	must(t, err)
 	_, err = dev.Retrieve(t.Context(), "tally/dev")
 	must(t, err)
+}
+
+// TestQuarantineEndsConnections: a live connection of an originator ends within a second of its quarantine, and a new one is
+// refused as banned (MQTT 5.0 clause 3.2.2.2) until the release.
+func TestQuarantineEndsConnections(t *testing.T) {
+	n := mqttNode(t)
+	_, dev := enrol(t, n, "Cdev")
+	c := dialMQTT(t, n, "dev", dev.Token)
+	op := client.New("http://"+n.Addr(), OperatorID, token(t, n.Dir()), 4)
+	defer op.Close()
+	_, err := op.API(t.Context(), http.MethodPost, Prefix+"/quarantine", ledger.QuarantineRequest{Originator: "Cdev", Reason: "stolen"})
+	must(t, err)
+	select {
+	case <-c.Done():
+	case <-time.After(5 * time.Second):
+		t.Fatal("the connection goes on")
+	}
+	connect := func() byte {
+		conn, err := net.Dial("tcp", n.mqttAddr())
+		must(t, err)
+		defer conn.Close()
+		p := paho.NewClient(paho.ClientConfig{Conn: conn})
+		ack, err := p.Connect(t.Context(), &paho.Connect{
+			ClientID: "dev", CleanStart: true, KeepAlive: 30, Username: "Cdev", UsernameFlag: true, Password: []byte(dev.Token), PasswordFlag: true,
+		})
+		if ack == nil {
+			t.Fatal(err)
+		}
+		return ack.ReasonCode
+	}
+	if code := connect(); code != 0x8A {
+		t.Errorf("CONNECT in quarantine: %#x", code)
+	}
+	_, err = op.API(t.Context(), http.MethodDelete, Prefix+"/quarantine?originator=Cdev", nil)
+	must(t, err)
+	if code := connect(); code != 0 {
+		t.Errorf("CONNECT after the release: %#x", code)
+	}
 }
