@@ -167,8 +167,16 @@ func (c *Core) execute(st State, req *onem2m.Request, env Env) (Result, error) {
 	}
 	t, err := c.resolve(st, req.To, now)
 	if err != nil {
-		return Result{}, err
+		return Result{}, c.conceal(st, req, env, &target{}, err)
 	}
+	result, err := c.executeOn(st, req, env, t)
+	if err != nil {
+		err = c.conceal(st, req, env, &t, err)
+	}
+	return result, err
+}
+
+func (c *Core) executeOn(st State, req *onem2m.Request, env Env, t target) (Result, error) {
 	switch t.virtual {
 	case onem2m.TypeFanOutPoint:
 		return c.fanOut(st, req, env, t)
@@ -202,6 +210,12 @@ func (c *Core) Read(r Reader, req *onem2m.Request, env Env) Result {
 	req = wholeTarget(req)
 	t, err := c.resolve(r, req.To, env.Time)
 	if err != nil {
+		if err = c.conceal(r, req, env, &target{}, err); isConcealed(err) && discovers(req) {
+			var rsp onem2m.Response
+			if rsp, err = c.nothingFound(r, req, env); err == nil {
+				return Result{Response: rsp}
+			}
+		}
 		return c.failed(req, err)
 	}
 	if t.virtual == onem2m.TypePollingChannelURI {
@@ -239,8 +253,15 @@ func (c *Core) check(r Reader, req *onem2m.Request, env Env) error {
 	}
 	t, err := c.resolve(r, req.To, env.Time)
 	if err != nil {
-		return err
+		return c.conceal(r, req, env, &target{}, err)
 	}
+	if err = c.checkOn(r, req, env, t); err != nil {
+		err = c.conceal(r, req, env, &t, err)
+	}
+	return err
+}
+
+func (c *Core) checkOn(r Reader, req *onem2m.Request, env Env, t target) error {
 	if t.virtual == onem2m.TypePollingChannelURI {
 		return notPolled(req)
 	}
@@ -258,10 +279,10 @@ func (c *Core) check(r Reader, req *onem2m.Request, env Env) error {
 		var d draft
 		return c.prepareCreate(r, req, env, &t, &d)
 	case onem2m.Update:
-		_, err = c.prepareUpdate(r, req, env, &t)
+		_, err := c.prepareUpdate(r, req, env, &t)
 		return err
 	case onem2m.Delete:
-		_, err = c.prepareDelete(r, req, env, &t)
+		_, err := c.prepareDelete(r, req, env, &t)
 		return err
 	}
 	return refuse(onem2m.StatusBadRequest, "operation %d changes nothing and is not ordered", req.Operation)

@@ -13,7 +13,7 @@ func (c *Core) notify(r Reader, req *onem2m.Request, env Env, t target) Result {
 		return c.fanOutRead(r, req, env, t)
 	}
 	if err := c.checkNotify(r, req, env, &t); err != nil {
-		return c.failed(req, err)
+		return c.failed(req, c.conceal(r, req, env, &t, err))
 	}
 	events, err := c.observed(r, req, env, &t, nil)
 	if err != nil {

@@ -17,11 +17,11 @@ type Poll struct {
 // any policy says.
 func (c *Core) poll(r Reader, req *onem2m.Request, t *target) Result {
 	channel := t.resource
+	if c.localID(req.From) != channel.Owner {
+		return c.failed(req, noPrivilege(req, req.To))
+	}
 	if NonBlocking(req) {
 		return c.failed(req, refuse(onem2m.StatusBadRequest, "a request to a pollingChannelURI must be a blocking one"))
-	}
-	if c.localID(req.From) != channel.Owner {
-		return c.failed(req, noPrivilege(req, channel.RI+"/pcu"))
 	}
 	entity, err := r.Resource(channel.PI)
 	if err == nil && entity == nil {

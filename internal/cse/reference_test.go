@@ -138,6 +138,65 @@ func (m *reference) can(n *refNode, who string, op int) bool {
 	return slices.ContainsFunc(acps, func(acp *refNode) bool { return allows(acp.body.pv, who, op) })
 }
 
+// blind says whether somebody has no privilege on a resource at all.
+func (m *reference) blind(n *refNode, who string) bool {
+	for op := 1; op < 64; op <<= 1 {
+		if m.can(n, who, op) {
+			return false
+		}
+	}
+	acps := m.policies(n)
+	return !slices.ContainsFunc(acps, func(acp *refNode) bool { return acp.owner == who })
+}
+
+// conceal is what becomes of a refusal: who has no privilege on what is, or on what is above what is not, is told that alone.
+func (m *reference) conceal(from, to string, want onem2m.StatusCode) onem2m.StatusCode {
+	if want < 3000 {
+		return want
+	}
+	n, _ := m.resolve(to)
+	for at := to; n == nil; {
+		i := strings.LastIndexByte(at, '/')
+		if i < 0 {
+			return want
+		}
+		at = at[:i]
+		n = m.byID(at)
+		if n == nil {
+			n, _ = m.resolve(at)
+		}
+	}
+	if n.instance() {
+		n = n.parent
+	}
+	if n.ty != 5 && m.blind(n, from) {
+		return 4103
+	}
+	return want
+}
+
+// concealment is conceal for a target as it is now, before the request changes it.
+func (m *reference) concealment(from, to string) func(onem2m.StatusCode) onem2m.StatusCode {
+	hidden := m.conceal(from, to, 4000) == 4103
+	return func(want onem2m.StatusCode) onem2m.StatusCode {
+		if want >= 3000 && hidden {
+			return 4103
+		}
+		return want
+	}
+}
+
+// concealed does so for the members of a group, of which those that are gone are told to be gone.
+func (m *reference) concealed(from string, one func(to string) onem2m.StatusCode) func(to string) onem2m.StatusCode {
+	return func(to string) onem2m.StatusCode {
+		if n, _ := m.resolve(to); n == nil {
+			return one(to)
+		}
+		conceal := m.concealment(from, to)
+		return conceal(one(to))
+	}
+}
+
 // end gives the newest or oldest instance that is not overdue.
 func (m *reference) end(n *refNode, virtual string) *refNode {
 	var live []*refNode

@@ -17,6 +17,9 @@ func (c *Core) retrieve(r Reader, req *onem2m.Request, env Env, t target) Result
 		return c.failed(req, notPolled(req)) // as the member of a group
 	}
 	rsp, err := c.read(r, req, env, &t)
+	if err != nil {
+		err = c.conceal(r, req, env, &t, err)
+	}
 	events, failure := c.observed(r, req, env, &t, err)
 	if failure != nil {
 		return c.failed(req, failure)
