@@ -81,19 +81,26 @@ func (c *Core) consultation(r Reader, id string, now int64) (*Resource, error) {
 	return t.resource, nil
 }
 
-// checkConsultations refuses links to dynamicAuthorizationConsultations that do not exist.
-func (c *Core) checkConsultations(r Reader, res *Resource, now int64) error {
+// checkConsultations refuses links to dynamicAuthorizationConsultations that do not exist, or that the originator may not
+// retrieve: else it could make the servers of others work, and learn which there are.
+func (c *Core) checkConsultations(r Reader, req *onem2m.Request, res *Resource, env Env) error {
 	ids := stringsOf(res.Get("daci"))
 	if len(ids) > maxConsultations {
 		return refuse(onem2m.StatusNotAcceptable, "daci: %d links; the limit is %d", len(ids), maxConsultations)
 	}
 	for _, id := range ids {
-		t, err := c.resolve(r, c.localID(id), now)
+		t, err := c.resolve(r, c.localID(id), env.Time)
 		if asRefusal(err) == nil && err != nil {
 			return err
 		}
-		if err != nil || t.isInstance || t.virtual != 0 || t.resource.Type != onem2m.TypeDAC {
-			return refuse(onem2m.StatusBadRequest, "daci: %q is no dynamicAuthorizationConsultation of this CSE", id)
+		ok := err == nil && !t.isInstance && t.virtual == 0 && t.resource.Type == onem2m.TypeDAC
+		if ok {
+			if ok, err = c.authorize(r, t.resource, req.From, accessRetrieve, newAccessContext(req, env, &t)); err != nil {
+				return err
+			}
+		}
+		if !ok {
+			return refuse(onem2m.StatusBadRequest, "daci: %q is no dynamicAuthorizationConsultation of this CSE that you may retrieve", id)
 		}
 	}
 	return nil
@@ -205,10 +212,13 @@ func (c *Core) Granted(x *Consultation, answer []byte, name string, now int64) [
 	if dai := onem2m.Field(response, "dai"); dai != nil {
 		if rules := grantedRules(onem2m.Field(dai, "gp")); rules != nil {
 			until := now + x.lifetime
-			if pl := text(onem2m.Field(dai, "pl")); pl != "" {
-				if at, err := onem2m.ParseAbsRel(pl, now); err == nil && at > now {
-					until = min(at, now+maxGrant)
-				}
+			lifetime := onem2m.Field(dai, "pl")
+			pl := text(lifetime)
+			if pl == "" {
+				pl = string(lifetime) // milliseconds as a number
+			}
+			if at, err := onem2m.ParseAbsRel(pl, now); err == nil && at > now {
+				until = min(at, now+maxGrant)
 			}
 			id := name + "@" + c.domain()
 			create(id, c.grantToken(x, id, rules, now, until), until)

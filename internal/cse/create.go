@@ -220,7 +220,7 @@ func (c *Core) prepareResource(r Reader, req *onem2m.Request, env Env, d *draft,
 	if err := c.checkPolicies(r, res, "acpi", env.Time); err != nil {
 		return err
 	}
-	if err := c.checkConsultations(r, res, env.Time); err != nil {
+	if err := c.checkConsultations(r, req, res, env); err != nil {
 		return err
 	}
 	if err := c.assignID(r, req, env, def, res); err != nil {

@@ -78,6 +78,9 @@ func (c *Core) completeGroup(r Reader, req *onem2m.Request, env Env, before, aft
 			continue
 		}
 		if err != nil {
+			if hidden := c.conceal(r, &onem2m.Request{Operation: onem2m.Retrieve, From: req.From, To: id, RoleIDs: req.RoleIDs, TokenIDs: req.TokenIDs}, env, &target{}, err); isConcealed(hidden) {
+				err = noMemberAccess(req, id)
+			}
 			return err
 		}
 		if !local {
@@ -144,10 +147,14 @@ func (c *Core) memberTarget(r Reader, id string, now int64) (t target, local boo
 	return t, true, err
 }
 
+func noMemberAccess(req *onem2m.Request, id string) error {
+	return refuse(onem2m.StatusReceiverHasNoPrivileges, "originator %q may not retrieve member %q", req.From, id)
+}
+
 func (c *Core) requireMemberAccess(r Reader, req *onem2m.Request, env Env, id string, t *target) error {
 	ok, err := c.authorize(r, t.resource, req.From, accessRetrieve, newAccessContext(req, env, t))
 	if err == nil && !ok {
-		err = refuse(onem2m.StatusReceiverHasNoPrivileges, "originator %q may not retrieve member %q", req.From, id)
+		err = noMemberAccess(req, id)
 	}
 	return err
 }

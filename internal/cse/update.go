@@ -140,7 +140,7 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 		}
 	}
 	if slices.Contains(v.modified, "daci") {
-		if err := c.checkConsultations(r, after, env.Time); err != nil {
+		if err := c.checkConsultations(r, req, after, env); err != nil {
 			return nil, err
 		}
 	}

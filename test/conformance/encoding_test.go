@@ -122,7 +122,7 @@ func queryOf(t *testing.T, req primitive) []string {
 	}
 	for name, raw := range req {
 		switch name {
-		case "rcn", "drt", "rp":
+		case "rcn", "drt", "rp", "rids", "tids", "ltids":
 			add(name, raw)
 		case "rt":
 			var rt struct {
