@@ -54,15 +54,16 @@ type Options struct {
 
 // Ingress serves the bindings. It is safe for concurrent use.
 type Ingress struct {
-	o        Options
-	auth     authenticator
-	passed   passed
-	pending  *coalescer
-	denials  *denials
-	watch    watch
-	clock    chan struct{} // closed when keepTime has ended
-	updates  turns
-	transits transits
+	o         Options
+	auth      authenticator
+	passed    passed
+	deadlines deadlines
+	pending   *coalescer
+	denials   *denials
+	watch     watch
+	clock     chan struct{} // closed when keepTime has ended
+	updates   turns
+	transits  transits
 	// consultations are the dynamic authorizations under way.
 	consultations consultations
 	// timeout bounds the wait of a request that says nothing about it, a time.Duration.
@@ -102,6 +103,7 @@ func (g *Ingress) Committed(height uint64, results []ledger.Result) {
 func (g *Ingress) Close() {
 	g.denials.close()
 	g.pending.close(errStopping)
+	g.deadlines.stop()
 	<-g.clock
 	<-g.denials.ended
 	<-g.watch.ended

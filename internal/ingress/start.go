@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/cse"
@@ -24,7 +23,7 @@ type started struct {
 	cred     *identity.Credential
 	answered atomic.Bool
 	pass     guard.Pass
-	timer    *time.Timer // gives up when the commit takes too long
+	deadline deadline // gives up when the commit takes too long
 }
 
 // Start implements the bindings' Starter. Readings are checked and queued before it returns; so readings that one
@@ -84,7 +83,7 @@ func (g *Ingress) begin(ctx context.Context, core *cse.Core, s *started, ev bind
 	if refused := g.check(core, s.req); refused != nil {
 		return refused
 	}
-	deadline, refused := g.deadline(s.req)
+	wait, refused := g.deadline(s.req)
 	if refused != nil {
 		return refused
 	}
@@ -94,16 +93,17 @@ func (g *Ingress) begin(ctx context.Context, core *cse.Core, s *started, ev bind
 	}
 	s.items = s.item[:]
 	s.then = func(each []onem2m.Response) {
-		s.timer.Stop()
+		g.deadlines.take(&s.deadline)
 		g.noteDenied(s.req, s.cred, s.ev, &each[0])
 		s.finish(&each[0])
 	}
-	s.timer = time.AfterFunc(deadline, func() {
+	s.deadline.end = func() {
 		s.gone.Store(true)
 		s.finish(notInTime())
-	})
+	}
+	g.deadlines.add(&s.deadline, wait)
 	if err := g.pending.enqueue(&s.waiter); err != nil {
-		s.timer.Stop()
+		g.deadlines.take(&s.deadline)
 		return failure(onem2m.StatusInternalServerError, err.Error())
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,12 +62,13 @@ type App struct {
 	tree    *tree.Tree
 	log     *translog.Log
 
-	cur     *building
-	last    meta // as of the last committed block
-	next    meta // what Commit will record for cur
-	staged  *translog.Staged
-	strings interner
-	creds   map[identity.KeyID]*identity.Credential
+	cur       *building
+	last      meta // as of the last committed block
+	next      meta // what Commit will record for cur
+	staged    *translog.Staged
+	strings   interner
+	addresses map[netip.Addr]string // as text
+	creds     map[identity.KeyID]*identity.Credential
 	// quarantines are all that stand, nil when they are to be read from the state.
 	quarantines map[string]*Quarantine
 	seqs        map[string]sequence // batch numbers used, by member

@@ -466,6 +466,21 @@ func (d *decoder) item(it *Item) {
 	}
 }
 
+// addressText is ip.String(); devices have the same address in every block.
+func (a *App) addressText(ip netip.Addr) string {
+	if s, ok := a.addresses[ip]; ok {
+		return s
+	}
+	if a.addresses == nil || len(a.addresses) >= maxAddresses {
+		a.addresses = make(map[netip.Addr]string)
+	}
+	s := ip.String()
+	a.addresses[ip] = s
+	return s
+}
+
+const maxAddresses = 1 << 12
+
 // interner returns the same string for the same bytes, so that originators and addresses, which recur in every
 // block, are not allocated again. It forgets everything when full. One goroutine owns it.
 type interner struct{ m map[string]string }

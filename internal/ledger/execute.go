@@ -241,7 +241,7 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 		RequestID: "-", ReleaseVersion: it.Release, RoleIDs: it.RoleIDs, TokenIDs: it.TokenIDs,
 	}
 	if it.SourceIP.IsValid() {
-		a.req.SourceIP = it.SourceIP.String()
+		a.req.SourceIP = a.addressText(it.SourceIP)
 	}
 	env := cse.Env{
 		Time: b.time, NextIndex: b.nextIndex(), MayRegister: true, Assigned: it.Assigned, Statistics: a.statistics(b.state.Local),

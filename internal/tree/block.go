@@ -37,6 +37,7 @@ type work struct {
 	containersUndo []containerUndo
 	appended       []appended // instances of this block, ascending by index
 
+	seen    seen
 	local   map[string][]byte
 	encoded *encoded // the writes, as long as nothing has changed since
 	memory  encoded  // what encoded points to
@@ -54,6 +55,7 @@ func newWork() *work {
 		kids:       make(map[string][]child),
 		containers: make(map[string]*staged),
 		local:      make(map[string][]byte),
+		seen:       newSeen(),
 	}
 }
 
@@ -80,6 +82,7 @@ func (w *work) clear() bool {
 	clear(w.appended)
 	w.appended = w.appended[:0]
 	clear(w.local)
+	w.seen.clear()
 	w.encoded = nil
 	w.memory.reuse()
 	return true
@@ -273,7 +276,7 @@ func (b *Block) setNode(ri string, old, n *node) {
 func (b *Block) setName(k pair, ri string) error {
 	c, changed := b.names.m[k]
 	if !changed {
-		base, err := b.v.child(k.pi, k.rn)
+		base, err := b.nameBelow(k)
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,7 @@ func (b *Block) node(ri string) (*node, error) {
 	if c, changed := b.nodes.m[ri]; changed {
 		return c.now, nil
 	}
-	return b.v.node(ri)
+	return b.below(ri)
 }
 
 // Resource implements cse.Reader.
@@ -27,10 +27,11 @@ func (b *Block) Resource(ri string) (*cse.Resource, error) {
 
 // Child implements cse.Reader.
 func (b *Block) Child(pi, rn string) (string, error) {
-	c, changed := b.names.m[pair{pi, rn}]
+	k := pair{pi, rn}
+	c, changed := b.names.m[k]
 	if !changed {
 		var err error
-		if c.now, err = b.v.child(pi, rn); err != nil {
+		if c.now, err = b.nameBelow(k); err != nil {
 			return "", err
 		}
 	}
@@ -100,7 +101,7 @@ func (b *Block) Subscriptions(pi string) ([]string, error) {
 	if list, changed := b.subs.m[pi]; changed {
 		return list, nil
 	}
-	return b.v.subscriptions(pi)
+	return b.subscriptionsBelow(pi)
 }
 
 // Container implements cse.Reader.

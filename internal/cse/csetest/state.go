@@ -312,7 +312,7 @@ func (s *State) SetAux(key string, value []byte) error {
 	if s.Fail != nil {
 		return s.Fail
 	}
-	if strings.Contains(key, "\x00") || key == "" || len(key) > 1024 {
+	if strings.Contains(key, "\x00") || len(key) > 1024 {
 		return fmt.Errorf("%q is no key that the tree takes", key)
 	}
 	if value == nil {

@@ -1,0 +1,55 @@
+package ingress
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestDeadlines: each ends once and at its time, however they were added, unless it was taken back before.
+func TestDeadlines(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 3))
+			var l deadlines
+			type waiting struct {
+				deadline
+				due, ended time.Time
+				taken      bool
+			}
+			var all []*waiting
+			for range 300 {
+				wait := 30 * time.Second
+				if rng.IntN(5) == 0 {
+					wait = time.Duration(rng.Int64N(int64(40 * time.Second)))
+				}
+				w := &waiting{due: time.Now().Add(wait)}
+				w.end = func() {
+					if !w.ended.IsZero() {
+						t.Error("ended twice")
+					}
+					w.ended = time.Now()
+				}
+				l.add(&w.deadline, wait)
+				all = append(all, w)
+				if w := all[rng.IntN(len(all))]; rng.IntN(2) == 0 && w.ended.IsZero() && !w.taken {
+					l.take(&w.deadline)
+					w.taken = true
+				}
+				time.Sleep(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			for i, w := range all {
+				if w.taken != w.ended.IsZero() || !w.taken && !w.ended.Equal(w.due) {
+					t.Errorf("%d: taken back %v, due %s, ended %s", i, w.taken, w.due, w.ended)
+				}
+			}
+			if l.first != nil || l.last != nil {
+				t.Error("something is left in the list")
+			}
+			l.stop()
+		})
+	}
+}
