@@ -136,6 +136,9 @@ func LoadConfig(dir string) (Config, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return c, fmt.Errorf("read the configuration %s: there is more after its end", path)
 	}
+	if err := checkPasswords(dir, b); err != nil {
+		return c, fmt.Errorf("read the configuration %s: %w", path, err)
+	}
 	if c.Name == "" {
 		return c, fmt.Errorf("read the configuration %s: it has no name", path)
 	}
