@@ -121,7 +121,6 @@ func TestWebSocketDevice(t *testing.T) {
 	done, err := http.DefaultClient.Do(ask)
 	must(t, err)
 	done.Body.Close()
-	c.do(onem2m.StatusSecurityAssociationRequired, `{"op":2,"to":"tally/pump","fr":"Cpump","rqi":"7","rvi":"4"}`)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if _, _, err := c.Read(ctx); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
