@@ -241,23 +241,31 @@ const fairFloor = 256
 // enter takes n places among the requests under way, after a wait perhaps.
 func (g *Guard) enter(ctx context.Context, q *actor, n, times int64, most time.Duration) *Limit {
 	bound := int64(g.o.Quotas.UnderWay) * times
-	var timer *time.Timer
+	var (
+		timer *time.Timer
+		room  <-chan struct{}
+	)
 	for {
 		all := g.underWay.Add(n)
 		own := q.underWay.Add(n)
 		if own == n || own <= bound && (own <= fairFloor*times || own*2 <= all || !g.crowded()) {
+			if room != nil {
+				q.wake() // there may be room for the next that waits
+			}
 			return nil
 		}
 		g.leave(q, n)
 		if most == 0 {
 			return &Limit{"too many requests of this originator wait for their answers", 100 * time.Millisecond}
 		}
-		if timer == nil {
+		if room == nil {
+			room = q.waiting() // and look again: the last one may have left before it could wake anybody
 			timer = time.NewTimer(most)
 			defer timer.Stop()
+			continue
 		}
 		select {
-		case <-q.waiting():
+		case <-room:
 		case <-timer.C:
 			return &Limit{"too many requests of this originator wait for their answers", 100 * time.Millisecond}
 		case <-ctx.Done():

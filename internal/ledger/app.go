@@ -472,6 +472,11 @@ func (a *App) commit() (retain int64, err error) {
 			b.state.SetLocal(entryKey(e.Resource), binary.BigEndian.AppendUint64(nil, b.base+uint64(i)))
 		}
 	}
+	if b.quarantines {
+		if _, err := a.standing(b); err != nil { // what was undone last left them to be read again
+			return 0, err
+		}
+	}
 	if err := b.post(); err != nil {
 		return 0, err
 	}

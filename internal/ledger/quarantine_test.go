@@ -110,6 +110,13 @@ func TestQuarantine(t *testing.T) {
 	if a.IdentityVersion() != version {
 		t.Error("the version of identities changed, but nothing else")
 	}
+	together = byOperator(proof.OpRelease, "Cae1", "")
+	together.Together = 1
+	do(byOperator(proof.OpQuarantine, "Cae3", "x"), together, refused) // what is undone last in a block
+	if len(a.Quarantines()) != 3 || a.Quarantined("Cae1") == nil {
+		t.Errorf("after a release that was undone: %+v", a.Quarantines())
+	}
+	do(byOperator(proof.OpRelease, "Cae3", ""))
 	must(t, a.Close())
 	a = openApp(t, "data", fs, collect)
 	defer func() { must(t, a.Close()) }()
