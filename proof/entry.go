@@ -35,6 +35,9 @@ const (
 
 	OpQuarantine Operation = 40 // an originator was put into quarantine: all its requests are refused
 	OpRelease    Operation = 41 // an originator was released from quarantine
+
+	OpPropose Operation = 42 // an operator proposed an act that takes two
+	OpApprove Operation = 43 // another operator approved it; the entries of the act follow
 )
 
 // AuthMethod says how the originator was authenticated.

@@ -42,6 +42,10 @@ type cli struct {
 	Erase   eraseCmd   `cmd:"" help:"Erase the payload of a reading; its proof stays valid."`
 	Fsck    fsckCmd    `cmd:"" help:"Recompute everything from the bytes on disk."`
 	Bench   benchCmd   `cmd:"" help:"Measure this machine: a node side by side with references in the same run."`
+
+	Propose   proposeCmd   `cmd:"" help:"Propose an administrative act, in a network in which such acts take two operators."`
+	Proposals proposalsCmd `cmd:"" help:"List the proposals that stand."`
+	Approve   approveCmd   `cmd:"" help:"Approve what another operator has proposed, which does it."`
 }
 
 func main() {

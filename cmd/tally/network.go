@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -23,6 +24,7 @@ type networkInitCmd struct {
 	CoAP   string `help:"Address to serve CoAP on over UDP in plain text." name:"coap" placeholder:"ADDRESS"`
 	cseFlags
 	Lab         bool     `help:"Make a lab network, in which originators need no credential: for trying clients and for tests, on this machine only."`
+	Approvals   int      `help:"How many operators an administrative act takes: 1 or 2. It cannot be changed later." default:"1" placeholder:"N"`
 	MayRegister []string `help:"CSEs that may register in a lab network." placeholder:"/CSE-ID,..."`
 }
 
@@ -55,8 +57,17 @@ func (c *cseFlags) identity() node.Identity {
 }
 
 func (c *networkInitCmd) Run(s *streams) error {
+	approvals := 0
+	switch {
+	case c.Approvals == 2 && c.Lab:
+		return errors.New("a lab network, in which anybody is anybody, cannot ask for two operators")
+	case c.Approvals == 2:
+		approvals = 2
+	case c.Approvals != 1:
+		return fmt.Errorf("--approvals is 1 or 2, not %d", c.Approvals)
+	}
 	err := node.Init(node.InitOptions{
-		Dir: c.Data, Name: c.Name, Origin: c.Origin, HTTPS: c.HTTPS, HTTP: c.HTTP, MQTTS: c.MQTTS, MQTT: c.MQTT, CoAPS: c.CoAPS, CoAP: c.CoAP,
+		Dir: c.Data, Approvals: approvals, Name: c.Name, Origin: c.Origin, HTTPS: c.HTTPS, HTTP: c.HTTP, MQTTS: c.MQTTS, MQTT: c.MQTT, CoAPS: c.CoAPS, CoAP: c.CoAP,
 		CSE: c.identity(), Mobius: c.Mobius, Registrar: node.Registrar(c.Registrar), Lab: c.Lab, MayRegister: c.MayRegister,
 	})
 	if err != nil {
@@ -64,6 +75,10 @@ func (c *networkInitCmd) Run(s *streams) error {
 	}
 	fmt.Fprintf(s.out, "Made a network of one validator in %s.\n", c.Data)
 	fmt.Fprintf(s.out, "The operator's token is in %s. Whoever holds it may enrol and erase.\n", node.OperatorTokenPath(c.Data))
+	if approvals == 2 {
+		fmt.Fprintf(s.out, "Administrative acts take two operators. The token of the second, %s, is in %s: give it to somebody else, and keep no copy here.\n",
+			node.SecondOperator(c.Admin), node.SecondOperatorTokenPath(c.Data))
+	}
 	if !c.Lab {
 		fmt.Fprintf(s.out, "Clients trust %s to know the node by; no secret is in it.\n", node.CAPath(c.Data))
 	}

@@ -22,6 +22,8 @@ type Config struct {
 	MaxLifetime int64 `json:",omitempty"`
 	// MayRegister are the CSE-IDs of the CSEs that may register in a lab network, besides those with a credential.
 	MayRegister []string `json:",omitempty"`
+	// Approvals is how many operators an administrative act takes: 2, or 0 for one.
+	Approvals int `json:",omitempty"`
 	// Mobius admits what clients written for Mobius send, and gives them what they expect, where the standard has it
 	// otherwise.
 	Mobius bool `json:",omitempty"`
@@ -37,6 +39,8 @@ type Env struct {
 	// Agreed says that the request is repeated from the log, to rebuild the state. Whether it was allowed was decided
 	// when it was first executed, by facts that the log does not keep, such as the client's address.
 	Agreed bool
+	// Approved says that a second operator consents (Config.Approvals).
+	Approved bool
 	// Assigned is the resource ID that the accepting node chose for a new subscription, so that those who were asked
 	// whether they want it know it by that; "" when the ID is to derive from the log index, as all others do. Repeated
 	// from the log, it is the ID of the resource that the entry names.

@@ -115,6 +115,9 @@ func (c *Core) prepareCreate(r Reader, req *onem2m.Request, env Env, t *target, 
 	if err := c.authorizeCreate(r, req, env, t, d); err != nil {
 		return err
 	}
+	if err := c.guardCreate(r, req, env); err != nil {
+		return err
+	}
 	if t.isInstance || !onem2m.Lookup(t.resource.Type).AllowsChild(req.Type) {
 		return invalidChild(req.Type, t.typ())
 	}

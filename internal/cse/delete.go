@@ -37,6 +37,11 @@ func (c *Core) prepareDelete(r Reader, req *onem2m.Request, env Env, t *target) 
 	if err := checkRetrievable(t); err != nil {
 		return nil, err
 	}
+	if !t.typ().IsInstance() {
+		if err := c.guardDelete(r, env, t.resource); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.checkWriteFilter(r, req, env, t); err != nil {
 		return nil, err
 	}

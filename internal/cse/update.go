@@ -93,6 +93,9 @@ func (c *Core) prepareUpdate(r Reader, req *onem2m.Request, env Env, t *target) 
 	if parseErr != nil {
 		return nil, parseErr
 	}
+	if err := c.guardUpdate(r, env, t.resource); err != nil {
+		return nil, err
+	}
 	if err := c.checkWriteFilter(r, req, env, t); err != nil {
 		return nil, err
 	}

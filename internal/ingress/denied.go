@@ -65,6 +65,16 @@ func ownName(op proof.Operation) string {
 		return "revoke"
 	case proof.OpErase:
 		return "erase"
+	case proof.OpInvite:
+		return "invite"
+	case proof.OpQuarantine:
+		return "quarantine"
+	case proof.OpRelease:
+		return "release"
+	case proof.OpPropose:
+		return "propose"
+	case proof.OpApprove:
+		return "approve"
 	}
 	return "administer"
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/tallystick/tallystick/internal/cse"
+	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/translog"
 	"github.com/tallystick/tallystick/internal/tree"
 	"github.com/tallystick/tallystick/onem2m"
@@ -33,6 +34,8 @@ type building struct {
 	remembered rememberedMessages
 	// identities says that a credential was enrolled or revoked, or somebody quarantined or released.
 	identities bool
+	// approved says that what is executed has the consent of a second operator.
+	approved bool
 	// quarantines says that somebody was quarantined or released.
 	quarantines bool
 	// node is the member whose batch is executed, "" for what is repeated from the log.
@@ -215,9 +218,19 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 	} else if q != nil {
 		return denied("%s", q.Error()), nil
 	}
+	return a.execute(b, it, cred, auth)
+}
+
+// execute executes an item of who is known.
+func (a *App) execute(b *building, it *Item, cred *identity.Credential, auth proof.Auth) (onem2m.Response, error) {
+	if refused, err := a.needsApproval(b, it); err != nil {
+		return onem2m.Response{}, err
+	} else if refused != nil {
+		return *refused, nil
+	}
 	switch it.Operation {
 	case proof.Operation(onem2m.Create), proof.Operation(onem2m.Update), proof.Operation(onem2m.Delete):
-	case proof.OpEnrol, proof.OpInvite, proof.OpRevoke, proof.OpErase, proof.OpReset:
+	case proof.OpEnrol, proof.OpInvite, proof.OpRevoke, proof.OpErase, proof.OpReset, proof.OpPropose, proof.OpApprove:
 		return a.applyOwn(b, &own{Item: it, auth: auth, by: cred})
 	case proof.OpQuarantine, proof.OpRelease:
 		if refused, err := a.mayQuarantine(b, it, cred); err != nil {
@@ -245,7 +258,7 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 	}
 	env := cse.Env{
 		Time: b.time, NextIndex: b.nextIndex(), MayRegister: true, Assigned: it.Assigned, Statistics: a.statistics(b.state.Local),
-		Work: &b.work,
+		Work: &b.work, Approved: b.approved,
 	}
 	if it.Parameters != nil {
 		it.Parameters.apply(&a.req, &env)
@@ -253,6 +266,7 @@ func (a *App) applyItem(b *building, it *Item) (onem2m.Response, error) {
 	var signed *proof.Signed
 	if it.Signature != nil {
 		var refused *refusal
+		var err error
 		if signed, refused, err = a.fresh(b, it); err != nil {
 			return onem2m.Response{}, err
 		} else if refused != nil {

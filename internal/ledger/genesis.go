@@ -50,6 +50,9 @@ func parseGenesis(b []byte) (*Genesis, error) {
 	if len(g.Members) == 0 || len(g.Operators) == 0 || g.Origin == "" {
 		return nil, errors.New("parse genesis: it needs an origin, a member and an operator")
 	}
+	if err := g.checkApprovals(); err != nil {
+		return nil, fmt.Errorf("parse genesis: %w", err)
+	}
 	seen := make(map[string]bool)
 	for _, m := range g.Members {
 		if m.Name == "" || len(m.Name) > maxName || len(m.Key) != ed25519.PublicKeySize || seen[m.Name] {
@@ -61,6 +64,24 @@ func parseGenesis(b []byte) (*Genesis, error) {
 		seen[m.Name] = true
 	}
 	return g, nil
+}
+
+// checkApprovals refuses a network in which acts take two operators that nobody could be.
+func (g *Genesis) checkApprovals() error {
+	switch {
+	case g.CSE.Approvals == 0:
+		return nil
+	case g.CSE.Approvals != 2:
+		return fmt.Errorf("%d approvals; an act takes one operator (0) or two (2)", g.CSE.Approvals)
+	case g.CSE.Lab:
+		return errors.New("a lab network, in which anybody is anybody, cannot ask for two operators")
+	}
+	for _, o := range g.Operators[1:] {
+		if o.Originator != g.Operators[0].Originator && o.TokenHash != g.Operators[0].TokenHash {
+			return nil
+		}
+	}
+	return errors.New("acts take two operators, and the network begins with one")
 }
 
 func (g *Genesis) seed() ([32]byte, error) {

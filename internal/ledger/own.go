@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/onem2m"
@@ -56,7 +57,7 @@ func (a *App) applyOwn(b *building, o *own) (onem2m.Response, error) {
 	if err := json.Unmarshal(o.Content, &r); err != nil {
 		return failure(onem2m.StatusBadRequest, "the content is no JSON object of the expected form"), nil
 	}
-	mark := b.state.Mark()
+	mark, was := b.state.Mark(), *b
 	status := onem2m.StatusDeleted
 	var err error
 	switch o.Operation {
@@ -72,11 +73,20 @@ func (a *App) applyOwn(b *building, o *own) (onem2m.Response, error) {
 		err = a.erase(b, r.Index, o)
 	case proof.OpReset:
 		err = a.reset(b, o)
+	case proof.OpPropose:
+		index := b.nextIndex()
+		if err = a.propose(b, o); err == nil {
+			return onem2m.Response{Status: onem2m.StatusCreated, Content: fmt.Appendf(nil, `{"proposal":%d}`, index)}, nil
+		}
+	case proof.OpApprove:
+		status = onem2m.StatusUpdated
+		err = a.approve(b, o)
 	}
 	var bad *refusal
 	switch {
 	case errors.As(err, &bad):
 		b.state.Rollback(mark)
+		a.undo(b, &was)
 		return failure(bad.status, bad.Error()), nil
 	case err != nil:
 		return onem2m.Response{}, err

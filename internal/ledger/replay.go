@@ -137,7 +137,7 @@ func (r *replayer) entry(b *building, blk *translog.Block, n int) error {
 			return fmt.Errorf("the genesis document in the log is not this node's")
 		}
 		return a.applyGenesisEntries(b)
-	case proof.OpEnrol, proof.OpInvite, proof.OpRevoke, proof.OpErase, proof.OpReset:
+	case proof.OpEnrol, proof.OpInvite, proof.OpRevoke, proof.OpErase, proof.OpReset, proof.OpPropose, proof.OpApprove:
 		resp, err := a.applyOwn(b, &own{Item: &Item{Operation: e.Operation, From: e.Originator, Content: content}, auth: e.Auth})
 		if err == nil && resp.Status >= 3000 {
 			err = fmt.Errorf("refused when repeated: %s", resp.Content)

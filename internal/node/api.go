@@ -44,6 +44,9 @@ func (n *Node) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+Prefix+"/quarantine", n.serveQuarantine)
 	mux.HandleFunc("DELETE "+Prefix+"/quarantine", n.serveRelease)
 	mux.HandleFunc("GET "+Prefix+"/audit", n.serveAudit)
+	mux.HandleFunc("GET "+Prefix+"/proposals", n.serveProposals)
+	mux.HandleFunc("POST "+Prefix+"/proposals", n.servePropose)
+	mux.HandleFunc("POST "+Prefix+"/proposals/{id}/approve", n.serveApprove)
 	mux.HandleFunc("POST "+Prefix+"/fsck", n.serveFsck)
 	mux.HandleFunc("GET "+Prefix+"/events", n.serveEvents)
 }
@@ -415,7 +418,12 @@ func (n *Node) serveErase(w http.ResponseWriter, r *http.Request) {
 }
 
 func decodeBody(w http.ResponseWriter, r *http.Request, v any) bool {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096))
+	return decodeBodyOf(w, r, v, 4096)
+}
+
+// decodeBodyOf decodes a body of at most limit bytes, or answers the request.
+func decodeBodyOf(w http.ResponseWriter, r *http.Request, v any, limit int64) bool {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		refuse(w, http.StatusBadRequest, "the body is not the JSON object expected: "+err.Error())
@@ -426,15 +434,20 @@ func decodeBody(w http.ResponseWriter, r *http.Request, v any) bool {
 
 // own orders one of the ledger's own operations and says whether it was committed; if not it has answered.
 func (n *Node) own(w http.ResponseWriter, r *http.Request, op proof.Operation, req any) bool {
+	return n.order(w, r, op, req) != nil
+}
+
+// order is own for an operation whose response has something to say; nil when it was not committed.
+func (n *Node) order(w http.ResponseWriter, r *http.Request, op proof.Operation, req any) *onem2m.Response {
 	content, err := json.Marshal(req)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, err.Error())
-		return false
+		return nil
 	}
 	resp := n.ingress.Own(r.Context(), op, content, evidence(r))
 	if resp.Status >= 3000 {
 		refuse(w, resp.Status.HTTPStatus(), debugText(resp))
-		return false
+		return nil
 	}
-	return true
+	return resp
 }

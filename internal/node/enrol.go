@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -36,25 +37,36 @@ func (n *Node) serveEnrol(w http.ResponseWriter, r *http.Request) {
 	if c == nil || !decodeBody(w, r, &req) {
 		return
 	}
+	order, out, err := prepareEnrol(c, req)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if n.own(w, r, proof.OpEnrol, order) {
+		writeJSON(w, out)
+	}
+}
+
+// prepareEnrol makes of what an operator asks for what is ordered, and the answer. A token is drawn unless there is a key.
+func prepareEnrol(c *identity.Credential, req EnrolRequest) (order ledger.OwnRequest, out Enrolled, err error) {
 	if req.Organisation == "" {
 		req.Organisation = c.Organisation
 	}
 	if req.Role == "" {
 		req.Role = identity.Device.String()
 	}
-	order := ledger.OwnRequest{
+	order = ledger.OwnRequest{
 		Originator: req.Originator, Role: req.Role, Organisation: req.Organisation, PublicKey: req.PublicKey,
 		NotBefore: identity.Micro(req.NotBefore), NotAfter: identity.Micro(req.NotAfter),
 	}
-	out := Enrolled{Originator: req.Originator, Role: req.Role, Organisation: req.Organisation, NotAfter: req.NotAfter}
+	out = Enrolled{Originator: req.Originator, Role: req.Role, Organisation: req.Organisation, NotAfter: req.NotAfter}
 	if req.PublicKey != "" {
 		public, err := hex.DecodeString(req.PublicKey)
 		if err == nil {
 			err = identity.CheckKey(public)
 		}
 		if err != nil {
-			refuse(w, http.StatusBadRequest, "publicKey: "+err.Error())
-			return
+			return order, out, fmt.Errorf("publicKey: %w", err)
 		}
 		id := identity.KeyIDOf([32]byte(public))
 		out.Key = hex.EncodeToString(id[:])
@@ -63,9 +75,7 @@ func (n *Node) serveEnrol(w http.ResponseWriter, r *http.Request) {
 		hash, _ := identity.TokenHash(out.Token)
 		order.TokenHash, out.Key = hex.EncodeToString(hash[:]), hex.EncodeToString(hash[:8])
 	}
-	if n.own(w, r, proof.OpEnrol, order) {
-		writeJSON(w, out)
-	}
+	return order, out, nil
 }
 
 func (n *Node) serveRevoke(w http.ResponseWriter, r *http.Request) {

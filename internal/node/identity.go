@@ -27,7 +27,7 @@ func (o *InitOptions) cseConfig() (cse.Config, error) {
 	c := cse.Config{
 		SPID: "//" + or(strings.TrimPrefix(o.CSE.SPID, "//"), host), CSEID: "/" + or(strings.TrimPrefix(o.CSE.CSEID, "/"), "tally"),
 		Name: or(o.CSE.Name, "tally"), BaseRI: or(o.CSE.BaseRI, "cb"), Admin: or(o.CSE.Admin, OperatorID), Release: "4",
-		Lab: o.Lab, Mobius: o.Mobius,
+		Lab: o.Lab, Mobius: o.Mobius, Approvals: o.Approvals,
 	}
 	if o.Lab {
 		c.MaxLifetime = labLifetime

@@ -43,6 +43,8 @@ type InitOptions struct {
 	Registrar Registrar
 	// MayRegister are the CSE-IDs of CSEs that may register in a lab network without a credential.
 	MayRegister []string
+	// Approvals is how many operators an administrative act takes: 2, or 0 for one.
+	Approvals int
 }
 
 // Exists says whether dir holds a node.
@@ -88,18 +90,17 @@ func Init(o InitOptions) error {
 	if _, err := newKey(o.Dir, peerKeyFile); err != nil {
 		return err
 	}
-	token := identity.NewToken()
-	if err := writeFile(OperatorTokenPath(o.Dir), []byte(token+"\n"), 0o600); err != nil {
+	operators, err := o.operators(cfg.Admin)
+	if err != nil {
 		return err
 	}
-	hash, _ := identity.TokenHash(token)
 	var seed [32]byte
 	rand.Read(seed[:])
 	members := []ledger.Member{{Name: o.Name, Key: nodeKey.Public().(ed25519.PublicKey)}}
 	app := ledger.Genesis{
 		Version: ledger.GenesisVersion, Origin: o.Origin, Members: members, Seed: hex.EncodeToString(seed[:]),
 		CSE:       cfg,
-		Operators: []ledger.GenesisOperator{{Originator: cfg.Admin, TokenHash: hex.EncodeToString(hash[:])}},
+		Operators: operators,
 	}
 	if err := writeGenesis(o, app, validator); err != nil {
 		return err
@@ -128,6 +129,25 @@ func Init(o InitOptions) error {
 		return err
 	}
 	return writeFile(filepath.Join(o.Dir, configFile), append(doc, '\n'), 0o644)
+}
+
+// operators makes the tokens of the first operators: of the administrator, and of a second one when acts take two.
+func (o *InitOptions) operators(admin string) (all []ledger.GenesisOperator, err error) {
+	paths := map[string]string{admin: OperatorTokenPath(o.Dir)}
+	names := []string{admin}
+	if o.Approvals > 1 {
+		names = append(names, SecondOperator(admin))
+		paths[SecondOperator(admin)] = SecondOperatorTokenPath(o.Dir)
+	}
+	for _, name := range names {
+		token := identity.NewToken()
+		if err := writeFile(paths[name], []byte(token+"\n"), 0o600); err != nil {
+			return nil, err
+		}
+		hash, _ := identity.TokenHash(token)
+		all = append(all, ledger.GenesisOperator{Originator: name, TokenHash: hex.EncodeToString(hash[:])})
+	}
+	return all, nil
 }
 
 func writeGenesis(o InitOptions, app ledger.Genesis, validator ed25519.PrivateKey) error {
