@@ -286,6 +286,10 @@ func auditReason(reason string) string {
 		return "no right to"
 	case "quarantine":
 		return "in quarantine"
+	case "lockout":
+		return "no valid credential, after too many others"
+	case "signature":
+		return "the request's signature is not valid"
 	}
 	return reason
 }

@@ -11,6 +11,8 @@ const (
 	NotOriginator Reason = "originator" // a valid one, for another originator than the client claims to be
 	NoPrivilege   Reason = "privilege"  // no rule allows it
 	Quarantined   Reason = "quarantine" // the originator is in quarantine
+	LockedOut     Reason = "lockout"    // no valid credential, and the last of too many from that address
+	BadSignature  Reason = "signature"  // a request's own signature is not valid
 )
 
 // Denial is a refusal for want of identity or rights.

@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"context"
+	"strings"
 
 	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/internal/identity"
@@ -26,8 +27,11 @@ func (g *Ingress) Denied(ev binding.Evidence, d binding.Denial) {
 	if err != nil {
 		cred = nil // what is read next meets the same error, and tells it
 	}
-	if cred != nil && cred.Role != identity.Operator && g.o.App.Quarantined(cred.Originator) != nil {
+	switch {
+	case cred != nil && cred.Role != identity.Operator && g.o.App.Quarantined(cred.Originator) != nil:
 		d.Reason = binding.Quarantined
+	case cred == nil && d.Reason == binding.BadCredential && g.o.Guard != nil && g.o.Guard.Locked(ev.Source) > 0:
+		d.Reason = binding.LockedOut
 	}
 	g.denials.note(ev, d, cred)
 }
@@ -39,6 +43,9 @@ func (g *Ingress) noteUnidentified(claimed string, req *onem2m.Request, ev bindi
 	case onem2m.StatusSecurityAssociationRequired, onem2m.StatusOriginatorNotAuthenticated,
 		onem2m.StatusServiceSubscriptionLimitsExceeded: // locked out
 		d.Reason = binding.BadCredential
+		if onem2m.IsSigned(req.VendorInformation) {
+			d.Reason = binding.BadSignature
+		}
 	case onem2m.StatusOriginatorHasNoPrivilege:
 		d.Reason = binding.NotOriginator
 	default:
@@ -49,11 +56,27 @@ func (g *Ingress) noteUnidentified(claimed string, req *onem2m.Request, ev bindi
 
 // noteDenied notes a response if it refuses a request for want of rights. Who the request is from is known.
 func (g *Ingress) noteDenied(req *onem2m.Request, cred *identity.Credential, ev binding.Evidence, resp *onem2m.Response) {
+	n := 0
 	if forRights(resp.Status) {
+		n = 1
+	} else if resp.Status.Success() && strings.Contains(req.To, "/fopt") {
+		n = deniedMembers(resp.Content)
+	}
+	for range n {
 		g.denials.note(ev, binding.Denial{
 			Reason: binding.NoPrivilege, Doing: binding.Doing(req.Operation), From: req.From, To: req.To,
 		}, cred)
 	}
+}
+
+// deniedMembers counts the members of a group that refused a request, in their aggregated responses (m2m:agr).
+func deniedMembers(content []byte) (n int) {
+	for rsp := range onem2m.Elements(onem2m.Field(onem2m.Field(content, "m2m:agr"), "m2m:rsp")) {
+		if rsc, ok := onem2m.Int(onem2m.Field(rsp, "rsc")); ok && forRights(onem2m.StatusCode(rsc)) {
+			n++
+		}
+	}
+	return n
 }
 
 // ownName is what a Denial calls one of the ledger's own operations.

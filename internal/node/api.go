@@ -82,6 +82,7 @@ func (n *Node) authenticated(w http.ResponseWriter, r *http.Request) *identity.C
 	c, err := n.ingress.Authenticate(ev)
 	switch {
 	case errors.Is(err, ingress.ErrNoCredential) && n.lockedOut(w, r):
+		n.denied(r, binding.BadCredential)
 	case errors.Is(err, ingress.ErrNoCredential):
 		n.denied(r, binding.BadCredential)
 		refuse(w, http.StatusUnauthorized, err.Error())

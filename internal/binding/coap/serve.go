@@ -199,7 +199,8 @@ func (s *Server) refuseStranger(key exchangeKey, c *call, m *message.Message, er
 		return
 	}
 	var e *onem2m.Error
-	if errors.As(err, &e) && e.Status == onem2m.StatusSecurityAssociationRequired {
+	if errors.As(err, &e) && (e.Status == onem2m.StatusSecurityAssociationRequired || e.Status == onem2m.StatusOriginatorHasNoPrivilege ||
+		e.Status == onem2m.StatusServiceSubscriptionLimitsExceeded) {
 		binding.Denied(s.handler, c.evidence, binding.Denial{
 			Reason: binding.BadCredential, Doing: strings.ToLower(m.Code.String()), From: c.req.From, To: strings.Join(c.path, "/"),
 		})

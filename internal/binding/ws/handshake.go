@@ -122,15 +122,16 @@ func (b *Binding) judge(r *http.Request) (hs handshake, status int, why string) 
 	if hs.evidence.Token == "" {
 		hs.evidence.Token = query.Get("access_token")
 	}
-	if hs.evidence.Key != "" && hs.evidence.Token == "" && binding.CrossSite(r.Header, r.Host) {
-		return hs, http.StatusForbidden, "a browser asks for this connection for a page of another site, and showed a certificate by itself; such a page has to show a token"
-	}
-	hs.known = b.o.Handler.Known(hs.evidence)
 	denied := func() {
 		binding.Denied(b.o.Handler, hs.evidence, binding.Denial{
 			Reason: binding.BadCredential, Doing: "connect", From: r.Header.Get("X-M2M-Origin"), To: r.URL.Path,
 		})
 	}
+	if hs.evidence.Key != "" && hs.evidence.Token == "" && binding.CrossSite(r.Header, r.Host) {
+		denied()
+		return hs, http.StatusForbidden, "a browser asks for this connection for a page of another site, and showed a certificate by itself; such a page has to show a token"
+	}
+	hs.known = b.o.Handler.Known(hs.evidence)
 	if hs.evidence.Token != "" && !hs.known {
 		denied()
 		return hs, http.StatusUnauthorized, "the bearer token is not valid"
