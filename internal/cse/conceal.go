@@ -88,6 +88,25 @@ func (c *Core) blind(r Reader, req *onem2m.Request, env Env, at *Resource) (bool
 	return !ok, err
 }
 
+// concealed does so for what answers a read. A discovery finds nothing then, which is what it does where there may be something.
+func (c *Core) concealed(r Reader, req *onem2m.Request, env Env, t *target, result Result) Result {
+	if result.Err != nil || result.Response.Status.Success() {
+		return result
+	}
+	was := error(&onem2m.Error{Status: result.Response.Status})
+	err := c.conceal(r, req, env, t, was)
+	switch {
+	case err == was:
+		return result
+	case isConcealed(err) && discovers(req):
+		var rsp onem2m.Response
+		if rsp, err = c.nothingFound(r, req, env); err == nil {
+			return Result{Response: rsp}
+		}
+	}
+	return c.failed(req, err)
+}
+
 // isConcealed says whether a refusal is for want of a privilege, as one that conceals is.
 func isConcealed(err error) bool {
 	e := asRefusal(err)

@@ -214,21 +214,18 @@ func (c *Core) Read(r Reader, req *onem2m.Request, env Env) Result {
 	req = wholeTarget(req)
 	t, err := c.resolve(r, req.To, env.Time)
 	if err != nil {
-		if err = c.conceal(r, req, env, &target{}, err); isConcealed(err) && discovers(req) {
-			var rsp onem2m.Response
-			if rsp, err = c.nothingFound(r, req, env); err == nil {
-				return Result{Response: rsp}
-			}
-		}
-		return c.failed(req, err)
+		return c.concealed(r, req, env, &target{}, c.failed(req, err))
 	}
-	if t.virtual == onem2m.TypePollingChannelURI {
+	return c.concealed(r, req, env, &t, c.readOn(r, req, env, t))
+}
+
+func (c *Core) readOn(r Reader, req *onem2m.Request, env Env, t target) Result {
+	switch {
+	case t.virtual == onem2m.TypePollingChannelURI:
 		return c.poll(r, req, &t)
-	}
-	switch req.Operation {
-	case onem2m.Retrieve:
+	case req.Operation == onem2m.Retrieve:
 		return c.retrieve(r, req, env, t)
-	case onem2m.Notify:
+	case req.Operation == onem2m.Notify:
 		return c.notify(r, req, env, t)
 	}
 	return c.failed(req, refuse(onem2m.StatusBadRequest, "operation %d cannot be answered by a read", req.Operation))

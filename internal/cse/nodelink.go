@@ -28,12 +28,33 @@ func (c *Core) hostedBy(r Reader, ae *Resource) (*Resource, error) {
 	return t.resource, nil
 }
 
+// mayHost is hostedBy, but nil for a node of another organisation that the AE may not retrieve: it would write there.
+func (c *Core) mayHost(r Reader, ae *Resource, now int64) (*Resource, error) {
+	node, err := c.hostedBy(r, ae)
+	if err != nil || node == nil {
+		return nil, err
+	}
+	theirs, err := c.organisationOf(r, node.Owner)
+	if err != nil {
+		return nil, err
+	}
+	ours, err := c.organisationOf(r, ae.Owner)
+	if err != nil || ours == theirs {
+		return node, err
+	}
+	ok, err := c.authorize(r, node, ae.Owner, accessRetrieve, accessContext{time: now})
+	if err != nil || !ok {
+		return nil, err
+	}
+	return node, nil
+}
+
 // checkHosted refuses an AE that links a node which cannot list any more.
 func (c *Core) checkHosted(r Reader, before, after *Resource) error {
 	if before != nil && bytes.Equal(before.Get("nl"), after.Get("nl")) {
 		return nil
 	}
-	node, err := c.hostedBy(r, after)
+	node, err := c.mayHost(r, after, after.Modified)
 	if err != nil || node == nil {
 		return err
 	}
@@ -67,14 +88,14 @@ func (c *Core) linkHosted(st State, before, after *Resource, now int64) error {
 	if err != nil {
 		return err
 	}
-	is, err := c.hostedBy(st, after)
+	is, err := c.mayHost(st, after, now)
 	switch {
 	case err != nil:
 		return err
 	case was != nil && is != nil && was.RI == is.RI:
 		return nil
 	}
-	if was != nil {
+	if was != nil && slices.Contains(stringsOf(was.Get("hael")), ae.RI) {
 		listed := slices.DeleteFunc(stringsOf(was.Get("hael")), func(id string) bool { return id == ae.RI })
 		if err := putHosted(st, was, listed, now); err != nil {
 			return err
