@@ -26,19 +26,21 @@ import (
 // applier drives a ledger the way consensus does, without consensus: it makes blocks and has them executed and
 // committed. One goroutine owns it.
 type applier struct {
-	app     *ledger.App
-	public  ed25519.PublicKey // of the key that signs batches
-	height  int64
-	keys    [sensors]identity.KeyID
-	answers []onem2m.Response // to the newest batch
-	seed    [32]byte
-	failed  chan error
+	app      *ledger.App
+	public   ed25519.PublicKey // of the key that signs batches
+	height   int64
+	keys     [sensors]identity.KeyID
+	operator identity.KeyID
+	answers  []onem2m.Response // to the newest batch
+	seed     [32]byte
+	failed   chan error
 }
 
 const (
 	operatorID = "Coperator"
 	memberName = "node1"
 	chainID    = "bench"
+	origin     = "bench.local/apply"
 )
 
 // newApplier makes a ledger in dir, with six devices enrolled and registered.
@@ -47,11 +49,11 @@ func newApplier(dir string) (*applier, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &applier{public: public, failed: make(chan error, 1)}
-	rand.Read(a.seed[:])
 	operator, _ := identity.TokenHash(identity.NewToken())
+	a := &applier{public: public, operator: identity.KeyID(operator[:8]), failed: make(chan error, 1)}
+	rand.Read(a.seed[:])
 	genesis, err := json.Marshal(ledger.Genesis{
-		Version: ledger.GenesisVersion, Origin: "bench.local/apply", Members: []ledger.Member{{Name: memberName, Key: public}}, Seed: hex.EncodeToString(a.seed[:]),
+		Version: ledger.GenesisVersion, Origin: origin, Members: []ledger.Member{{Name: memberName, Key: public}}, Seed: hex.EncodeToString(a.seed[:]),
 		CSE:       cse.Config{SPID: "//bench.local", CSEID: "/tally", Name: "tally", BaseRI: "cb", Admin: operatorID, Release: "4"},
 		Operators: []ledger.GenesisOperator{{Originator: operatorID, TokenHash: hex.EncodeToString(operator[:])}},
 	})
@@ -75,14 +77,14 @@ func newApplier(dir string) (*applier, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.begin(genesis, identity.KeyID(operator[:8])); err != nil {
+	if err := a.begin(genesis); err != nil {
 		return nil, errors.Join(err, a.app.Close())
 	}
 	return a, nil
 }
 
 // begin commits the network's first blocks: genesis, then the devices.
-func (a *applier) begin(genesis []byte, operator identity.KeyID) error {
+func (a *applier) begin(genesis []byte) error {
 	ctx := context.Background()
 	if _, err := a.app.InitChain(ctx, &abci.RequestInitChain{AppStateBytes: genesis}); err != nil {
 		return err
@@ -96,7 +98,7 @@ func (a *applier) begin(genesis []byte, operator identity.KeyID) error {
 			return err
 		}
 		enrol = append(enrol, ledger.Item{
-			Operation: proof.OpEnrol, From: operatorID, Content: content, Key: operator, ResultContent: onem2m.ResultContentDefault, Release: "4",
+			Operation: proof.OpEnrol, From: operatorID, Content: content, Key: a.operator, ResultContent: onem2m.ResultContentDefault, Release: "4",
 		})
 	}
 	if err := a.commit(enrol); err != nil {

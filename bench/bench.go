@@ -43,6 +43,7 @@ type section struct {
 // all sections in the order in which they run.
 var all = []section{
 	{"apply", (*Bench).apply},
+	{"signed", (*Bench).signed},
 	{"http", (*Bench).http},
 	{"ingest", (*Bench).ingest},
 	{"ws", (*Bench).ws},

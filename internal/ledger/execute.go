@@ -28,8 +28,10 @@ type building struct {
 	work      int      // resources that requests may still look at
 	// delivered are the payloads, less their last byte, of the entries that tell of the messages remembered.
 	delivered [][]byte
-	// proven says that every signature of a device in the batch under way is valid.
-	proven bool
+	// proven says that every signature of a device in the batch under way is known to be valid; else signatures finds out.
+	proven     bool
+	signatures *verification
+	item       int // place in the batch of the item under way
 	// remembered keeps what was read of the sessions that send messages again.
 	remembered rememberedMessages
 	// identities says that a credential was enrolled or revoked, or somebody quarantined or released.
@@ -136,7 +138,19 @@ func (a *App) applyBatch(b *building, batch *Batch) error {
 	}
 	b.seed(batch.Seed)
 	b.node = batch.Node
+	if batch.signed() && !b.proven {
+		v, err := a.startVerifying(batch.Items)
+		if err != nil {
+			return err
+		}
+		b.signatures = v
+		defer func() {
+			v.end(batch.Items)
+			b.signatures = nil
+		}()
+	}
 	for i := 0; i < len(batch.Items); {
+		b.item = i
 		n := min(1+int(batch.Items[i].Together), len(batch.Items)-i)
 		var to []onem2m.Response
 		if mine {
@@ -159,8 +173,9 @@ func (a *App) applyTogether(b *building, items []Item, responses []onem2m.Respon
 	if again, err := a.delivered(b, &items[0], responses); err != nil || again {
 		return err
 	}
-	mark, was := b.state.Mark(), *b
+	mark, was, first := b.state.Mark(), *b, b.item
 	for i := range items {
+		b.item = first + i
 		resp, err := a.applyItem(b, &items[i])
 		if err != nil {
 			return err

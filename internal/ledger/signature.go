@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"runtime"
 	"sync"
 
 	"github.com/tallystick/tallystick/internal/identity"
@@ -16,9 +15,9 @@ import (
 )
 
 // Every validator verifies the signatures of devices in a batch, many at once and on all cores, when it first sees the
-// batch: in the mempool or as a proposal. Whether a signature is valid follows from the item and from the public key that
-// the ledger has bound to its key ID for good, so the answer is the same whenever it is found. Execution relies on it if
-// all of a batch are valid. Else, and where a key is enrolled by the very same block, it asks for each.
+// batch: in the mempool or as a proposal, at the latest while it is executed. Whether a signature is valid follows from the
+// item and from the public key that the ledger has bound to its key ID for good, so the answer is the same whenever it is
+// found. Where one of many is bad, and where a key is enrolled by the very same block, execution asks for each.
 
 // signatureOverhead is what a signature takes in an item at most.
 const signatureOverhead = 1 + 2*binary.MaxVarintLen64 + ed25519.SignatureSize
@@ -65,8 +64,9 @@ type deviceSignatures struct {
 	batches verifiedBatches // transactions in which all are valid
 	items   digests         // valid ones
 
-	mu   sync.RWMutex
-	keys map[identity.KeyID]*proof.DeviceKey
+	mu    sync.RWMutex
+	keys  map[identity.KeyID]*proof.DeviceKey // prepared keys, of whatever credentials
+	bound map[identity.KeyID]*proof.DeviceKey // of committed credentials: an ID is bound to one key for good
 }
 
 const (
@@ -165,105 +165,10 @@ func (a *App) VerifySignature(it *Item, cred *identity.Credential) bool {
 	return true
 }
 
-// devicesProven says whether all signatures of devices in a batch are known to be valid.
-func (a *App) devicesProven(tx []byte, b *Batch) (bool, error) {
-	if !b.signed() {
-		return false, nil
-	}
-	if a.devices.batches.has(tx) {
-		return true, nil
-	}
-	if err := a.verifyDevices(tx, b.Items); err != nil {
-		return false, err
-	}
-	return a.devices.batches.has(tx), nil
-}
-
-// verifyDevices verifies the signatures of devices in a batch and remembers it if all are valid.
-func (a *App) verifyDevices(tx []byte, items []Item) error {
-	view := a.View()
-	defer view.Close()
-	checks := make([]check, 0, len(items))
-	for i := range items {
-		it := &items[i]
-		if it.Signature == nil {
-			continue
-		}
-		cred, err := identity.Lookup(view, it.Key)
-		if err != nil {
-			return err
-		}
-		key := a.devices.key(cred)
-		if key == nil {
-			return nil // it may be enrolled by the time that the batch is executed
-		}
-		checks = append(checks, check{it, key})
-	}
-	if verifyAll(checks, a.genesis.Origin) {
-		a.devices.batches.add(tx)
-	}
-	return nil
-}
-
-// check is a signature to be verified.
-type check struct {
-	it  *Item
-	key *proof.DeviceKey
-}
-
-// chunk is how many signatures are verified at once: more gain little.
-const chunk = 512
-
-// verifyAll says whether all signatures are valid. It takes as many cores as there are.
-func verifyAll(checks []check, origin string) bool {
-	size := min(chunk, (len(checks)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
-	if size == 0 {
-		return true
-	}
-	n := (len(checks) + size - 1) / size
-	valid := make([]bool, n)
-	each := make(chan int, n)
-	for i := range n {
-		each <- i
-	}
-	close(each)
-	work := func() {
-		for i := range each {
-			valid[i] = verifyTogether(checks[i*size:min((i+1)*size, len(checks))], origin)
-		}
-	}
-	var others sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), n) - 1 {
-		others.Go(work)
-	}
-	work()
-	others.Wait()
-	for _, ok := range valid {
-		if !ok {
-			return false
-		}
-	}
-	return true
-}
-
-func verifyTogether(checks []check, origin string) bool {
-	var batch proof.DeviceBatch
-	var buf []byte
-	for _, c := range checks {
-		text, err := c.it.signedText(buf[:0], origin)
-		if err != nil {
-			return false
-		}
-		buf = append(text, c.it.Content...)
-		batch.Add(c.key, buf, c.it.Signature.Bytes[:])
-	}
-	return batch.AllValid()
-}
-
 // signedBy says whether an item under execution is signed by the key that cred binds, and of its originator: who signs
 // speaks for himself and for nobody behind him.
 func (a *App) signedBy(b *building, it *Item, cred *identity.Credential) bool {
-	return cred.Kind == identity.Key && cred.Originator == it.From && (b.proven || a.VerifySignature(it, cred))
+	return cred.Kind == identity.Key && cred.Originator == it.From && (b.proven || b.signatures.proves(b.item, cred.Value) || a.VerifySignature(it, cred))
 }
 
 // keepSigned keeps the signature of a request beside the payloads of the entries that it made, the last n.

@@ -1,0 +1,222 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/ledger"
+	"github.com/tallystick/tallystick/onem2m"
+	"github.com/tallystick/tallystick/proof"
+)
+
+// signedRound is how many signed readings one round has.
+const signedRound = 20_480
+
+// signedSizes are readings a block.
+var signedSizes = []int{256, 1024}
+
+// signers are the keys of the sensors, enrolled beside their tokens.
+type signers struct {
+	*readings
+	a        *applier
+	private  [sensors]ed25519.PrivateKey
+	prepared [sensors]*proof.DeviceKey
+	sent     uint64
+}
+
+// newSigners enrols a key for each sensor.
+func newSigners(a *applier) (*signers, error) {
+	r, err := loadReadings()
+	if err != nil {
+		return nil, err
+	}
+	s := &signers{readings: r, a: a}
+	var enrol []ledger.Item
+	for i := range sensors {
+		public, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			return nil, err
+		}
+		s.private[i] = private
+		if s.prepared[i], err = proof.NewDeviceKey(public); err != nil {
+			return nil, err
+		}
+		content, err := json.Marshal(ledger.OwnRequest{Originator: deviceID(i), PublicKey: hex.EncodeToString(public)})
+		if err != nil {
+			return nil, err
+		}
+		enrol = append(enrol, ledger.Item{
+			Operation: proof.OpEnrol, From: operatorID, Content: content, Key: a.operator, ResultContent: onem2m.ResultContentDefault, Release: "4",
+		})
+	}
+	return s, a.commit(enrol)
+}
+
+// signedReading is a reading as a device signed it.
+type signedReading struct {
+	key       *proof.DeviceKey
+	message   []byte
+	signature [ed25519.SignatureSize]byte
+}
+
+// batch makes a batch of the next n readings, signed by the sensors in turn, as another node would send it: nothing in
+// it has been verified.
+func (s *signers) batch(n int) (tx []byte, signed []signedReading, err error) {
+	items := make([]ledger.Item, n)
+	signed = make([]signedReading, n)
+	until := time.Now().Add(time.Hour).Unix()
+	for i := range items {
+		sensor := int(s.sent % sensors)
+		it := s.a.item(sensor, container(sensor), s.readings.append(nil, sensor, s.sent/sensors))
+		s.sent++
+		req := onem2m.Request{Operation: onem2m.Create, From: it.From, To: it.To, Type: it.Type, Content: it.Content, ReleaseVersion: it.Release}
+		if err := req.Sign(origin, s.private[sensor], s.sent, until); err != nil {
+			return nil, nil, err
+		}
+		sig, err := onem2m.ParseSignature(req.VendorInformation)
+		if err != nil {
+			return nil, nil, err
+		}
+		text, err := sig.AppendSigned(nil, origin, &req)
+		if err != nil {
+			return nil, nil, err
+		}
+		it.Signature, it.Key = sig, sig.Key
+		items[i], signed[i] = it, signedReading{s.prepared[sensor], bytes.Join([][]byte{text, it.Content}, nil), sig.Bytes}
+	}
+	return s.a.sign(items), signed, nil
+}
+
+// verifyAlone verifies the signatures in one batch a core and does nothing else.
+func verifyAlone(signed []signedReading) bool {
+	return onAllCores(signed, func(part []signedReading) bool {
+		var batch proof.DeviceBatch
+		for i := range part {
+			batch.Add(part[i].key, part[i].message, part[i].signature[:])
+		}
+		return batch.AllValid()
+	})
+}
+
+// verifySingly verifies them one by one.
+func verifySingly(signed []signedReading) bool {
+	return onAllCores(signed, func(part []signedReading) bool {
+		for i := range part {
+			if !part[i].key.Verify(part[i].message, part[i].signature[:]) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func onAllCores(signed []signedReading, verify func([]signedReading) bool) bool {
+	cores := runtime.GOMAXPROCS(0)
+	share := (len(signed) + cores - 1) / cores
+	ok := make([]bool, cores)
+	var workers sync.WaitGroup
+	for c := range cores {
+		part := signed[min(c*share, len(signed)):min((c+1)*share, len(signed))]
+		workers.Go(func() {
+			ok[c] = len(part) == 0 || verify(part)
+		})
+	}
+	workers.Wait()
+	for _, valid := range ok {
+		if !valid {
+			return false
+		}
+	}
+	return true
+}
+
+// signed measures what it costs that devices sign their readings.
+func (b *Bench) signed(ctx context.Context) (*Section, error) {
+	s := &Section{
+		Name: "signed", Title: "Readings that devices signed: verified by a validator and applied, next to batch verification of the same signatures alone",
+		Subject: "verified and applied", Against: "verified",
+	}
+	a, err := newApplier(filepath.Join(b.dir, "signed"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { a.close() }()
+	devices, err := newSigners(a)
+	if err != nil {
+		return nil, err
+	}
+	for _, size := range signedSizes {
+		var applied, alone, single []float64
+		for round := range b.Rounds + 1 { // the first one warms up
+			r, err := devices.round(ctx, b.scaled(signedRound)/size, size)
+			if err != nil {
+				return nil, err
+			}
+			if round > 0 {
+				applied, alone, single = append(applied, r.applied), append(alone, r.alone), append(single, r.single)
+			}
+		}
+		name := fmt.Sprintf("%d readings a block", size)
+		var goal *Goal
+		if size == signedSizes[len(signedSizes)-1] {
+			goal = ratioAtLeast(0.6)
+		}
+		s.add(name, "readings/s", median(applied), median(alone), goal)
+		s.add(name+", signatures one by one", "signatures/s", median(single), median(alone), nil)
+	}
+	s.note("left: FinalizeBlock and Commit of a batch that this node has not seen before: every device's signature, counters, resources,\n" +
+		"log with the signatures, tree. Right: the same signatures, of the same messages by the same prepared keys, in one batch a core.")
+	s.note("all on %d cores; one by one on all of them too.", runtime.GOMAXPROCS(0))
+	return s, nil
+}
+
+// signedRates are readings a second.
+type signedRates struct{ applied, alone, single float64 }
+
+// round verifies and applies blocks of readings, and verifies the same signatures alone, in turn.
+func (s *signers) round(ctx context.Context, blocks, size int) (signedRates, error) {
+	var applied, alone, single time.Duration
+	for range max(blocks, 1) {
+		if err := ctx.Err(); err != nil {
+			return signedRates{}, err
+		}
+		tx, signed, err := s.batch(size)
+		if err != nil {
+			return signedRates{}, err
+		}
+		block, err := s.a.propose(tx)
+		if err != nil {
+			return signedRates{}, err
+		}
+		runtime.GC() // what made the batch is nobody's here
+		begin := time.Now()
+		if _, err := s.a.apply(block); err != nil {
+			return signedRates{}, err
+		}
+		applied += time.Since(begin)
+		if err := s.a.check(size); err != nil {
+			return signedRates{}, err
+		}
+		begin = time.Now()
+		if !verifyAlone(signed) {
+			return signedRates{}, errors.New("a signature is not valid")
+		}
+		alone += time.Since(begin)
+		begin = time.Now()
+		if !verifySingly(signed[:size/4]) {
+			return signedRates{}, errors.New("a signature is not valid")
+		}
+		single += time.Since(begin)
+	}
+	n := float64(max(blocks, 1) * size)
+	return signedRates{n / applied.Seconds(), n / alone.Seconds(), n / 4 / single.Seconds()}, nil
+}
