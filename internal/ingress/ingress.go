@@ -62,8 +62,10 @@ type Ingress struct {
 	denials   *denials
 	watch     watch
 	clock     chan struct{} // closed when keepTime has ended
-	updates   turns
-	transits  transits
+	// signatures are those of devices that are being verified.
+	signatures signatures
+	updates    turns
+	transits   transits
 	// consultations are the dynamic authorizations under way.
 	consultations consultations
 	// timeout bounds the wait of a request that says nothing about it, a time.Duration.

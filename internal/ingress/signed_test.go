@@ -108,6 +108,43 @@ func TestGatewayCarries(t *testing.T) {
 	n.want(onem2m.StatusOriginatorHasNoPrivilege, n.ingress.Do(context.Background(), plain, testEvidence("Cgate")))
 }
 
+// TestSignedInOrder: readings that one goroutine starts are committed in that order, and bad signatures among them refuse
+// nobody else.
+func TestSignedInOrder(t *testing.T) {
+	n := ready(t, 0)
+	n.enrolKey("Cdev")
+	const count = 300
+	answers := make([]*onem2m.Response, count)
+	var wg sync.WaitGroup
+	for i := range count {
+		req := n.signed(uint64(i + 1))
+		if i%50 == 7 {
+			req.Content = []byte(`{"m2m:cin":{"con":"forged"}}`)
+		}
+		wg.Add(1)
+		n.ingress.Start(context.Background(), req, binding.Evidence{}, func(r *onem2m.Response) {
+			answers[i] = r
+			wg.Done()
+		})
+	}
+	wg.Wait()
+	last := ""
+	for i, a := range answers {
+		switch {
+		case i%50 == 7:
+			if a.Status != onem2m.StatusSecurityAssociationRequired {
+				t.Errorf("reading %d is forged: %d %s", i, a.Status, a.Content)
+			}
+		case a.Status != onem2m.StatusCreated:
+			t.Errorf("reading %d: %d %s", i, a.Status, a.Content)
+		case len(a.Location) < len(last) || len(a.Location) == len(last) && a.Location <= last:
+			t.Errorf("reading %d is %s, after %s", i, a.Location, last)
+		default:
+			last = a.Location
+		}
+	}
+}
+
 // TestSignedAtOnce: of many copies that come at once, one takes effect.
 func TestSignedAtOnce(t *testing.T) {
 	n := ready(t, 0)

@@ -36,7 +36,17 @@ func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, ev binding.Evi
 		return
 	}
 	s := &started{req: req, ev: ev, done: done}
-	if refused := g.begin(ctx, core, s, ev); refused != nil {
+	if onem2m.IsSigned(req.VendorInformation) {
+		g.startSigned(ctx, core, s)
+		return
+	}
+	g.started(ctx, core, s, g.begin(ctx, core, s, ev))
+}
+
+// started answers a reading that was refused when it was to be queued; refused is nil for one that was not.
+func (g *Ingress) started(ctx context.Context, core *cse.Core, s *started, refused *onem2m.Response) {
+	req, ev, done := s.req, s.ev, s.done
+	if refused != nil {
 		if refused.Status == onem2m.StatusOriginatorHasNoPrivilege && g.mayConsult(core, req) {
 			s.pass.Done(false, false)
 			go func() { done(g.Do(ctx, req, ev)) }()
@@ -69,8 +79,13 @@ func (g *Ingress) begin(ctx context.Context, core *cse.Core, s *started, ev bind
 	if refused != nil {
 		return refused
 	}
+	return g.queue(ctx, core, s, cred)
+}
+
+// queue queues a reading of who is known, or says why not.
+func (g *Ingress) queue(ctx context.Context, core *cse.Core, s *started, cred *identity.Credential) (refused *onem2m.Response) {
 	s.cred = cred
-	if s.pass, refused = g.admit(ctx, s.req, cred, ev, 1); refused != nil {
+	if s.pass, refused = g.admit(ctx, s.req, cred, s.ev, 1); refused != nil {
 		return refused
 	}
 	withoutCredentials(s.req)

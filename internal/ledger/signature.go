@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/tallystick/tallystick/internal/identity"
@@ -163,6 +164,61 @@ func (a *App) VerifySignature(it *Item, cred *identity.Credential) bool {
 	}
 	a.devices.items.add(it.digest(text))
 	return true
+}
+
+// SignedItem is an item and the credential of the key that must have signed it.
+type SignedItem struct {
+	Item *Item
+	By   *identity.Credential
+}
+
+// VerifySignatures is VerifySignature for many items: together, on all cores.
+func (a *App) VerifySignatures(items []SignedItem) []bool {
+	valid := make([]bool, len(items))
+	cores := runtime.GOMAXPROCS(0)
+	size := max(fewSignatures, min(chunk, (len(items)+cores-1)/cores))
+	var workers sync.WaitGroup
+	for from := 0; from < len(items); from += size {
+		part, out := items[from:min(from+size, len(items))], valid[from:]
+		if len(items) <= size {
+			a.verifyItems(part, out)
+			break
+		}
+		workers.Go(func() { a.verifyItems(part, out) })
+	}
+	workers.Wait()
+	return valid
+}
+
+// fewSignatures is how many are not worth another goroutine.
+const fewSignatures = 8
+
+// verifyItems says of each item whether its signature is valid.
+func (a *App) verifyItems(items []SignedItem, valid []bool) {
+	if len(items) == 1 {
+		valid[0] = a.VerifySignature(items[0].Item, items[0].By)
+		return
+	}
+	var batch proof.DeviceBatch
+	var in []int
+	var sums [][32]byte
+	var buf []byte
+	for i, s := range items {
+		key := a.devices.key(s.By)
+		text, err := s.Item.signedText(buf[:0], a.genesis.Origin)
+		if key == nil || err != nil {
+			continue
+		}
+		in, sums = append(in, i), append(sums, s.Item.digest(text))
+		buf = append(text, s.Item.Content...)
+		batch.Add(key, buf, s.Item.Signature.Bytes[:])
+	}
+	for n, ok := range batch.Verify() {
+		valid[in[n]] = ok
+		if ok {
+			a.devices.items.add(sums[n])
+		}
+	}
 }
 
 // signedBy says whether an item under execution is signed by the key that cred binds, and of its originator: who signs
