@@ -298,7 +298,7 @@ func TestChoose(t *testing.T) {
 	if err != nil || len(todo) != 2 || todo[0].name != "apply" || todo[1].name != "la" {
 		t.Errorf("apply and la are %v, %v", todo, err)
 	}
-	if _, err := choose([]string{"lo"}); err == nil || !strings.Contains(err.Error(), `no section "lo"; there are apply, http`) {
+	if _, err := choose([]string{"lo"}); err == nil || !strings.Contains(err.Error(), `no section "lo"; there are apply, signed, http`) {
 		t.Errorf("an unknown section: %v", err)
 	}
 }

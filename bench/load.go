@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tallystick/tallystick/client"
 )
 
 // loadJob tells a load generator, a process of its own, what to send.
@@ -29,6 +31,9 @@ type loadJob struct {
 	// Protocol is how requests are sent, Window how many each connection keeps under way: over HTTP one.
 	Protocol protocol `json:"protocol"`
 	Window   int      `json:"window"`
+	// Keys are the seeds of the keys that the sensors sign with, for the network Origin; "" for tokens alone.
+	Keys   [sensors]string `json:"keys"`
+	Origin string          `json:"origin"`
 	// At is where, unless that is Addr: not all that a node serves is on one port.
 	At string `json:"at"`
 	// Records has so many readings sent in one request, as a SenML pack. 0 for one reading, without a pack.
@@ -66,6 +71,7 @@ type generator struct {
 	begin    time.Time
 	next     [sensors]atomic.Uint64
 	left     atomic.Int64 // requests that may still be sent, when Total is given
+	signers  [sensors]*client.Signer
 
 	mu      sync.Mutex
 	counted histogram
@@ -84,6 +90,11 @@ func generate(ctx context.Context, job loadJob) (loadResult, error) {
 	g.left.Store(int64(job.Total))
 	for i := range g.next {
 		g.next[i].Store(job.Next[i])
+		if job.Origin != "" {
+			if g.signers[i], err = newSigner(job.Origin, job.Keys[i]); err != nil {
+				return loadResult{}, err
+			}
+		}
 	}
 	conns := make([]net.Conn, 0, job.Conns)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -239,6 +250,9 @@ func (g *generator) appendPost(dst, body []byte, sensor int, n uint64) (request,
 		mediaType = "application/json"
 		body = g.readings.appendContent(body, sensor, g.take(sensor, 1))
 		dst = g.appendPlainHead(dst, sensor)
+	}
+	if s := g.signers[sensor]; s != nil {
+		dst = append(append(dst, "\r\nX-M2M-VSI: "...), signReading(s, sensor, body)...)
 	}
 	dst = append(append(dst, "\r\nContent-Type: "...), mediaType...)
 	dst = strconv.AppendInt(append(dst, "\r\nContent-Length: "...), int64(len(body)), 10)

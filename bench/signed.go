@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/ledger"
 	"github.com/tallystick/tallystick/onem2m"
 	"github.com/tallystick/tallystick/proof"
@@ -155,7 +157,7 @@ func (b *Bench) signed(ctx context.Context) (*Section, error) {
 		return nil, err
 	}
 	for _, size := range signedSizes {
-		var applied, alone, single []float64
+		var applied, alone, single, appliedCPU, aloneCPU []float64
 		for round := range b.Rounds + 1 { // the first one warms up
 			r, err := devices.round(ctx, b.scaled(signedRound)/size, size)
 			if err != nil {
@@ -163,6 +165,7 @@ func (b *Bench) signed(ctx context.Context) (*Section, error) {
 			}
 			if round > 0 {
 				applied, alone, single = append(applied, r.applied), append(alone, r.alone), append(single, r.single)
+				appliedCPU, aloneCPU = append(appliedCPU, r.appliedCPU), append(aloneCPU, r.aloneCPU)
 			}
 		}
 		name := fmt.Sprintf("%d readings a block", size)
@@ -171,20 +174,103 @@ func (b *Bench) signed(ctx context.Context) (*Section, error) {
 			goal = ratioAtLeast(0.6)
 		}
 		s.add(name, "readings/s", median(applied), median(alone), goal)
+		s.add(name+", CPU", "us/reading", median(appliedCPU), median(aloneCPU), nil)
 		s.add(name+", signatures one by one", "signatures/s", median(single), median(alone), nil)
+	}
+	if err := b.signedOverHTTP(ctx, s); err != nil {
+		return nil, err
 	}
 	s.note("left: FinalizeBlock and Commit of a batch that this node has not seen before: every device's signature, counters, resources,\n" +
 		"log with the signatures, tree. Right: the same signatures, of the same messages by the same prepared keys, in one batch a core.")
+	s.note("over HTTP: one signed reading a request, next to the same readings with a token alone, on the same node in turn; the load\n" +
+		"generator signs on the same cores.")
 	s.note("all on %d cores; one by one on all of them too.", runtime.GOMAXPROCS(0))
 	return s, nil
 }
 
-// signedRates are readings a second.
-type signedRates struct{ applied, alone, single float64 }
+// signedOverHTTP measures what devices see that sign what they send.
+func (b *Bench) signedOverHTTP(ctx context.Context, s *Section) (err error) {
+	n, err := b.Program.startNode(ctx, filepath.Join(b.dir, "signing"), 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	plain := b.job(goalConns, false)
+	plain.Protocol = overHTTP
+	signing := plain
+	operator, err := n.operator(&b.Program)
+	if err != nil {
+		return err
+	}
+	defer operator.Close()
+	for i := range sensors {
+		public, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			return err
+		}
+		signing.Keys[i] = hex.EncodeToString(private.Seed())
+		if _, err := operator.API(ctx, "POST", "/-/credentials", map[string]string{"originator": deviceID(i), "publicKey": hex.EncodeToString(public)}); err != nil {
+			return fmt.Errorf("enrol the key of %s: %w", deviceID(i), err)
+		}
+	}
+	checkpoint, err := operator.API(ctx, "GET", "/-/checkpoint", nil)
+	if err != nil {
+		return err
+	}
+	signing.Origin, _, _ = strings.Cut(string(checkpoint), "\n")
+	var with, without side
+	for round := range b.Rounds {
+		for i, job := range []loadJob{plain, signing} {
+			to := []*side{&without, &with}
+			if round%2 == 1 { // the other one first
+				i, job = 1-i, []loadJob{signing, plain}[i]
+			}
+			cpu0, err := processCPU(n.pid())
+			if err != nil {
+				return err
+			}
+			r, err := n.load(ctx, &b.Program, job)
+			if err != nil {
+				return fmt.Errorf("load the node: %w", err)
+			}
+			cpu1, err := processCPU(n.pid())
+			if err != nil {
+				return err
+			}
+			to[i].add(r, cpu1-cpu0)
+		}
+	}
+	s.addSides("over HTTP, "+connections(goalConns), &with, &without, nil, nil)
+	return nil
+}
+
+// newSigner is the signer of a sensor in a load generator.
+func newSigner(origin, seed string) (*client.Signer, error) {
+	b, err := hex.DecodeString(seed)
+	if err != nil || len(b) != ed25519.SeedSize {
+		return nil, errors.New("a sensor's key is no seed in hex")
+	}
+	// Every job has a process of its own; a job sends less than a request in a microsecond.
+	return client.NewSigner(origin, ed25519.NewKeyFromSeed(b), 0, uint64(time.Now().UnixMicro())), nil
+}
+
+// signReading signs the request that carries a reading, and gives its vendor information.
+func signReading(s *client.Signer, sensor int, body []byte) string {
+	req := onem2m.Request{
+		Operation: onem2m.Create, From: deviceID(sensor), To: container(sensor), Type: onem2m.TypeContentInstance, Content: body, ReleaseVersion: "4",
+	}
+	if err := s.Sign(&req); err != nil { // the sensors' addresses can be signed
+		panic(err)
+	}
+	return req.VendorInformation
+}
+
+// signedRates are readings a second, and CPU time of the whole process in microseconds a reading.
+type signedRates struct{ applied, alone, single, appliedCPU, aloneCPU float64 }
 
 // round verifies and applies blocks of readings, and verifies the same signatures alone, in turn.
 func (s *signers) round(ctx context.Context, blocks, size int) (signedRates, error) {
-	var applied, alone, single time.Duration
+	var applied, alone, single, appliedCPU, aloneCPU time.Duration
 	for range max(blocks, 1) {
 		if err := ctx.Err(); err != nil {
 			return signedRates{}, err
@@ -198,11 +284,19 @@ func (s *signers) round(ctx context.Context, blocks, size int) (signedRates, err
 			return signedRates{}, err
 		}
 		runtime.GC() // what made the batch is nobody's here
+		cpu0, err := ownCPU()
+		if err != nil {
+			return signedRates{}, err
+		}
 		begin := time.Now()
 		if _, err := s.a.apply(block); err != nil {
 			return signedRates{}, err
 		}
 		applied += time.Since(begin)
+		cpu1, err := ownCPU()
+		if err != nil {
+			return signedRates{}, err
+		}
 		if err := s.a.check(size); err != nil {
 			return signedRates{}, err
 		}
@@ -211,6 +305,11 @@ func (s *signers) round(ctx context.Context, blocks, size int) (signedRates, err
 			return signedRates{}, errors.New("a signature is not valid")
 		}
 		alone += time.Since(begin)
+		cpu2, err := ownCPU()
+		if err != nil {
+			return signedRates{}, err
+		}
+		appliedCPU, aloneCPU = appliedCPU+cpu1-cpu0, aloneCPU+cpu2-cpu1
 		begin = time.Now()
 		if !verifySingly(signed[:size/4]) {
 			return signedRates{}, errors.New("a signature is not valid")
@@ -218,5 +317,5 @@ func (s *signers) round(ctx context.Context, blocks, size int) (signedRates, err
 		single += time.Since(begin)
 	}
 	n := float64(max(blocks, 1) * size)
-	return signedRates{n / applied.Seconds(), n / alone.Seconds(), n / 4 / single.Seconds()}, nil
+	return signedRates{n / applied.Seconds(), n / alone.Seconds(), n / 4 / single.Seconds(), micros(appliedCPU) / n, micros(aloneCPU) / n}, nil
 }
