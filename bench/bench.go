@@ -54,6 +54,7 @@ var all = []section{
 	{"mqtt-crowd", (*Bench).mqttIdle},
 	{"coap", (*Bench).coap},
 	{"abuse", (*Bench).abuse},
+	{"secure", (*Bench).secure},
 	{"disk", (*Bench).disk},
 	{"proof", (*Bench).proof},
 	{"scale", (*Bench).scale},

@@ -55,7 +55,7 @@ type coapClient struct {
 func (g *generator) driveCoAP(conn net.Conn, sensor int) error {
 	c := &coapClient{
 		generator: g, conn: conn, sensor: sensor,
-		options: appendPlainOptions(nil, plainPath(sensor), g.Tokens[sensor]), requests: make([]coapRequest, g.Window),
+		options: appendPlainOptions(nil, plainPath(sensor), g.Tokens[sensor], deviceID(sensor)), requests: make([]coapRequest, g.Window),
 	}
 	var (
 		sent     uint64
@@ -193,12 +193,17 @@ func (c *coapClient) answer(b []byte) (*coapRequest, error) {
 }
 
 // appendPlainOptions appends the options of a device's POST of JSON that speaks no oneM2M: Uri-Path, Content-Format and
-// Uri-Query.
-func appendPlainOptions(dst []byte, path, token string) []byte {
+// Uri-Query, or, without a token, oneM2M-FR (TS-0008 clause 6.2.2.4).
+func appendPlainOptions(dst []byte, path, token, originator string) []byte {
 	last := 0
 	add := func(number int, value string) {
-		dst = append(dst, byte(number-last)<<4)
-		head := &dst[len(dst)-1]
+		at := len(dst)
+		if delta := number - last; delta < 13 {
+			dst = append(dst, byte(delta)<<4)
+		} else {
+			dst = append(dst, 13<<4, byte(delta-13)) // an extended delta of up to 268
+		}
+		head := &dst[at]
 		last = number
 		if len(value) < 13 {
 			*head |= byte(len(value))
@@ -213,6 +218,10 @@ func appendPlainOptions(dst []byte, path, token string) []byte {
 		add(11, name)
 	}
 	add(12, "\x32") // application/json
-	add(15, "tkns="+token)
+	if token != "" {
+		add(15, "tkns="+token)
+	} else {
+		add(279, originator)
+	}
 	return dst
 }

@@ -36,6 +36,10 @@ type loadJob struct {
 	Origin string          `json:"origin"`
 	// At is where, unless that is Addr: not all that a node serves is on one port.
 	At string `json:"at"`
+	// CA is the file with the certificates to verify the server by, over TLS or DTLS; "" for a connection in clear.
+	CA string `json:"ca"`
+	// Anonymous has requests name their originator and show no credential, as a lab network takes them.
+	Anonymous bool `json:"anonymous"`
 	// Records has so many readings sent in one request, as a SenML pack. 0 for one reading, without a pack.
 	Records int             `json:"records"`
 	Pause   time.Duration   `json:"pause"` // of a connection between an answer and the next request
@@ -99,17 +103,13 @@ func generate(ctx context.Context, job loadJob) (loadResult, error) {
 	conns := make([]net.Conn, 0, job.Conns)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	addr, network := job.Addr, "tcp"
-	if job.At != "" {
-		addr = job.At
-	}
-	if job.Protocol == plainCoAP {
-		network = "udp"
+	if job.Anonymous {
+		g.Tokens = [sensors]string{}
 	}
 	for range job.Conns {
-		c, err := net.Dial(network, addr)
+		c, err := job.dial(ctx)
 		if err != nil {
-			return loadResult{}, fmt.Errorf("connect to %s: %w", addr, err)
+			return loadResult{}, err
 		}
 		defer c.Close()
 		conns = append(conns, c)

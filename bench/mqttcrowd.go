@@ -44,7 +44,7 @@ func runCrowd(ctx context.Context, text string, in io.Reader, out io.Writer) err
 			for i := w; i < job.Idle; i += workers {
 				c, err := net.Dial("tcp", job.Addr)
 				if err == nil {
-					_, err = c.Write(appendConnect(nil, fmt.Sprint("idle-", i), job.Token))
+					_, err = c.Write(appendConnect(nil, fmt.Sprint("idle-", i), "", job.Token))
 				}
 				if err == nil {
 					_, err = readAck(c, 0x20)
@@ -76,7 +76,7 @@ func runCrowd(ctx context.Context, text string, in io.Reader, out io.Writer) err
 
 // flood sends CONNECTs with a token that nobody has.
 func flood(ctx context.Context, job crowdJob) {
-	hello := appendConnect(nil, "flood", strings.Repeat("x", 50))
+	hello := appendConnect(nil, "flood", "", strings.Repeat("x", 50))
 	const perTick = 10
 	tick := time.NewTicker(time.Second * perTick / time.Duration(job.Rate))
 	defer tick.Stop()

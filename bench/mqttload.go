@@ -10,12 +10,12 @@ import (
 )
 
 // appendConnect appends a CONNECT of MQTT 3.1.1 with a clean session, the password a token.
-func appendConnect(dst []byte, client, token string) []byte {
-	n := 10 + 2 + len(client) + 2 + 2 + len(token)
+func appendConnect(dst []byte, client, user, token string) []byte {
+	n := 10 + 2 + len(client) + 2 + len(user) + 2 + len(token)
 	dst = append(dst, 0x10)
 	dst = appendLength(dst, n)
 	dst = append(dst, "\x00\x04MQTT\x04\xc2\x00\x00"...)
-	for _, s := range []string{client, "", token} {
+	for _, s := range []string{client, user, token} {
 		dst = binary.BigEndian.AppendUint16(dst, uint16(len(s)))
 		dst = append(dst, s...)
 	}
@@ -42,7 +42,7 @@ func readAck(r io.Reader, first byte) (b [4]byte, err error) {
 // over.
 func (g *generator) driveMQTT(c net.Conn, sensor int) error {
 	in := bufio.NewReaderSize(c, 16<<10)
-	out := appendConnect(nil, "load-"+c.LocalAddr().String(), g.Tokens[sensor])
+	out := appendConnect(nil, "load-"+c.LocalAddr().String(), deviceID(sensor), g.Tokens[sensor])
 	if _, err := c.Write(out); err != nil {
 		return fmt.Errorf("send CONNECT: %w", err)
 	}

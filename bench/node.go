@@ -52,13 +52,17 @@ func (p *Program) startNode(ctx context.Context, dir string, retainBlocks int) (
 
 // start starts the node's process, the first time or again. Its address is another each time.
 func (n *node) start(ctx context.Context, p *Program) (err error) {
-	n.server, err = p.serve(ctx, p.Start(n.dir), func(line string) (string, bool) {
+	n.server, err = p.serveNode(ctx, p.Start(n.dir))
+	return err
+}
+
+func (p *Program) serveNode(ctx context.Context, args []string) (*server, error) {
+	return p.serve(ctx, args, func(line string) (string, bool) {
 		if m := ready.FindStringSubmatch(line); m != nil {
 			return m[1], true
 		}
 		return "", false
 	})
-	return err
 }
 
 // configure sets one value of a node's configuration file.

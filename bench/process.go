@@ -70,6 +70,10 @@ type Program struct {
 	Operator      string
 	// Config is a data folder's configuration file.
 	Config func(dir string) string
+	// CA is a data folder's file with the certificates that its servers can be verified by.
+	CA func(dir string) string
+	// Lab are the arguments that run a lab network in a folder, with addresses for MQTT and CoAP.
+	Lab func(dir, mqtt, coap string) []string
 }
 
 // stopTimeout is how long a process may take to end in order.

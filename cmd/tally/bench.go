@@ -14,7 +14,7 @@ import (
 
 type benchCmd struct {
 	Dir     string        `help:"Folder on a real disk to work in; the run cleans up after itself." default:"." type:"existingdir"`
-	Only    []string      `help:"Measure only these: apply, http, ingest, ws, ws-ledger, la, idle, mqtt, mqtt-crowd, coap, abuse, disk, proof, scale." placeholder:"NAME,..."`
+	Only    []string      `help:"Measure only these: apply, http, ingest, ws, ws-ledger, la, idle, mqtt, mqtt-crowd, coap, abuse, secure, disk, proof, scale." placeholder:"NAME,..."`
 	Long    bool          `help:"Grow to 10 million readings instead of one million."`
 	JSON    bool          `help:"Print one JSON document instead of tables."`
 	Rounds  int           `help:"Rounds of which the median counts." default:"3"`
@@ -67,5 +67,9 @@ func program(exe string) bench.Program {
 		OperatorToken: node.OperatorTokenPath,
 		Operator:      node.OperatorID,
 		Config:        func(dir string) string { return filepath.Join(dir, "config.json") },
+		CA:            node.CAPath,
+		Lab: func(dir, mqtt, coap string) []string {
+			return []string{"lab", "--data", dir, "--http", "127.0.0.1:0", "--mqtt", mqtt, "--coap", coap}
+		},
 	}
 }
