@@ -264,7 +264,7 @@ func (n *Node) mayAudit(c *identity.Credential, e *proof.Entry) bool {
 	}
 	who := e.Originator
 	switch e.Operation {
-	case proof.OpEnrol, proof.OpRevoke, proof.OpQuarantine, proof.OpRelease:
+	case proof.OpEnrol, proof.OpInvite, proof.OpRevoke, proof.OpQuarantine, proof.OpRelease:
 		who = e.Target
 	}
 	view := n.app.View()

@@ -117,3 +117,19 @@ func TestAuditTrail(t *testing.T) {
 		t.Error("a device reads the audit trail")
 	}
 }
+
+// FuzzParseAuditQuery: a query that is taken is within its bounds.
+func FuzzParseAuditQuery(f *testing.F) {
+	f.Add("kind=denied,rights&from=2026-11-23T12:00:00Z&to=2026-11-24T12:00:00Z&limit=7&after=9&originator=C&resource=r")
+	f.Add("kind=&limit=0")
+	f.Fuzz(func(t *testing.T, raw string) {
+		values, err := url.ParseQuery(raw)
+		if err != nil {
+			return
+		}
+		q, err := parseAuditQuery(values)
+		if err == nil && (q.limit < 1 || q.limit > maxAuditPage || q.after > 1<<63-1) {
+			t.Fatalf("%q: %+v", raw, q)
+		}
+	})
+}
