@@ -101,6 +101,19 @@ func (c *Credential) Valid(now int64) bool {
 	return c != nil && !c.Revoked && (c.NotBefore == 0 || now >= c.NotBefore) && (c.NotAfter == 0 || now <= c.NotAfter)
 }
 
+// State says in a word whether the credential counts at a time, Unix microseconds.
+func (c *Credential) State(now int64) string {
+	switch {
+	case c.Revoked:
+		return "revoked"
+	case c.NotBefore != 0 && now < c.NotBefore:
+		return "not yet"
+	case c.NotAfter != 0 && now > c.NotAfter:
+		return "expired"
+	}
+	return "valid"
+}
+
 // MayActFor says whether a holder of the credential who is an operator may act on what belongs to an organisation:
 // its own, or any if it is of the network's own.
 func (c *Credential) MayActFor(organisation string) bool {

@@ -27,7 +27,7 @@ var layers = map[string]layer{
 	// Public vocabulary; imports nothing of the server, so that devices and auditors can use it alone.
 	"onem2m": {tests: []string{"github.com/fxamacker/cbor/v2", "github.com/go-json-experiment/json"}},
 	"proof":  {modules: []string{merkle, "github.com/oasisprotocol/curve25519-voi"}, tests: []string{"github.com/fxamacker/cbor/v2", "github.com/transparency-dev/formats", "golang.org/x/mod"}},
-	"client": {own: []string{"onem2m"}, std: []string{"net/http", "net/url"}},
+	"client": {own: []string{"onem2m"}, std: []string{"net", "net/http", "net/url"}},
 
 	// The core: a function of state, request and block time.
 	"internal/cse":         {own: []string{"onem2m"}, modules: []string{"github.com/fxamacker/cbor/v2"}, tests: []string{"internal/cse/csetest"}},
@@ -100,12 +100,13 @@ var layers = map[string]layer{
 		tests:   []string{"client", "internal/nab", "github.com/coder/websocket", "github.com/eclipse/paho.golang", "golang.org/x/mod"},
 	},
 	"cmd/tally": {
-		own:     []string{"bench", "client", "internal/guard", "internal/ledger", "internal/nab", "internal/node", "onem2m", "proof"},
+		own:     []string{"bench", "client", "internal/guard", "internal/ledger", "internal/nab", "internal/node", "internal/qr", "onem2m", "proof"},
 		modules: []string{"github.com/alecthomas/kong"},
 	},
 
 	// Data and tools beside the server.
 	"internal/nab":  {},
+	"internal/qr":   {},
 	"internal/lint": {},
 }
 

@@ -39,6 +39,9 @@ func (n *Node) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+Prefix+"/rights", n.serveRights)
 	mux.HandleFunc("POST "+Prefix+"/credentials", n.serveEnrol)
 	mux.HandleFunc("DELETE "+Prefix+"/credentials/{key}", n.serveRevoke)
+	mux.HandleFunc("POST "+Prefix+"/invitations", n.serveInvite)
+	mux.HandleFunc("GET "+Prefix+"/devices", n.serveDevices)
+	mux.HandleFunc("POST "+Prefix+"/enrol", n.serveRedeem) // asks for a one-time code
 	mux.HandleFunc("POST "+Prefix+"/erase", n.serveErase)
 	mux.HandleFunc("GET "+Prefix+"/quarantine", n.serveQuarantines)
 	mux.HandleFunc("POST "+Prefix+"/quarantine", n.serveQuarantine)

@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
-	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -125,7 +124,7 @@ func TestBadTLS(t *testing.T) {
 		dir := initNode(t)
 		writeCertificate(t, dir, 1)
 		configure(t, dir, set)
-		if _, err := Start(context.Background(), dir, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := Start(context.Background(), dir, watchedLog); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v, want %q", err, name)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -233,7 +232,7 @@ func TestBadCoAP(t *testing.T) {
 		dir := initNode(t)
 		writeCertificate(t, dir, 1)
 		configure(t, dir, set)
-		if _, err := Start(context.Background(), dir, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Start(context.Background(), dir, watchedLog); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}

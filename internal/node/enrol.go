@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/ed25519"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -29,6 +30,10 @@ type Enrolled struct {
 	Key          string    `json:"key"`
 	Token        string    `json:"token,omitempty"` // unless the credential is a key
 	NotAfter     time.Time `json:"notAfter,omitzero"`
+	// Certificate is for the key that was enrolled, and Authorities are those that certificates of nodes come from, both
+	// PEM; "" in a lab network without.
+	Certificate string `json:"certificate,omitempty"`
+	Authorities string `json:"authorities,omitempty"`
 }
 
 func (n *Node) serveEnrol(w http.ResponseWriter, r *http.Request) {
@@ -43,6 +48,7 @@ func (n *Node) serveEnrol(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if n.own(w, r, proof.OpEnrol, order) {
+		n.certify(req.PublicKey, &out)
 		writeJSON(w, out)
 	}
 }
@@ -61,21 +67,47 @@ func prepareEnrol(c *identity.Credential, req EnrolRequest) (order ledger.OwnReq
 	}
 	out = Enrolled{Originator: req.Originator, Role: req.Role, Organisation: req.Organisation, NotAfter: req.NotAfter}
 	if req.PublicKey != "" {
-		public, err := hex.DecodeString(req.PublicKey)
-		if err == nil {
-			err = identity.CheckKey(public)
+		if out.Key, err = keyID(req.PublicKey); err != nil {
+			return order, out, err
 		}
-		if err != nil {
-			return order, out, fmt.Errorf("publicKey: %w", err)
-		}
-		id := identity.KeyIDOf([32]byte(public))
-		out.Key = hex.EncodeToString(id[:])
 	} else {
 		out.Token = identity.NewToken()
 		hash, _ := identity.TokenHash(out.Token)
 		order.TokenHash, out.Key = hex.EncodeToString(hash[:]), hex.EncodeToString(hash[:8])
 	}
 	return order, out, nil
+}
+
+// keyID gives the name on the ledger of a public key in hex.
+func keyID(publicKey string) (string, error) {
+	public, err := hex.DecodeString(publicKey)
+	if err == nil {
+		err = identity.CheckKey(public)
+	}
+	if err != nil {
+		return "", fmt.Errorf("publicKey: %w", err)
+	}
+	id := identity.KeyIDOf([32]byte(public))
+	return hex.EncodeToString(id[:]), nil
+}
+
+// certify adds what TLS libraries need to the answer to an enrolment: a certificate for the key, "" for a token. One that
+// cannot be issued is no reason to fail: the key is bound, and any certificate of it does.
+func (n *Node) certify(publicKey string, out *Enrolled) {
+	if n.authority == nil {
+		return
+	}
+	out.Authorities = string(n.authority.PEM())
+	public, err := hex.DecodeString(publicKey)
+	if err != nil || len(public) != ed25519.PublicKeySize {
+		return
+	}
+	cert, err := n.IssueClient(public, out.Originator)
+	if err != nil {
+		n.log.Error("issue a certificate", "originator", out.Originator, "err", err)
+		return
+	}
+	out.Certificate = string(cert)
 }
 
 func (n *Node) serveRevoke(w http.ResponseWriter, r *http.Request) {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"reflect"
 	"testing"
@@ -10,7 +9,7 @@ import (
 
 // TestLabHost: a lab network answers no page whose name was made to lead to this machine, by HTTP or by WebSocket.
 func TestLabHost(t *testing.T) {
-	n, err := StartLab(context.Background(), initCSE(t, "id-in", true), slog.New(slog.DiscardHandler))
+	n, err := StartLab(context.Background(), initCSE(t, "id-in", true), watchedLog)
 	must(t, err)
 	defer stopNode(t, n)
 	for host, ok := range map[string]bool{

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -30,7 +29,7 @@ func startLabAs(t *testing.T, mobius bool) *Node {
 		CSE: Identity{SPID: "keti.example", CSEID: "/Mobius2", Name: "Mobius", BaseRI: "3-20240101", Admin: "Superman"},
 	}))
 	configure(t, dir, func(c *Config) { c.MinFreeBytes, c.MQTT, c.CoAP = 1, "127.0.0.1:0", "127.0.0.1:0" })
-	n, err := StartLab(context.Background(), dir, slog.New(slog.DiscardHandler))
+	n, err := StartLab(context.Background(), dir, watchedLog)
 	must(t, err)
 	t.Cleanup(func() { stopNode(t, n) })
 	return n

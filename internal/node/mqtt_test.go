@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"slices"
@@ -334,7 +333,7 @@ func TestMQTTLab(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, Init(InitOptions{Dir: dir, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0", Lab: true}))
 	configure(t, dir, func(c *Config) { c.MinFreeBytes = 1 })
-	n, err := StartLab(context.Background(), dir, slog.New(slog.DiscardHandler))
+	n, err := StartLab(context.Background(), dir, watchedLog)
 	must(t, err)
 	defer stopNode(t, n)
 	dialMQTT(t, n, "test", "mqtt")

@@ -141,6 +141,7 @@ func (n *Node) start(ctx context.Context, origin string) (err error) {
 		return err
 	}
 	n.running.Go(func() { n.deliverer.Run(running) })
+	n.running.Go(func() { n.warnOfExpiry(running) })
 	if n.cfg.Registrar.CSEID != "" {
 		n.running.Go(func() { n.keepRegistered(running) })
 	}

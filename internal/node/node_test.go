@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -54,7 +53,7 @@ func initNode(t testing.TB) string {
 
 func startNode(t testing.TB, dir string) *Node {
 	t.Helper()
-	n, err := Start(context.Background(), dir, slog.New(slog.DiscardHandler))
+	n, err := Start(context.Background(), dir, watchedLog)
 	must(t, err)
 	return n
 }
@@ -174,7 +173,7 @@ func TestInit(t *testing.T) {
 func TestStartErrors(t *testing.T) {
 	dir := initNode(t)
 	n := startNode(t, dir)
-	if _, err := Start(t.Context(), dir, slog.New(slog.DiscardHandler)); !errors.Is(err, ErrRunning) || !strings.Contains(err.Error(), dir) {
+	if _, err := Start(t.Context(), dir, watchedLog); !errors.Is(err, ErrRunning) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("a second start: %v", err)
 	}
 	if _, err := Fsck(t.Context(), dir, true, nil); !errors.Is(err, ErrRunning) {
@@ -188,7 +187,7 @@ func TestStartErrors(t *testing.T) {
 	defer l.Close()
 	busy := filepath.Join(t.TempDir(), "busy")
 	must(t, Init(InitOptions{Dir: busy, HTTP: l.Addr().String()}))
-	if _, err := Start(t.Context(), busy, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
+	if _, err := Start(t.Context(), busy, watchedLog); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
 		t.Errorf("busy port: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(busy, "chain")); !errors.Is(err, fs.ErrNotExist) {
@@ -199,11 +198,11 @@ func TestStartErrors(t *testing.T) {
 	if err := Init(InitOptions{Dir: filepath.Join(file, "data")}); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("a folder that cannot be made: %v", err)
 	}
-	if _, err := Start(t.Context(), t.TempDir(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "init --data") {
+	if _, err := Start(t.Context(), t.TempDir(), watchedLog); err == nil || !strings.Contains(err.Error(), "init --data") {
 		t.Errorf("an empty folder: %v", err)
 	}
 	must(t, os.Truncate(filepath.Join(dir, "chain", signStateFile), 0))
-	if _, err := Start(t.Context(), dir, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "sign twice") {
+	if _, err := Start(t.Context(), dir, watchedLog); err == nil || !strings.Contains(err.Error(), "sign twice") {
 		t.Errorf("without a sign state: %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -170,7 +169,7 @@ func TestNotifications(t *testing.T) {
 func TestLabDeletion(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, Init(InitOptions{Dir: dir, HTTP: "127.0.0.1:0", Lab: true}))
-	n, err := StartLab(context.Background(), dir, slog.New(slog.DiscardHandler))
+	n, err := StartLab(context.Background(), dir, watchedLog)
 	must(t, err)
 	defer stopNode(t, n)
 	dev := client.New("http://"+n.Addr(), "Cdev", "", 4)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -87,12 +86,12 @@ func TestTwoLabCSEs(t *testing.T) {
 }
 
 func twoLabCSEs(t *testing.T, scheme string) {
-	in, err := StartLab(context.Background(), initCSE(t, "id-in", true, "/id-mn"), slog.New(slog.DiscardHandler))
+	in, err := StartLab(context.Background(), initCSE(t, "id-in", true, "/id-mn"), watchedLog)
 	must(t, err)
 	defer stopNode(t, in)
 	dir := initCSE(t, "id-mn", true)
 	configure(t, dir, func(c *Config) { c.Registrar = Registrar{CSEID: "/id-in", URL: scheme + "://" + in.Addr()} })
-	mn, err := StartLab(context.Background(), dir, slog.New(slog.DiscardHandler))
+	mn, err := StartLab(context.Background(), dir, watchedLog)
 	must(t, err)
 	stopped := false
 	defer func() {

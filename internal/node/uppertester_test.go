@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"testing"
 	"time"
@@ -26,7 +25,7 @@ func command(t *testing.T, n *Node, text string) string {
 
 // TestShortExpirations: what a suite shortens by the upper tester is short, and as it was when that ends.
 func TestShortExpirations(t *testing.T) {
-	n, err := StartLab(context.Background(), initCSE(t, "id-in", true), slog.New(slog.DiscardHandler))
+	n, err := StartLab(context.Background(), initCSE(t, "id-in", true), watchedLog)
 	must(t, err)
 	defer stopNode(t, n)
 

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,7 +19,7 @@ import (
 // 5.2, 6.4 and 6.5); and one to a point of access over another protocol, although a connection is open (TS-0004 clause
 // 7.3.3.9.1).
 func TestWebSocketLab(t *testing.T) {
-	n, err := StartLab(context.Background(), initCSE(t, "id-in", true), slog.New(slog.DiscardHandler))
+	n, err := StartLab(context.Background(), initCSE(t, "id-in", true), watchedLog)
 	must(t, err)
 	defer stopNode(t, n)
 	dial := func(originator string) *socketClient {

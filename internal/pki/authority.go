@@ -222,15 +222,16 @@ func (a *Authority) current(now time.Time) (by issuer) {
 	return by
 }
 
-// sign issues a certificate.
-func (a *Authority) sign(template *x509.Certificate, pub crypto.PublicKey) (der []byte, err error) {
+// sign issues a certificate and tells by which authority's.
+func (a *Authority) sign(template *x509.Certificate, pub crypto.PublicKey) (der, issuer []byte, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
 	a.succeed(now)
 	by := a.current(now)
 	template.NotBefore = now.Add(-backdated)
-	return x509.CreateCertificate(rand.Reader, template, by.cert, pub, by.key)
+	der, err = x509.CreateCertificate(rand.Reader, template, by.cert, pub, by.key)
+	return der, by.cert.Raw, err
 }
 
 // Pool is what clients trust.

@@ -19,7 +19,7 @@ func (a *Authority) Client(key ed25519.PublicKey, originator string) ([]byte, er
 	if len(key) != ed25519.PublicKeySize {
 		return nil, errors.New("issue a client's certificate: the key is no Ed25519 public key")
 	}
-	der, err := a.sign(&x509.Certificate{
+	der, _, err := a.sign(&x509.Certificate{
 		Subject:  pkix.Name{CommonName: name64(originator)},
 		NotAfter: noEnd, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,

@@ -79,7 +79,7 @@ func (s *Server) issue(now time.Time) error {
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	der, err := s.authority.sign(template, key.Public())
+	der, issuer, err := s.authority.sign(template, key.Public())
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,8 @@ func (s *Server) issue(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	s.current = &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+	// The authority's own goes along, for who knows nothing of it yet but its hash (a one-time code).
+	s.current = &tls.Certificate{Certificate: [][]byte{der, issuer}, PrivateKey: key, Leaf: leaf}
 	s.renew = now.Add(serverRenew)
 	return nil
 }

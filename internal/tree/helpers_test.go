@@ -97,7 +97,7 @@ func dump(t interface {
 var universe = struct{ ids, names, auxes []string }{
 	ids:   []string{"cb", "Ca", "Cb", "cnt1", "cnt2", "cnt3", "cnt4", "ts1", "ts2", "sub1", "sub2", "sub3"},
 	names: []string{"x", "y", "z", "cnt1"},
-	auxes: []string{"", "k", "k/1"},
+	auxes: []string{"j", "k", "k/1"},
 }
 
 // generatedRange is from where tests draw times of generation.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -247,9 +248,17 @@ func (n *Network) Launch(tb testing.TB) *Process {
 		p.cmd.Wait()
 		close(p.exited)
 	}()
-	tb.Cleanup(p.Kill)
+	tb.Cleanup(func() {
+		p.Kill()
+		if found := handedOut.FindString(p.Output()); found != "" {
+			tb.Errorf("the node logged a secret: %.12s...", found)
+		}
+	})
 	return p
 }
+
+// handedOut is the form of what nodes hand out and must never print: tokens, one-time codes, keys.
+var handedOut = regexp.MustCompile(`tally_[A-Za-z0-9_-]{43}|\b[0-9A-HJKMNP-TV-Z]{5}(-[0-9A-HJKMNP-TV-Z]{5}){3}\b|PRIVATE KEY`)
 
 // Start runs tally node start and waits until the node takes requests.
 func (n *Network) Start(tb testing.TB) *Process {
