@@ -18,6 +18,8 @@ type deviceCmd struct {
 
 	Quarantine deviceQuarantineCmd `cmd:"" help:"Shut an originator out, with all that its credentials speak for, until it is released."`
 	Release    deviceReleaseCmd    `cmd:"" help:"End a quarantine."`
+
+	Quarantined deviceQuarantinedCmd `cmd:"" help:"List who is in quarantine, by whom and why."`
 }
 
 type deviceRevokeCmd struct {

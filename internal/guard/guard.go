@@ -34,8 +34,7 @@ type Quotas struct {
 	ByteBurst float64 `json:"byteBurst,omitempty"`
 	// UnderWay is the requests of one originator that may wait for their answers. Default 4096.
 	UnderWay int `json:"underWay,omitempty"`
-	// Subscriptions is the subscriptions, resources and filters of MQTT, that one originator may make in a minute. Default
-	// 6000.
+	// Subscriptions is the <subscription> resources that one originator may make in a minute. Default 6000.
 	Subscriptions float64 `json:"subscriptions,omitempty"`
 	// Connections is the open connections of one originator. Default 20000.
 	Connections int `json:"connections,omitempty"`
