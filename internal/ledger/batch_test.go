@@ -158,6 +158,38 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
+// goldenSignedBatch has a request that a device signed.
+func goldenSignedBatch() *Batch {
+	it := Item{
+		Operation: proof.Operation(onem2m.Create), From: "Cdevice", To: "tally/ae/cnt", Type: onem2m.TypeContentInstance,
+		Content: []byte(`{"m2m:cin":{"con":"21.5"}}`), ResultContent: onem2m.ResultContentDefault, Release: "4",
+	}
+	signItem(&it, 300, 1_795_000_000)
+	return &Batch{Node: "node1", Seq: 301, Items: []Item{it}}
+}
+
+func TestSignedBatchGolden(t *testing.T) {
+	tx := EncodeBatch(goldenSignedBatch(), testChain, testKey)
+	golden(t, "testdata/batch-signed.v1.hex", tx)
+	got, err := DecodeBatch(tx, nil)
+	must(t, err)
+	if diff := cmp.Diff(goldenSignedBatch(), got, cmp.Comparer(compareIP)); diff != "" {
+		t.Error(diff)
+	}
+	// A counter of 0 is none, and a longer form of one another transaction.
+	n := len(tx) - ed25519.SignatureSize - len(onem2m.Signature{}.Bytes) - 5 - 2
+	if tx[n] != 0xac || tx[n+1] != 0x02 {
+		t.Fatalf("the counter is not where it was: %x", tx[n:n+2])
+	}
+	for _, counter := range [][]byte{{0x80, 0x00}, {0x00, 0x02}} {
+		bad := bytes.Clone(tx)
+		copy(bad[n:], counter)
+		if _, err := DecodeBatch(bad, nil); err == nil {
+			t.Errorf("the counter %x is taken", counter)
+		}
+	}
+}
+
 func TestBatchGolden(t *testing.T) {
 	tx := EncodeBatch(goldenBatch(), testChain, testKey)
 	golden(t, "testdata/batch.v1.hex", tx)
@@ -303,6 +335,7 @@ func FuzzDecodeBatch(f *testing.F) {
 	f.Add(tx)
 	f.Add(tx[:len(tx)-1])
 	f.Add(EncodeBatch(&Batch{Node: "n"}, testChain, testKey))
+	f.Add(EncodeBatch(goldenSignedBatch(), testChain, testKey))
 	f.Add([]byte{kindBatch})
 	f.Fuzz(func(t *testing.T, tx []byte) {
 		b, err := DecodeBatch(tx, nil)

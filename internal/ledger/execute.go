@@ -279,10 +279,11 @@ func (a *App) execute(b *building, it *Item, cred *identity.Credential, auth pro
 		it.Parameters.apply(&a.req, &env)
 	}
 	var signed *proof.Signed
+	var used sequence // with the counter of this request
 	if it.Signature != nil {
 		var refused *refusal
 		var err error
-		if signed, refused, err = a.fresh(b, it); err != nil {
+		if signed, used, refused, err = a.fresh(b, it); err != nil {
 			return onem2m.Response{}, err
 		} else if refused != nil {
 			return failure(refused.status, refused.why), nil
@@ -304,7 +305,7 @@ func (a *App) execute(b *building, it *Item, cred *identity.Credential, auth pro
 	b.notify(res.Events)
 	b.effects(res.Effects, auth)
 	if signed != nil {
-		if err := useCounter(b.state, it.Key, it.Signature.Counter); err != nil {
+		if err := b.state.SetAux(counterName(it.Key), used.encode()); err != nil {
 			return onem2m.Response{}, err
 		}
 		b.keepSigned(len(res.Effects), signed, it.Content)
