@@ -291,7 +291,11 @@ func TestAuthorisation(t *testing.T) {
 			"revoked": {"Bearer " + gone.Token, c.anonymous}, "device": {"Bearer " + dev.Token, c.device},
 			"operator": {operator, c.operator}, "operator, other case": {"bearer " + token(t, dir), c.operator},
 		} {
-			if status, body := ask(c.method, c.path, x.authorization, c.body); status != x.want {
+			status, body := ask(c.method, c.path, x.authorization, c.body)
+			if status == 429 && x.want == 401 {
+				continue // so many strangers from one address are locked out, which is their own test
+			}
+			if status != x.want {
 				t.Errorf("%s %s as %s: %d %s, want %d", c.method, c.path, who, status, body, x.want)
 			}
 		}
