@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +23,7 @@ import (
 // trail takes what denials tell.
 type trail struct {
 	t      testing.TB
+	mu     sync.Mutex
 	audits []*ledger.Audit
 	bytes  int
 	answer telling
@@ -31,11 +34,20 @@ func (tr *trail) tell(_ context.Context, content []byte) telling {
 	if err != nil {
 		tr.t.Errorf("what no validator takes: %v", err)
 	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
 	if tr.answer == told {
 		tr.audits = append(tr.audits, a)
 		tr.bytes += len(content)
 	}
 	return tr.answer
+}
+
+// all gives what was told.
+func (tr *trail) all() []*ledger.Audit {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return slices.Clone(tr.audits)
 }
 
 // total counts all refusals that were told.
@@ -110,23 +122,23 @@ func TestDenialIsToldPromptly(t *testing.T) {
 		n.note(ev, d, nil)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if len(tr.audits) != 1 || tr.audits[0].Denied[0] != (ledger.Denied{
+		if got := tr.all(); len(got) != 1 || got[0].Denied[0] != (ledger.Denied{
 			Source: "2001:db8:1:2::/64", Claimed: "Cvictim", Reason: "originator", Doing: "create", Binding: "http", On: "tally/x", Count: 1,
 		}) {
-			t.Fatalf("told %+v", tr.audits)
+			t.Fatalf("told %+v", got)
 		}
 		for range 150 {
 			n.note(ev, d, nil)
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if len(tr.audits) != 3 || tr.audits[1].Denied[0].Count+tr.audits[2].Denied[0].Count < 100 {
-			t.Fatalf("told %d times", len(tr.audits))
+		if got := tr.all(); len(got) != 3 || got[1].Denied[0].Count+got[2].Denied[0].Count < 100 {
+			t.Fatalf("told %d times", len(got))
 		}
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if len(tr.audits) != 4 {
-			t.Fatalf("%d entries, though nothing happened", len(tr.audits))
+		if got := tr.all(); len(got) != 4 {
+			t.Fatalf("%d entries, though nothing happened", len(got))
 		}
 	})
 }
