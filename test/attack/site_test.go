@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 // site is a running node with its operator.
 type site struct {
 	*scenario.Network
+	test     *testing.T // ends the node when it ends
 	process  *scenario.Process
 	operator *client.Client
 }
@@ -38,7 +39,7 @@ type site struct {
 // open makes a network of one node and starts it; prepare may change its configuration before.
 func open(t *testing.T, prepare ...func(n *scenario.Network)) *site {
 	t.Helper()
-	s := &site{Network: scenario.Init(t, t.TempDir())}
+	s := &site{Network: scenario.Init(t, t.TempDir()), test: t}
 	for _, p := range prepare {
 		p(s.Network)
 	}
