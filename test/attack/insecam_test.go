@@ -131,7 +131,7 @@ func routes(t *testing.T) (paths []string) {
 			t.Fatal(err)
 		}
 		for _, m := range pattern.FindAllStringSubmatch(string(b), -1) {
-			paths = append(paths, "/-"+strings.NewReplacer("{path...}", "entries/000.p/1", "{key}", "0000000000000000").Replace(m[1]))
+			paths = append(paths, "/-"+strings.NewReplacer("{path...}", "entries/000.p/1", "{key}", "0000000000000000", "{id}", "1").Replace(m[1]))
 		}
 	}
 	if len(paths) < 15 {
