@@ -16,6 +16,8 @@ type deviceCmd struct {
 	Show   deviceShowCmd   `cmd:"" help:"Tell all about one of them."`
 	Revoke deviceRevokeCmd `cmd:"" help:"End a credential, a code or all credentials of an AE-ID for good."`
 
+	PSK devicePSKCmd `cmd:"" name:"psk" help:"Derive the pre-shared key of DTLS, and its identity, from a token."`
+
 	Quarantine deviceQuarantineCmd `cmd:"" help:"Shut an originator out, with all that its credentials speak for, until it is released."`
 	Release    deviceReleaseCmd    `cmd:"" help:"End a quarantine."`
 

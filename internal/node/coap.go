@@ -38,7 +38,7 @@ func (n *Node) serveCoAP() {
 		return
 	}
 	n.coap.server = coapbinding.New(n.ingress, coapbinding.Options{
-		MaxBody: int(n.cfg.MaxBody), Plain: n.plain, Mobius: n.app.Genesis().CSE.Mobius, TokensInClear: n.cfg.CoAPTokensInClear, Log: n.log,
+		MaxBody: int(n.cfg.MaxBody), Plain: n.plain, Mobius: n.app.Genesis().CSE.Mobius, TokensInClear: n.cfg.CoAPTokensInClear, PreSharedKey: n.preSharedKey, Log: n.log,
 	})
 	if n.coap.udp != nil {
 		n.running.Go(func() {

@@ -93,7 +93,13 @@ func keyID(publicKey string) (string, error) {
 
 // certify adds what TLS libraries need to the answer to an enrolment: a certificate for the key, "" for a token. One that
 // cannot be issued is no reason to fail: the key is bound, and any certificate of it does.
+// For a token the pre-shared key is kept that goes with it.
 func (n *Node) certify(publicKey string, out *Enrolled) {
+	if out.Token != "" {
+		if err := n.keepPSK(out.Key, out.Token); err != nil {
+			n.log.Error("keep a pre-shared key", "originator", out.Originator, "err", err)
+		}
+	}
 	if n.authority == nil {
 		return
 	}
@@ -112,6 +118,7 @@ func (n *Node) certify(publicKey string, out *Enrolled) {
 
 func (n *Node) serveRevoke(w http.ResponseWriter, r *http.Request) {
 	if n.operator(w, r) && n.own(w, r, proof.OpRevoke, ledger.OwnRequest{Key: r.PathValue("key")}) {
+		n.dropPSK(r.PathValue("key"))
 		w.WriteHeader(http.StatusNoContent)
 	}
 }

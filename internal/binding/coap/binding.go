@@ -34,6 +34,9 @@ type Options struct {
 	Plain binding.Plain
 	// TokensInClear accepts tokens that came over UDP without DTLS from another machine, where others can read them.
 	TokensInClear bool
+	// PreSharedKey gives the key of a DTLS identity, nil when there is none with that identity. Evidence.PSK of whoever
+	// proved to have it is the identity. Nil when there are no such keys.
+	PreSharedKey func(identity string) []byte
 	// Mobius accepts the option numbers from before release 3 as well, and answers who uses them with them.
 	Mobius bool
 	// Release is the oneM2M-RVI of a response to a request that had none, "4" when empty.

@@ -224,6 +224,7 @@ func (a *association) run(ctx context.Context) {
 		dtls.WithGetCertificate(func(*dtls.ClientHelloInfo) (*tls.Certificate, error) { return a.front.certificate(), nil }),
 		// Whose key it is the ledger knows; who issued the certificate says nothing.
 		dtls.WithClientAuth(dtls.RequestClientCert),
+		dtls.WithPSK(s.preSharedKey),
 		dtls.WithConnectionIDGenerator(func() []byte { return a.cid[:] }),
 		cipherSuites, dtls.WithLoggerFactory(silent))
 	if err != nil {
@@ -285,12 +286,15 @@ func (a *association) yields(b *association) bool {
 }
 
 // cipherSuites are those with forward secrecy and authenticated encryption, with the one that RFC 7252 clause 9.1.3.3
-// demands: many small devices have no other.
+// demands: many small devices have no other. Those without forward secrecy are for devices that can do no more.
 var cipherSuites = dtls.WithCipherSuites(
 	dtls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, dtls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 	dtls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, dtls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 	dtls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, dtls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 	dtls.TLS_ECDHE_ECDSA_WITH_AES_128_CCM, dtls.TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8,
+	// Where a pre-shared key is in use: with forward secrecy first, then what clause 9.1.3.1 demands.
+	dtls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, dtls.TLS_PSK_WITH_AES_128_GCM_SHA256,
+	dtls.TLS_PSK_WITH_AES_128_CCM, dtls.TLS_PSK_WITH_AES_128_CCM_8,
 )
 
 // silent keeps pion's own log away: what strangers send is none of the operator's business.

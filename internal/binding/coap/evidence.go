@@ -1,6 +1,7 @@
 package coapbinding
 
 import (
+	"crypto/rand"
 	"crypto/x509"
 	"sync"
 
@@ -12,13 +13,30 @@ import (
 // evidence is what a DTLS handshake proved: that the client holds the key of its certificate (RFC 5246 clause 7.4.8).
 func evidence(conn *dtls.Conn) (ev binding.Evidence) {
 	state, ok := conn.ConnectionState()
-	if !ok || len(state.PeerCertificates) == 0 {
+	if !ok {
+		return ev
+	}
+	ev.PSK = string(state.IdentityHint) // set by a handshake with a pre-shared key only, which proved it (RFC 4279)
+	if len(state.PeerCertificates) == 0 {
 		return ev
 	}
 	if cert, err := x509.ParseCertificate(state.PeerCertificates[0]); err == nil {
 		ev.Key = binding.KeyOf(cert)
 	}
 	return ev
+}
+
+// preSharedKey is the key of an identity. Who claims one that nobody has gets as far as who has a wrong key, so that
+// identities cannot be found out (RFC 4279 clause 2).
+func (s *Server) preSharedKey(identity []byte) ([]byte, error) {
+	if s.o.PreSharedKey != nil {
+		if key := s.o.PreSharedKey(string(identity)); key != nil {
+			return key, nil
+		}
+	}
+	none := make([]byte, 32)
+	rand.Read(none)
+	return none, nil
 }
 
 func (a *association) proven() binding.Evidence { return a.peer }
