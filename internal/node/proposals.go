@@ -49,6 +49,7 @@ func (n *Node) servePropose(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var out Proposed
+	publicKey := "" // of an enrolment
 	act := ledger.Act{Operation: op, To: req.To, Type: req.Type, Content: req.Content}
 	if op == proof.OpEnrol {
 		var enrol EnrolRequest
@@ -64,7 +65,7 @@ func (n *Node) servePropose(w http.ResponseWriter, r *http.Request) {
 			refuse(w, http.StatusBadRequest, err.Error())
 			return
 		}
-		out.Enrolled = &enrolled
+		out.Enrolled, publicKey = &enrolled, enrol.PublicKey
 	}
 	resp := n.order(w, r, proof.OpPropose, act)
 	if resp == nil {
@@ -73,6 +74,9 @@ func (n *Node) servePropose(w http.ResponseWriter, r *http.Request) {
 	if err := json.Unmarshal(resp.Content, &out); err != nil {
 		refuse(w, http.StatusInternalServerError, err.Error())
 		return
+	}
+	if out.Enrolled != nil {
+		n.equip(out.Enrolled, publicKey)
 	}
 	writeJSON(w, out)
 }
