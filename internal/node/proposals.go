@@ -76,7 +76,7 @@ func (n *Node) servePropose(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if out.Enrolled != nil {
-		n.equip(out.Enrolled, publicKey)
+		n.certify(publicKey, out.Enrolled)
 	}
 	writeJSON(w, out)
 }
