@@ -43,7 +43,7 @@ func (j *loadJob) protect(ctx context.Context, c net.Conn, addr string) (net.Con
 		return nil, err
 	}
 	if j.Protocol == plainCoAP {
-		association, err := dtls.Client(&connected{c}, c.RemoteAddr(), &dtls.Config{RootCAs: roots, ServerName: host})
+		association, err := dtls.ClientWithOptions(&connected{c}, c.RemoteAddr(), dtls.WithRootCAs(roots), dtls.WithServerName(host))
 		if err != nil {
 			return nil, err
 		}
