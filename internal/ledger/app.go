@@ -475,6 +475,7 @@ func (a *App) commit() (retain int64, err error) {
 			return 0, err
 		}
 	}
+	b.noteErased()
 	if err := b.post(); err != nil {
 		return 0, err
 	}

@@ -118,7 +118,7 @@ func (a *App) guarded(r cse.Reader, it *Item) (string, error) {
 	}
 	if it.Operation != proof.OpRevoke {
 		switch {
-		case own.Code != "": // the invitation was approved
+		case own.Code != "" && it.Operation == proof.OpEnrol: // the invitation was approved
 		case own.Role != "" && own.Role != identity.Device.String():
 			return "a credential of the role " + own.Role, nil
 		case strings.HasPrefix(own.Originator, "/"):
@@ -384,6 +384,10 @@ func (a *App) mayApprove(b *building, p *Proposal, o *own) (*identity.Credential
 	proposer, err := identity.Lookup(b.state, identity.KeyID(id))
 	if err != nil {
 		return nil, err
+	}
+	// A CSE speaks for those behind it, by whatever names.
+	if proposer != nil && proposer.Originator == o.by.Originator {
+		return refused("%s has proposed it: another operator has to approve it", p.By)
 	}
 	if !proposer.Valid(b.time) || proposer.Role != identity.Operator {
 		return refused("the credential with which %s proposed it is not valid any more: propose it again", p.By)

@@ -72,7 +72,11 @@ func (a *App) delivered(b *building, first *Item, responses []onem2m.Response) (
 		return false, nil
 	}
 	// Who may no longer write is not told what was written.
-	if cred, _, err := a.authenticated(b, first); err != nil || cred == nil {
+	cred, _, err := a.authenticated(b, first)
+	if err != nil || cred == nil {
+		return false, err
+	}
+	if q, err := a.shutOut(b, first, cred); err != nil || q != nil {
 		return false, err
 	}
 	index, ok, err := b.remembered.find(b.state, first.From, d)

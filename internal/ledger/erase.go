@@ -48,8 +48,16 @@ func (a *App) erase(b *building, index uint64, o *own) error {
 		Operation: proof.OpErase, Originator: o.From, Target: rec.Entry.Resource, Resource: rec.Entry.Resource,
 		Type: rec.Entry.Type, Status: uint32(onem2m.StatusDeleted), Auth: o.auth,
 	}, o.Content)
-	b.state.SetLocal(eraseKey(index), []byte{1})
+	b.erased = append(b.erased, index)
 	return nil
+}
+
+// noteErased notes what has to go from the log, as soon as it is sure that the block erases it: what was undone has left no
+// node-local record, which no rollback takes back.
+func (b *building) noteErased() {
+	for _, index := range b.erased {
+		b.state.SetLocal(eraseKey(index), []byte{1})
+	}
 }
 
 // erasable says whether the payloads of instances of a type can be erased. What a flexContainerInstance has is also in the

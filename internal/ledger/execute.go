@@ -26,6 +26,8 @@ type building struct {
 	codes     []uint32 // CometBFT's result code of each transaction
 	bytes     int      // what records and events take so far
 	work      int      // resources that requests may still look at
+	// erased are the entries whose payloads the block erases.
+	erased []uint64
 	// delivered are the payloads, less their last byte, of the entries that tell of the messages remembered.
 	delivered [][]byte
 	// proven says that every signature of a device in the batch under way is known to be valid; else signatures finds out.
@@ -209,6 +211,7 @@ func (a *App) undo(b, was *building) {
 	clear(b.log.Records[len(was.log.Records):])
 	b.log.Records = b.log.Records[:len(was.log.Records)]
 	b.salt, b.events, b.bytes, b.identities = was.salt, was.events[:len(was.events):len(was.events)], was.bytes, was.identities
+	b.erased = was.erased[:len(was.erased):len(was.erased)]
 }
 
 func denied(format string, args ...any) onem2m.Response {

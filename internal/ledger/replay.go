@@ -104,6 +104,7 @@ func (r *replayer) block(blk *translog.Block) (meta, error) {
 			b.state.SetLocal(entryKey(e.Resource), binary.BigEndian.AppendUint64(nil, b.base+uint64(i)))
 		}
 	}
+	b.noteErased()
 	b.state.SetLocal(localMeta, next.encode())
 	if err := b.state.Commit(); err != nil {
 		return meta{}, err

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -47,7 +48,11 @@ func (it *Item) signedText(dst []byte, origin string) ([]byte, error) {
 	if it.Parameters != nil {
 		req.ResponseType = it.Parameters.ResponseType // which no signature covers
 	}
-	return it.Signature.AppendSigned(dst, origin, &req)
+	dst, err := it.Signature.AppendSigned(dst, origin, &req)
+	if err == nil && it.Parameters != nil {
+		err = errors.New("a signed request with the parameters of a non-blocking one, which the signature does not cover")
+	}
+	return dst, err
 }
 
 // signed says whether a batch has a signature of a device.
