@@ -34,3 +34,13 @@ type Refuser interface {
 	// be said. It is nil for one that is known.
 	Refusal(ev Evidence) (*onem2m.Error, time.Duration)
 }
+
+// Refusal is why a client is refused that handler does not know, nil when it says no more than that it is not known.
+func Refusal(handler any, ev Evidence) *onem2m.Error {
+	if r, ok := handler.(Refuser); ok {
+		if why, _ := r.Refusal(ev); why != nil && why.Status != onem2m.StatusSecurityAssociationRequired {
+			return why
+		}
+	}
+	return nil
+}

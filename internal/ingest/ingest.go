@@ -106,6 +106,9 @@ func (g *Ingest) read(m *binding.Message, ev binding.Evidence) (*delivery, error
 		}
 	} else if !g.o.Door.Known(ev) {
 		d.denied(g.o.Door)
+		if why := binding.Refusal(g.o.Door, ev); why != nil {
+			return nil, why
+		}
 		return nil, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)")
 	}
 	var err error

@@ -13,7 +13,8 @@ func (g *Ingress) Originator(ev binding.Evidence) (string, error) {
 	cred, err := g.Authenticate(ev)
 	switch {
 	case errors.Is(err, ErrNoCredential):
-		return "", onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "%v", err)
+		why, _ := g.unknown(ev)
+		return "", why
 	case quarantined(err) != nil:
 		return "", onem2m.Errorf(onem2m.StatusOriginatorHasNoPrivilege, "%v", err)
 	case err != nil:

@@ -61,18 +61,10 @@ func refuse(w http.ResponseWriter, status int, why string) {
 	http.Error(w, why, status)
 }
 
-func bearer(r *http.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110 section 11.1: in any case of letters
-		return ""
-	}
-	return strings.TrimSpace(token)
-}
-
 // evidence is what a request shows of who it is from.
 func evidence(r *http.Request) binding.Evidence {
 	source, _, _ := net.SplitHostPort(r.RemoteAddr)
-	ev := binding.Evidence{Token: bearer(r), Key: binding.PeerKey(r.TLS), Source: source, Binding: "api"}
+	ev := binding.Evidence{Token: binding.Credential(r.Header.Get("Authorization")), Key: binding.PeerKey(r.TLS), Source: source, Binding: "api"}
 	if ev.Token == "" && binding.CrossSite(r.Header, r.Host) {
 		ev.Key = "" // shown by a browser, for whoever wrote the page
 	}

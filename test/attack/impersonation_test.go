@@ -24,7 +24,7 @@ import (
 // refusedAs says whether an answer refuses somebody for who he is: by a status code of oneM2M or in the protocol's own way.
 func refusedAs(code string) bool {
 	switch code {
-	case "4103", "4107", "4000", "HTTP 400", "HTTP 401", "HTTP 403", "PUBACK 0x87", "PUBACK 0x90", "CONNACK 0x87", "CONNACK 0x86", "handshake 401":
+	case "4103", "4107", "4000", "HTTP 400", "HTTP 401", "HTTP 403", "PUBACK 0x87", "PUBACK 0x90", "CONNACK 0x87", "CONNACK 0x86", "CONNACK 0x8a", "handshake 401", "handshake 403":
 		return true
 	}
 	return false

@@ -65,12 +65,12 @@ func parseHeaders(x *exchange, h http.Header) error {
 // authorizationTokens parts an Authorization header: after the scheme Bearer comes the credential, and authorization tokens
 // follow with a '+' before each. Without a scheme there are authorization tokens alone (TS-0009 clause 6.4.19).
 func authorizationTokens(header string) (credential string, tokens []string) {
-	shown := bearerToken(header)
+	shown := binding.Credential(header)
 	if shown == "" {
 		shown = header
 	}
 	if !strings.Contains(shown, ".") { // the usual case
-		return bearerToken(header), nil
+		return binding.Credential(header), nil
 	}
 	parts := strings.Split(shown, "+")
 	for i := range parts {
@@ -79,20 +79,11 @@ func authorizationTokens(header string) (credential string, tokens []string) {
 	credentials, tokens := binding.SplitTokens(parts)
 	switch {
 	case len(tokens) == 0:
-		return bearerToken(header), nil // a '+' may be part of it
-	case len(credentials) == 0 || bearerToken(header) == "":
+		return binding.Credential(header), nil // a '+' may be part of it
+	case len(credentials) == 0 || binding.Credential(header) == "":
 		return "", tokens
 	}
 	return credentials[0], tokens
-}
-
-// bearerToken is the token of an Authorization header (RFC 6750 clause 2.1), "" when it has another scheme.
-func bearerToken(authorization string) string {
-	const scheme = "Bearer "
-	if len(authorization) <= len(scheme) || !strings.EqualFold(authorization[:len(scheme)], scheme) {
-		return ""
-	}
-	return strings.TrimSpace(authorization[len(scheme):])
 }
 
 // parseTargets reads X-M2M-RTU. One that is empty is an empty list, which is not the same as none.

@@ -50,7 +50,7 @@ func (b *server) parsePlain(x *exchange, r *http.Request, held *share) (*binding
 			return nil, err
 		}
 	}
-	x.evidence.Token = bearerToken(authorization)
+	x.evidence.Token = binding.Credential(authorization)
 	x.req.Operation, x.req.From, x.req.To = onem2m.Create, m.From, r.URL.Path // for who is told of a refusal
 	if foreign(x.evidence, r) {
 		return nil, errForeign

@@ -20,7 +20,9 @@ func TestAuthorizationTokens(t *testing.T) {
 		{"bearer tally_abc+" + jwt + "+ " + other, "tally_abc", []string{jwt, other}},
 		{"Bearer " + jwt, "", []string{jwt}},
 		{jwt + "+" + other, "", []string{jwt, other}},
-		{"Basic YTpi", "", nil},
+		{"Basic YTpi", "Basic YTpi", nil}, // a password: no credential, but shown as one
+		{"Basic", "", nil},
+		{"Digest a=b", "", nil},
 		{"tally_abc+" + jwt, "", []string{jwt}}, // a credential needs its scheme
 	} {
 		credential, tokens := authorizationTokens(c.header)

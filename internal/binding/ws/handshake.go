@@ -118,7 +118,7 @@ func (b *Binding) judge(r *http.Request) (hs handshake, status int, why string) 
 	}
 	hs.evidence.Binding = "ws"
 	hs.evidence.Source, hs.evidence.Key = remoteIP(r), binding.PeerKey(r.TLS)
-	hs.evidence.Token = bearer(r.Header.Get("Authorization"))
+	hs.evidence.Token = binding.Credential(r.Header.Get("Authorization"))
 	if hs.evidence.Token == "" {
 		hs.evidence.Token = query.Get("access_token")
 	}
@@ -134,6 +134,9 @@ func (b *Binding) judge(r *http.Request) (hs handshake, status int, why string) 
 	hs.known = b.o.Handler.Known(hs.evidence)
 	if hs.evidence.Token != "" && !hs.known {
 		denied()
+		if not := binding.Refusal(b.o.Handler, hs.evidence); not != nil {
+			return hs, not.Status.HTTPStatus(), not.Message
+		}
 		return hs, http.StatusUnauthorized, "the bearer token is not valid"
 	}
 	if b.negotiate(&hs, r.Header) {
@@ -184,15 +187,6 @@ func (b *Binding) negotiate(hs *handshake, h http.Header) bool {
 		}
 	}
 	return false
-}
-
-// bearer is the token of an Authorization header (RFC 6750 clause 2.1), "" when it has another scheme.
-func bearer(authorization string) string {
-	scheme, token, _ := strings.Cut(authorization, " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
 }
 
 // admit makes room for a connection, or says why there is none.

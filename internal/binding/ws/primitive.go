@@ -66,7 +66,11 @@ func (c *conn) execute(m message, req *onem2m.Request, cost int64) bool {
 		binding.Denied(c.b.o.Handler, c.evidence, binding.Denial{
 			Reason: binding.BadCredential, Doing: binding.Doing(req.Operation), From: req.From, To: req.To,
 		})
-		c.refuse(req, k, onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)"))
+		not := binding.Refusal(c.b.o.Handler, ev)
+		if not == nil {
+			not = onem2m.Errorf(onem2m.StatusSecurityAssociationRequired, "a valid bearer token is required (tally device enrol makes one)")
+		}
+		c.refuse(req, k, not)
 		if c.refused++; c.refused >= maxRefused {
 			c.hangUp(websocket.StatusPolicyViolation, "no valid credential was shown")
 			return false
@@ -103,8 +107,8 @@ func brings(req *onem2m.Request) bool {
 	return len(credentials) > 0
 }
 
-// credential gives the evidence that a request is executed with: its own, or that of the handshake. It is false when no
-// valid one was shown.
+// credential gives the evidence that a request is executed with: its own, or that of the handshake. It is false when what
+// was shown is not valid.
 func (c *conn) credential(req *onem2m.Request) (ev binding.Evidence, ok bool) {
 	credentials, authorization := binding.SplitTokens(req.Tokens)
 	if len(credentials) == 0 {
@@ -113,7 +117,7 @@ func (c *conn) credential(req *onem2m.Request) (ev binding.Evidence, ok bool) {
 	}
 	known := slices.IndexFunc(credentials, func(token string) bool { return c.b.o.Handler.Known(c.evidence.With(token)) })
 	if known < 0 {
-		return ev, false
+		return c.evidence.With(credentials[0]), false
 	}
 	ev, req.Tokens = c.evidence.With(credentials[known]), authorization
 	c.shown(ev)
