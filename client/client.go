@@ -43,10 +43,18 @@ func New(base, originator, token string, conns int) *Client {
 // Up to conns connections are kept open. A request ends without an answer after a minute, or when its context does;
 // what Stream returns ends only with its context.
 func NewTrusting(authorities *x509.CertPool, base, originator, token string, conns int) *Client {
+	return newClient(&tls.Config{RootCAs: authorities}, base, originator, token, conns)
+}
+
+// NewWithKey is NewTrusting for an originator that proves itself with a key (mutual TLS): certificate shows it, whoever
+// issued that. The network's own authority issues one with an enrolment.
+func NewWithKey(authorities *x509.CertPool, certificate tls.Certificate, base, originator string, conns int) *Client {
+	return newClient(&tls.Config{RootCAs: authorities, Certificates: []tls.Certificate{certificate}}, base, originator, "", conns)
+}
+
+func newClient(secured *tls.Config, base, originator, token string, conns int) *Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	if authorities != nil {
-		t.TLSClientConfig = &tls.Config{RootCAs: authorities}
-	}
+	t.TLSClientConfig = secured
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = conns, conns
 	return &Client{
 		base: strings.TrimSuffix(base, "/"), originator: originator, token: token,

@@ -64,7 +64,7 @@ func program(exe string) bench.Program {
 		Enrol: func(dir, url, id string) []string {
 			return []string{"device", "enrol", "--data", dir, "--url", url, id}
 		},
-		OperatorToken: node.OperatorTokenPath,
+		OperatorToken: func(dir string) string { return node.Operator(dir).Token },
 		Operator:      node.OperatorID,
 		Config:        func(dir string) string { return filepath.Join(dir, "config.json") },
 		CA:            node.CAPath,

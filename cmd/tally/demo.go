@@ -126,7 +126,7 @@ func (d *demo) start(ctx context.Context) error {
 	d.url = d.node.URL()
 	h := d.node.App().Head()
 	d.say("It serves oneM2M on %s and holds %d log entries at height %d.", d.url, h.LogSize, h.Height)
-	d.say("The operator's token is in %s; there is no default password.", d.show(node.OperatorTokenPath(d.Data)))
+	d.say("The operator's key is in %s; there is no default password.", d.show(node.Operator(d.Data).Secret()))
 	return nil
 }
 

@@ -33,7 +33,7 @@ func (c *labCmd) Run(ctx context.Context, s *streams) (err error) {
 			return err
 		}
 	}
-	fmt.Fprintf(s.out, "The operator's token is in %s.\n", node.OperatorTokenPath(dir))
+	fmt.Fprintf(s.out, "The operator's token is in %s.\n", node.Operator(dir).Token)
 	return (&nodeStartCmd{Data: dir, Verbose: c.Verbose, Lab: true}).Run(ctx, s)
 }
 

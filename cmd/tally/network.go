@@ -74,10 +74,10 @@ func (c *networkInitCmd) Run(s *streams) error {
 		return err
 	}
 	fmt.Fprintf(s.out, "Made a network of one validator in %s.\n", c.Data)
-	fmt.Fprintf(s.out, "The operator's token is in %s. Whoever holds it may enrol and erase.\n", node.OperatorTokenPath(c.Data))
+	fmt.Fprintf(s.out, "What the operator proves itself with is in %s. Whoever holds it may enrol and erase.\n", node.Operator(c.Data).Secret())
 	if approvals == 2 {
-		fmt.Fprintf(s.out, "Administrative acts take two operators. The token of the second, %s, is in %s: give it to somebody else, and keep no copy here.\n",
-			node.SecondOperator(c.Admin), node.SecondOperatorTokenPath(c.Data))
+		fmt.Fprintf(s.out, "Administrative acts take two operators. What the second, %s, proves itself with is in %s: give it to somebody else, and keep no copy here.\n",
+			node.SecondOperator(c.Admin), node.SecondOperatorFiles(c.Data).Secret())
 	}
 	if !c.Lab {
 		fmt.Fprintf(s.out, "Clients trust %s to know the node by; no secret is in it.\n", node.CAPath(c.Data))

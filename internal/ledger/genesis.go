@@ -36,7 +36,8 @@ type Member struct {
 // GenesisOperator is a credential that exists from the start.
 type GenesisOperator struct {
 	Originator string `json:"originator"`
-	TokenHash  string `json:"tokenHash"` // SHA-256 of the token in hex
+	TokenHash  string `json:"tokenHash,omitempty"` // SHA-256 of the token in hex; or
+	PublicKey  string `json:"publicKey,omitempty"` // Ed25519 public key in hex
 }
 
 func parseGenesis(b []byte) (*Genesis, error) {
@@ -77,7 +78,7 @@ func (g *Genesis) checkApprovals() error {
 		return errors.New("a lab network, in which anybody is anybody, cannot ask for two operators")
 	}
 	for _, o := range g.Operators[1:] {
-		if o.Originator != g.Operators[0].Originator && o.TokenHash != g.Operators[0].TokenHash {
+		if o.Originator != g.Operators[0].Originator && (o.TokenHash != g.Operators[0].TokenHash || o.PublicKey != g.Operators[0].PublicKey) {
 			return nil
 		}
 	}
@@ -147,7 +148,7 @@ func (a *App) applyGenesisEntries(b *building) error {
 		}
 	}
 	for _, o := range a.genesis.Operators {
-		r := OwnRequest{Originator: o.Originator, Role: identity.Operator.String(), TokenHash: o.TokenHash}
+		r := OwnRequest{Originator: o.Originator, Role: identity.Operator.String(), TokenHash: o.TokenHash, PublicKey: o.PublicKey}
 		c, err := r.credential()
 		if err != nil {
 			return fmt.Errorf("genesis: operator %s: %w", o.Originator, err)

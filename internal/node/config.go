@@ -95,8 +95,6 @@ const (
 	validatorFile = "validator.key"
 	peerKeyFile   = "peer.key"
 	signStateFile = "validator.state"
-	operatorFile  = "operator.token"
-	operator2File = "operator2.token"
 )
 
 // defaultAddress is where a node serves HTTP when its configuration names no address for that.
@@ -167,12 +165,3 @@ func LoadConfig(dir string) (Config, error) {
 
 // PolicyPath is where a data folder keeps the network's policy for auditors.
 func PolicyPath(dir string) string { return filepath.Join(dir, policyFile) }
-
-// OperatorTokenPath is where a data folder keeps the token of the operator that init made.
-func OperatorTokenPath(dir string) string { return filepath.Join(dir, keysDir, operatorFile) }
-
-// SecondOperatorTokenPath is where init keeps the token of the second operator of a network in which acts take two.
-func SecondOperatorTokenPath(dir string) string { return filepath.Join(dir, keysDir, operator2File) }
-
-// SecondOperator is the AE-ID of that operator.
-func SecondOperator(admin string) string { return admin + "2" }

@@ -17,8 +17,8 @@ import (
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/types"
 
-	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/internal/ledger"
+	"github.com/tallystick/tallystick/internal/pki"
 	"github.com/tallystick/tallystick/proof"
 )
 
@@ -90,7 +90,19 @@ func Init(o InitOptions) error {
 	if _, err := newKey(o.Dir, peerKeyFile); err != nil {
 		return err
 	}
-	operators, err := o.operators(cfg.Admin)
+	if o.Lab && o.HTTP == "" && o.HTTPS == "" {
+		o.HTTP = defaultAddress
+	}
+	var authority *pki.Authority // of the operators' certificates, where they have some
+	if !o.Lab {
+		if authority, err = openAuthority(o.Dir, o.Origin, slog.New(slog.DiscardHandler)); err != nil {
+			return err
+		}
+		if o.HTTP != "" {
+			authority = nil
+		}
+	}
+	operators, err := o.operators(cfg.Admin, authority)
 	if err != nil {
 		return err
 	}
@@ -112,14 +124,6 @@ func Init(o InitOptions) error {
 	if err := writeFile(PolicyPath(o.Dir), policy.Marshal(), 0o644); err != nil {
 		return err
 	}
-	if o.Lab && o.HTTP == "" && o.HTTPS == "" {
-		o.HTTP = defaultAddress
-	}
-	if !o.Lab {
-		if _, err := openAuthority(o.Dir, o.Origin, slog.New(slog.DiscardHandler)); err != nil {
-			return err
-		}
-	}
 	c := Config{
 		Name: o.Name, HTTPS: o.HTTPS, HTTP: o.HTTP, MQTTS: o.MQTTS, MQTT: o.MQTT, CoAPS: o.CoAPS, CoAP: o.CoAP, Registrar: o.Registrar,
 	}
@@ -129,25 +133,6 @@ func Init(o InitOptions) error {
 		return err
 	}
 	return writeFile(filepath.Join(o.Dir, configFile), append(doc, '\n'), 0o644)
-}
-
-// operators makes the tokens of the first operators: of the administrator, and of a second one when acts take two.
-func (o *InitOptions) operators(admin string) (all []ledger.GenesisOperator, err error) {
-	paths := map[string]string{admin: OperatorTokenPath(o.Dir)}
-	names := []string{admin}
-	if o.Approvals > 1 {
-		names = append(names, SecondOperator(admin))
-		paths[SecondOperator(admin)] = SecondOperatorTokenPath(o.Dir)
-	}
-	for _, name := range names {
-		token := identity.NewToken()
-		if err := writeFile(paths[name], []byte(token+"\n"), 0o600); err != nil {
-			return nil, err
-		}
-		hash, _ := identity.TokenHash(token)
-		all = append(all, ledger.GenesisOperator{Originator: name, TokenHash: hex.EncodeToString(hash[:])})
-	}
-	return all, nil
 }
 
 func writeGenesis(o InitOptions, app ledger.Genesis, validator ed25519.PrivateKey) error {

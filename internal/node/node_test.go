@@ -65,7 +65,7 @@ func stopNode(t testing.TB, n *Node) {
 
 func token(t testing.TB, dir string) string {
 	t.Helper()
-	b, err := os.ReadFile(OperatorTokenPath(dir))
+	b, err := os.ReadFile(Operator(dir).Token)
 	must(t, err)
 	return strings.TrimSpace(string(b))
 }
