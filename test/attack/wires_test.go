@@ -21,6 +21,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/options"
 	"github.com/plgd-dev/go-coap/v3/udp"
+	"github.com/plgd-dev/go-coap/v3/udp/client"
 )
 
 // ask is a oneM2M request as an attacker writes it. Nothing in it is checked before it is sent.
@@ -378,23 +379,26 @@ const (
 
 func askCoAP(t *testing.T, s *site, from string, a ask) reply {
 	t.Helper()
-	return sendCoAP(t, s, from, map[int]codes.Code{1: codes.POST, 2: codes.GET, 3: codes.PUT, 4: codes.DELETE, 5: codes.POST}[a.op], pathOf(a.to), a.token, func(m coapMessage) {
-		m.AddOptionString(coapRequest, "attack")
-		m.AddOptionString(coapRelease, "4")
-		if a.fr != "" {
-			m.AddOptionString(coapOrigin, a.fr)
-		}
-		if a.ty != 0 {
-			m.SetOptionUint32(coapType, uint32(a.ty))
-		}
-		if v, ok := a.more["vsi"].(string); ok {
-			m.AddOptionString(coapVendor, v)
-		}
-		if a.pc != "" {
-			m.SetContentFormat(message.AppJSON)
-			m.SetBody(strings.NewReader(a.pc))
-		}
-	})
+	return sendCoAP(t, s, from, map[int]codes.Code{1: codes.POST, 2: codes.GET, 3: codes.PUT, 4: codes.DELETE, 5: codes.POST}[a.op], pathOf(a.to), a.token, a.options)
+}
+
+// options writes the parameters of a request into a message of CoAP.
+func (a ask) options(m coapMessage) {
+	m.AddOptionString(coapRequest, "attack")
+	m.AddOptionString(coapRelease, "4")
+	if a.fr != "" {
+		m.AddOptionString(coapOrigin, a.fr)
+	}
+	if a.ty != 0 {
+		m.SetOptionUint32(coapType, uint32(a.ty))
+	}
+	if v, ok := a.more["vsi"].(string); ok {
+		m.AddOptionString(coapVendor, v)
+	}
+	if a.pc != "" {
+		m.SetContentFormat(message.AppJSON)
+		m.SetBody(strings.NewReader(a.pc))
+	}
 }
 
 // coapMessage is what a request is filled with.
@@ -417,6 +421,12 @@ func sendCoAP(t *testing.T, s *site, from string, code codes.Code, path, token s
 		t.Fatal(err)
 	}
 	defer c.Close()
+	return sendOn(t, c, code, path, token, fill)
+}
+
+// sendOn sends a request from an endpoint that is open.
+func sendOn(t *testing.T, c *client.Conn, code codes.Code, path, token string, fill func(coapMessage)) reply {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	m := c.AcquireMessage(ctx)
