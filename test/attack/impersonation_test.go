@@ -43,6 +43,7 @@ func TestImpersonation(t *testing.T) {
 	t.Run("originator", func(t *testing.T) { impersonateByOriginator(t, s, alice, bob) })
 	t.Run("headers", func(t *testing.T) { impersonateByHeaders(t, s, alice, bob) })
 	t.Run("mqtt", func(t *testing.T) { impersonateOverMQTT(t, s, alice, bob) })
+	t.Run("signature", func(t *testing.T) { impersonateBySignature(t, s, alice, bob) })
 	t.Run("ingest", func(t *testing.T) { impersonateByIngest(t, s, alice, bob) })
 	t.Run("creator", func(t *testing.T) { impersonateAsCreator(t, s, alice) })
 	t.Run("group", func(t *testing.T) { impersonateByGroup(t, s, alice, bob) })
@@ -205,6 +206,31 @@ func impersonateOverMQTT(t *testing.T, s *site, alice, bob credential) {
 	for _, p := range theirs.until(t, "bob-last") {
 		if !strings.HasPrefix(string(p.Payload), "bob-") {
 			t.Errorf("bob gets %q on %s", p.Payload, p.Topic)
+		}
+	}
+}
+
+// impersonateBySignature signs with A's key, rightly, what says that it is from B; and sends A's own as B.
+func impersonateBySignature(t *testing.T, s *site, alice, bob credential) {
+	key, _ := s.newKey(t, "Calice", nil)
+	for i, name := range []string{"http", "ws", "coap"} {
+		for j, fr := range []string{"Cbob", "/tally/Cbob", "//tallystick.local/tally/Cbob", "Coperator", "/tally"} {
+			a := sign(t, s, key, uint64(100+10*i+j), ask{op: 1, to: "/tally/tally/bob/readings", fr: fr, ty: 4, pc: `{"m2m:cin":{"con":"forged"}}`})
+			for _, token := range []string{"", alice.token, bob.token} {
+				a.token = token
+				if r := wires[name](t, s, source(), a); !refusedAs(r.code) {
+					t.Errorf("%s: signed by alice, from %s, with the token %.9q: %s %s", name, fr, token, r.code, r.raw)
+				}
+			}
+		}
+		a := sign(t, s, key, uint64(109+10*i), ask{op: 1, to: "/tally/tally/alice/readings", fr: "Calice", ty: 4, pc: `{"m2m:cin":{"con":"alice-signed"}}`})
+		a.token = bob.token // B carries what A signed
+		if r := wires[name](t, s, source(), a); !refusedAs(r.code) {
+			t.Errorf("%s: bob carries what alice signed: %s %s", name, r.code, r.raw)
+		}
+		a.token = ""
+		if r := wires[name](t, s, "", a); r.code != "2001" {
+			t.Errorf("%s: what alice signed: %s %s", name, r.code, r.raw)
 		}
 	}
 }

@@ -75,11 +75,10 @@ func TestInsecam(t *testing.T) {
 }
 
 // encrypted has a node listen with TLS and DTLS too.
-func encrypted(n *scenario.Network) {
-	tb := &testing.T{} // FreePort and Configure only fail where the test would anyway
-	n.Configure(tb, "https", scenario.FreePort(tb))
-	n.Configure(tb, "mqtts", scenario.FreePort(tb))
-	n.Configure(tb, "coaps", scenario.FreePort(tb))
+func encrypted(t *testing.T, n *scenario.Network) {
+	for _, field := range []string{"https", "mqtts", "coaps"} {
+		n.Configure(t, field, scenario.FreePort(t))
+	}
 }
 
 // address is one that the configuration names.

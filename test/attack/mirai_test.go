@@ -206,7 +206,7 @@ func TestMiraiList(t *testing.T) {
 // within seconds, its live connections must end, what shows it must be provable offline, those beside it must go on, and an
 // operator must be able to bring it back.
 func TestMiraiBot(t *testing.T) {
-	s := open(t, func(n *scenario.Network) {
+	s := open(t, func(t *testing.T, n *scenario.Network) {
 		n.Configure(t, "quotas", map[string]any{"messages": 200, "messageBurst": 200})
 	})
 	good := s.device(t, "good", "0")

@@ -37,11 +37,11 @@ type site struct {
 }
 
 // open makes a network of one node and starts it; prepare may change its configuration before.
-func open(t *testing.T, prepare ...func(n *scenario.Network)) *site {
+func open(t *testing.T, prepare ...func(t *testing.T, n *scenario.Network)) *site {
 	t.Helper()
 	s := &site{Network: scenario.Init(t, t.TempDir()), test: t}
 	for _, p := range prepare {
-		p(s.Network)
+		p(t, s.Network)
 	}
 	s.process = s.Start(t)
 	s.operator = s.Operator(t)
