@@ -31,6 +31,29 @@ func (c *Core) guardCreate(r Reader, req *onem2m.Request, env Env) error {
 	return nil
 }
 
+// guardToken refuses a token by which one operator would give what takes two: a role, or privileges on the CSEBase.
+func (c *Core) guardToken(r Reader, t *token, env Env) error {
+	if !c.guards(env) {
+		return nil
+	}
+	base, err := r.Resource(c.cfg.BaseRI)
+	if err != nil || base == nil {
+		return err
+	}
+	for i := range t.permissions {
+		p := &t.permissions[i]
+		if len(p.roles) > 0 {
+			return unapproved("giving a role by a token")
+		}
+		if ok, err := c.appliesTo(r, p, base, env.Time); err != nil {
+			return err
+		} else if ok {
+			return unapproved("giving privileges on the CSEBase by a token")
+		}
+	}
+	return nil
+}
+
 // guardUpdate refuses to change who may do what to the CSEBase. The CSEBase itself, and so what it links, cannot be updated.
 func (c *Core) guardUpdate(r Reader, env Env, t *Resource) error {
 	if !c.guards(env) {

@@ -195,6 +195,9 @@ func (c *Core) completeToken(r Reader, req *onem2m.Request, env Env, before, aft
 	if err := c.checkIssuer(r, t, c.localID(req.From), env); err != nil {
 		return err
 	}
+	if err := c.guardToken(r, t, env); err != nil {
+		return err
+	}
 	return c.checkPermissions(r, t, c.localID(req.From), env)
 }
 

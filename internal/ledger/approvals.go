@@ -24,6 +24,7 @@ const (
 	MaxProposal           = 7 * 24 * time.Hour // that a proposal stands
 	maxProposals          = 256                // that stand at a time
 	maxOrganisationsShare = 64                 // of them, by operators of one organisation
+	maxOperatorsShare     = 16                 // of these, by one operator: else one could keep the others from proposing
 )
 
 // Act is an administrative act that one operator proposes and another one approves: the payload of an entry of operation
@@ -62,6 +63,7 @@ const (
 type standingProposal struct {
 	ID           uint64 `json:"id"`
 	Organisation string `json:"organisation,omitempty"`
+	By           string `json:"by"` // whose credential it was proposed with
 	Until        int64  `json:"until"`
 }
 
@@ -87,6 +89,9 @@ func decodeAct(content []byte) (*Act, error) {
 		if act.To != "" || act.Type != 0 {
 			return nil, bad("%s has no address and no resource type", act.Operation)
 		}
+		if err := act.plain(); err != nil {
+			return nil, bad("the act's content is no JSON object of the expected form: %v", err)
+		}
 	case proof.Operation(onem2m.Create), proof.Operation(onem2m.Update), proof.Operation(onem2m.Delete):
 		if act.To == "" || strings.Contains(act.To, "/fopt") {
 			return nil, bad("a request to propose needs the address (to) of one resource, and no fanOutPoint")
@@ -99,6 +104,22 @@ func decodeAct(content []byte) (*Act, error) {
 		return nil, bad("%s is nothing that can be proposed", act.Operation)
 	}
 	return act, nil
+}
+
+// plain writes the content of one of the ledger's own operations as it is understood, so that whoever is to approve it sees
+// what will be done: of a field that is there twice, or in other letters, one counts.
+func (act *Act) plain() error {
+	var r any = new(OwnRequest)
+	if act.Operation == proof.OpRelease {
+		r = new(QuarantineRequest)
+	}
+	d := json.NewDecoder(bytes.NewReader(act.Content))
+	d.DisallowUnknownFields()
+	err := d.Decode(r)
+	if err == nil {
+		act.Content, err = json.Marshal(r)
+	}
+	return err
 }
 
 // guarded says what about one of the ledger's own operations takes two operators, "" when nothing does.
@@ -217,15 +238,15 @@ func (a *App) Proposals() ([]*Proposal, error) {
 
 // propose notes an act that another operator has to approve.
 func (a *App) propose(b *building, o *own) error {
-	act, err := decodeAct(o.Content)
-	if err != nil {
-		return err
-	}
 	if a.genesis.CSE.Approvals < 2 {
 		return &refusal{onem2m.StatusOperationNotAllowed, "no act takes two operators in this network: just do it"}
 	}
 	if o.by != nil && o.by.Role != identity.Operator {
 		return &refusal{onem2m.StatusOriginatorHasNoPrivilege, o.From + " is no operator"}
+	}
+	act, err := decodeAct(o.Content)
+	if err != nil {
+		return err
 	}
 	proposer, err := identity.Lookup(b.state, o.auth.Key)
 	switch {
@@ -242,11 +263,17 @@ func (a *App) propose(b *building, o *own) error {
 	if err != nil {
 		return err
 	}
-	share := 0
+	share, his := 0, 0
 	for _, s := range standing {
 		if s.Organisation == p.Organisation {
 			share++
 		}
+		if s.By == proposer.Originator {
+			his++
+		}
+	}
+	if his >= maxOperatorsShare {
+		return &refusal{onem2m.StatusConflict, fmt.Sprintf("%d proposals of %s stand, the limit: have some approved first, or wait until they end", his, proposer.Originator)}
 	}
 	if len(standing) >= maxProposals || share >= maxOrganisationsShare {
 		return &refusal{onem2m.StatusConflict, fmt.Sprintf("%d proposals stand, %d of them by operators of the same organisation: have some approved first, or wait until they end", len(standing), share)}
@@ -261,7 +288,7 @@ func (a *App) propose(b *building, o *own) error {
 			return err
 		}
 	}
-	if err := setStanding(b.state, append(standing, standingProposal{p.ID, p.Organisation, p.Until})); err != nil {
+	if err := setStanding(b.state, append(standing, standingProposal{p.ID, p.Organisation, proposer.Originator, p.Until})); err != nil {
 		return err
 	}
 	v, err := json.Marshal(p)

@@ -214,10 +214,23 @@ func cinIndex(n *ordered) uint64 {
 func TestProposalsAreBounded(t *testing.T) {
 	n := newOrdered(t, twoOperators(t))
 	act := Act{Operation: proof.OpErase, Content: []byte(`{"index":` + fmt.Sprint(cinIndex(n)) + `}`)}
-	for range maxOrganisationsShare {
+	for range maxOperatorsShare {
 		n.propose("Coperator", act)
 	}
-	n.expect("one more", n.by("Csecond", proof.OpPropose, act), onem2m.StatusConflict, "64 proposals stand")
+	n.expect("one more", n.by("Coperator", proof.OpPropose, act), onem2m.StatusConflict, "16 proposals of Coperator stand")
+	var more []string
+	for i := range maxOrganisationsShare/maxOperatorsShare - 1 { // nobody keeps the others from proposing
+		content, err := json.Marshal(enrolOperator(fmt.Sprint("Cmore", i)))
+		must(t, err)
+		n.expect("approve", n.by("Coperator", proof.OpApprove, Approval{Proposal: n.propose("Csecond", Act{Operation: proof.OpEnrol, Content: content})}), onem2m.StatusUpdated, "")
+		more = append(more, fmt.Sprint("Cmore", i))
+	}
+	for _, who := range more {
+		for range maxOperatorsShare {
+			n.propose(who, act)
+		}
+	}
+	n.expect("one more of all", n.by("Csecond", proof.OpPropose, act), onem2m.StatusConflict, "64 proposals stand")
 	n.check()
 }
 

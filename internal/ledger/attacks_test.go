@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -66,6 +68,18 @@ func TestOneOperatorTriesMore(t *testing.T) {
 	n.expect("an invitation that looks like its use", n.by("Coperator", proof.OpInvite, r), onem2m.StatusOriginatorHasNoPrivilege, "takes two operators")
 	n.expect("its use", redeeming("Cevil", OwnRequest{Code: secret, TokenHash: testHash("Cevil")}), onem2m.StatusOriginatorHasNoPrivilege, "code")
 
+	// A token gives what a role and a policy of the CSEBase would.
+	for what, permission := range map[string]string{
+		"a role by a token":       `{"ris":["tally/x"],"rids":["admin@acme"]}`,
+		"privileges on the base":  `{"ris":["cb"],"pv":{"acr":[{"acor":["all"],"acop":63}]}}`,
+		"the same by its name":    `{"ris":["tally"],"pv":{"acr":[{"acor":["all"],"acop":63}]}}`,
+		"the same by a long name": `{"ris":["x","//ledger.example/tally/-"],"pv":{"acr":[{"acor":["all"],"acop":63}]}}`,
+	} {
+		jwt := base64.RawURLEncoding.EncodeToString([]byte(`{"typ":"JWT","alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil,
+			`{"tkvr":"1","jti":"t@x","iss":"Coperator","azp":"Cevil","nbf":1795410000,"exp":1795500000,"tkps":{"pm":[%s]}}`, permission)) + "."
+		n.expect(what, n.request("Coperator", onem2m.Create, "tally", onem2m.TypeToken, fmt.Sprintf(`{"m2m:tk":{"tkid":"t@x","tkob":%q}}`, jwt)), onem2m.StatusOriginatorHasNoPrivilege, "takes two operators")
+	}
+
 	// A CSE with two credentials, which speaks for whoever is behind it.
 	for _, name := range []string{"mn1", "mn2"} {
 		content := fmt.Appendf(nil, `{"originator":"/mn","role":"operator","tokenHash":%q}`, testHash(name))
@@ -116,4 +130,54 @@ func TestSignedWithParameters(t *testing.T) {
 			t.Errorf("response type %d: %d %s", kind, got[0].Status, got[0].Content)
 		}
 	}
+}
+
+// TestActIsShownAsItIsDone: who approves an act sees the fields that count, whatever else the text had.
+func TestActIsShownAsItIsDone(t *testing.T) {
+	n := newOrdered(t, twoOperators(t))
+	n.propose("Coperator", Act{Operation: proof.OpEnrol, Content: []byte(`{"role":"device","originator":"Ca","tokenHash":"` + testHash("Ca") + `","Role":"operator","role":"operator"}`)})
+	all, err := n.a.Proposals()
+	must(t, err)
+	if want := `{"originator":"Ca","role":"operator","tokenHash":"` + testHash("Ca") + `"}`; len(all) != 1 || string(all[0].Act.Content) != want {
+		t.Errorf("shown: %s, want %s", all[0].Act.Content, want)
+	}
+	n.expect("a field that means nothing", n.by("Coperator", proof.OpPropose, Act{Operation: proof.OpErase, Content: []byte(`{"index":1,"why":"x"}`)}), onem2m.StatusBadRequest, "unknown field")
+	n.check()
+}
+
+// TestAdministratorIsNobodysElse: no organisation enrols the network's administrator as one of its own, also while it has no
+// credential.
+func TestAdministratorIsNobodysElse(t *testing.T) {
+	var g Genesis
+	must(t, json.Unmarshal(testGenesis(t), &g))
+	g.CSE.Admin = "Cadmin"
+	doc, err := json.Marshal(g)
+	must(t, err)
+	n := newOrdered(t, func(o *Options) { o.Genesis = doc })
+	n.expect("an operator of an organisation", n.by("Coperator", proof.OpEnrol, OwnRequest{Originator: "Cacme", Role: "operator", Organisation: "acme", TokenHash: testHash("Cacme")}), onem2m.StatusCreated, "")
+	n.expect("enrol", n.by("Cacme", proof.OpEnrol, OwnRequest{Originator: "Cadmin", TokenHash: testHash("Cadmin")}), onem2m.StatusOriginatorHasNoPrivilege, "administers the network")
+	_, hash := testCode(1)
+	n.expect("invite", n.by("Cacme", proof.OpInvite, OwnRequest{Originator: "Cadmin", CodeHash: hash, Until: n.h.time + 60_000_000}), onem2m.StatusOriginatorHasNoPrivilege, "administers the network")
+	n.check()
+}
+
+// TestAuditsAreBounded: a member cannot fill the log with what needs no credential.
+func TestAuditsAreBounded(t *testing.T) {
+	n := newOrdered(t)
+	items := make([]Item, maxAudits+5)
+	for i := range items {
+		items[i] = auditItem("node1", uint64(i+1))
+	}
+	size := n.a.Head().LogSize
+	for i, r := range n.unit(items...) {
+		if want := i < maxAudits; r.Status.Success() != want {
+			t.Errorf("audit %d: %d %s", i, r.Status, r.Content)
+		}
+	}
+	if grown := n.a.Head().LogSize - size; grown != maxAudits {
+		t.Errorf("%d entries", grown)
+	}
+	n.h.time += microsecMinute
+	n.expect("a minute later", auditItem("node1", 1), onem2m.StatusCreated, "")
+	n.check()
 }

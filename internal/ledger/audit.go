@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/identity"
@@ -20,6 +21,7 @@ const (
 	MaxAuditRows  = 128      // Denied and Others, each
 	MaxAuditText  = 96       // bytes of a text that a client chose
 	maxAuditWord  = 16       // bytes of a reason, an operation, a binding
+	maxAudits     = 32       // of one node within a minute
 )
 
 // Audit is the payload of an entry of operation 39: what one node refused for want of identity or rights since it told
@@ -144,7 +146,11 @@ func IsAuditWord(s string) bool {
 	return s != "" && len(s) <= maxAuditWord
 }
 
-// audit records what a member says that it refused. It changes no state.
+// auditedKey has, by member, when it told of refusals in the last minute: an array of Unix microseconds.
+const auditedKey = "audited/"
+
+// audit records what a member says that it refused. The state keeps how often it did: one that errs, or lies, is not to
+// fill the log with it.
 func (a *App) audit(b *building, it *Item, auth proof.Auth) (onem2m.Response, error) {
 	audit, err := DecodeAudit(it.Content)
 	switch {
@@ -154,6 +160,17 @@ func (a *App) audit(b *building, it *Item, auth proof.Auth) (onem2m.Response, er
 		return denied("only a node itself may say what it refused"), nil
 	case b.node != audit.Node && b.node != "":
 		return denied("the audit says that it is by %q, the batch is by another", audit.Node), nil
+	}
+	recent, err := getJSON[[]int64](b.state, auditedKey+audit.Node)
+	if err != nil {
+		return onem2m.Response{}, err
+	}
+	*recent = slices.DeleteFunc(*recent, func(t int64) bool { return t <= b.time-microsecMinute })
+	if len(*recent) >= maxAudits {
+		return failure(onem2m.StatusConflict, fmt.Sprintf("node %s told of refusals %d times within a minute, the limit", audit.Node, len(*recent))), nil
+	}
+	if err := setJSON(b.state, auditedKey+audit.Node, append(*recent, b.time)); err != nil {
+		return onem2m.Response{}, err
 	}
 	b.record(proof.Entry{
 		Operation: proof.OpAudit, Originator: it.From, Target: a.genesis.CSE.BaseRI, Resource: a.genesis.CSE.BaseRI,

@@ -38,6 +38,8 @@ func (a *App) mayBind(r *OwnRequest, o *own) error {
 	switch {
 	case r.Originator == a.genesis.CSE.CSEID:
 		return &refusal{onem2m.StatusBadRequest, r.Originator + " is this CSE, which needs no credential"}
+	case o.by != nil && o.by.Organisation != "" && r.Originator == a.genesis.CSE.Admin: // enrolled or not yet
+		return &refusal{onem2m.StatusOriginatorHasNoPrivilege, r.Originator + " administers the network, and is none of an organisation's"}
 	case o.by != nil && o.by.Organisation != "" && (r.Role == identity.Node.String() || strings.HasPrefix(r.Originator, "/")):
 		return &refusal{onem2m.StatusOriginatorHasNoPrivilege, "nodes and other CSEs are enrolled by operators of the network: a CSE speaks for whoever is behind it"}
 	}
