@@ -129,7 +129,7 @@ func TestOwnOperations(t *testing.T) {
 		{"and named", as("Cacme", "Cacme", proof.OpEnrol, OwnRequest{Originator: "Ca2", Organisation: "acme", PublicKey: testPublicKey("Ca2")}), onem2m.StatusCreated, ""},
 		{"not into another", as("Cacme", "Cacme", proof.OpEnrol, OwnRequest{Originator: "Ca3", Organisation: "zeta", TokenHash: testHash("Ca3")}), denied, "of the organisation acme only"},
 		{"nor a name of another", as("Czeta", "Czeta", proof.OpEnrol, OwnRequest{Originator: "Ca1", TokenHash: testHash("z1")}), conflict, "belongs to another organisation"},
-		{"nor one of the network", as("Czeta", "Czeta", proof.OpEnrol, OwnRequest{Originator: "Coperator", TokenHash: testHash("z2")}), conflict, "belongs to another organisation"},
+		{"nor one of the network", as("Czeta", "Czeta", proof.OpEnrol, OwnRequest{Originator: "Coperator", TokenHash: testHash("z2")}), denied, "administers the network"},
 		{"nor another CSE", as("Czeta", "Czeta", proof.OpEnrol, OwnRequest{Originator: "/in", TokenHash: testHash("z3")}), denied, "other CSEs are enrolled by operators of the network"},
 		{"nor a node", as("Czeta", "Czeta", proof.OpEnrol, OwnRequest{Originator: "node:x", Role: "node", PublicKey: testPublicKey("z")}), denied, "nodes"},
 		{"a network operator cannot move a name either", enrol(OwnRequest{Originator: "Ca1", TokenHash: testHash("x1")}), conflict, "belongs to another organisation"},
