@@ -130,9 +130,16 @@ func (v *Invitation) Enrol(ctx context.Context, public ed25519.PublicKey) (*Enro
 
 // tls trusts who shows the pinned certificate, or one that it signed for the host; nobody else.
 func (v *Invitation) tls() *tls.Config {
+	host := ""
+	if u, err := url.Parse(v.URL); err == nil {
+		host = u.Hostname() // a connection's own ServerName is empty when it is an IP address, which would match everything
+	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, // VerifyConnection is stricter
 		VerifyConnection: func(cs tls.ConnectionState) error {
+			if host == "" {
+				return errors.New("the invitation names no host")
+			}
 			for i, cert := range cs.PeerCertificates {
 				if sum := sha256.Sum256(cert.Raw); !bytes.Equal(sum[:], v.Pin) {
 					continue
@@ -145,7 +152,7 @@ func (v *Invitation) tls() *tls.Config {
 				for _, c := range cs.PeerCertificates[1:i] {
 					between.AddCert(c)
 				}
-				_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: cs.ServerName})
+				_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: host})
 				return err
 			}
 			return errors.New("the node is not the one that the invitation is from: its certificate is another; the code was not sent")

@@ -1,12 +1,22 @@
 package client
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"io"
+	"log"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestParseInvitation: an invitation is read back as it was written, and nothing but one is read.
@@ -61,6 +71,55 @@ func TestPinned(t *testing.T) {
 		if _, err := other.Enrol(t.Context(), nil); err == nil || asked != 2 {
 			t.Errorf("the code went to somebody else (%v), %d requests", err, asked)
 		}
+	}
+}
+
+// TestPinnedAuthority: with the certificate of an authority pinned, as that of a public one may be, the code goes to the host
+// that the invitation names and not to others with a certificate of the same authority; also when the host is an address,
+// for which TLS sends no name.
+func TestPinnedAuthority(t *testing.T) {
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	caRaw, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		names []string
+		ips   []net.IP
+		want  bool
+	}{{ips: []net.IP{net.IPv4(127, 0, 0, 1)}, want: true}, {names: []string{"other.example"}}, {ips: []net.IP{net.IPv4(127, 0, 0, 2)}}} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf := &x509.Certificate{
+			SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour), DNSNames: c.names, IPAddresses: c.ips,
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		}
+		raw, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := false
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked = true
+			w.Write([]byte(`{"originator":"Cx","role":"device","key":"00","token":"t"}`))
+		}))
+		srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+		srv.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw, caRaw}, PrivateKey: key}}}
+		srv.StartTLS()
+		pin := sha256.Sum256(caRaw)
+		v := Invitation{URL: srv.URL, Code: "K3F9Q", Pin: pin[:]}
+		if _, err := v.Enrol(t.Context(), nil); asked != c.want || (err == nil) != c.want {
+			t.Errorf("%v %v: the code was sent: %v, %v", c.names, c.ips, asked, err)
+		}
+		srv.Close()
 	}
 }
 

@@ -22,7 +22,8 @@ func Asking(ctx context.Context) context.Context { return context.WithValue(ctx,
 func IsAsking(ctx context.Context) bool { return ctx.Value(asking) != nil }
 
 // Hurried marks the context of requests of clients that cannot be slowed down, because they wait for nothing before they send
-// on: what is too much is refused at once. Others are kept waiting for a moment first.
+// on: what is too much is refused at once. Others are kept waiting for a moment first. With Asking it marks what holds up
+// other clients: nobody else is asked about it.
 func Hurried(ctx context.Context) context.Context { return context.WithValue(ctx, hurried, true) }
 
 // IsHurried says whether a context was marked by Hurried.

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -303,6 +304,22 @@ func TestLockout(t *testing.T) {
 	})
 }
 
+// TestLockedOutClaims: who goes on in spite of a lockout, and claims to be another each time, makes no events of it.
+func TestLockedOutClaims(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(t, Options{Quotas: Quotas{Strangers: -1}})
+		defer g.Close()
+		for i := range 10_000 {
+			for range maxFailures {
+				g.Failed("203.0.113.5", fmt.Sprint("C", i), true)
+			}
+		}
+		if n := g.Counts()[Lockout]; n > 2 {
+			t.Errorf("%d events", n)
+		}
+	})
+}
+
 // TestListener: an address gets no more connections than its share, and gets new ones when it closes some.
 func TestListener(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
@@ -333,6 +350,9 @@ func TestListener(t *testing.T) {
 	dial()
 	dial()
 	a, b := <-accepted, <-accepted
+	if _, ok := a.(syscall.Conn); !ok {
+		t.Errorf("%T is no socket any more: bindings cannot ask it what has arrived, nor write many buffers at once", a)
+	}
 	if third, err := net.Dial("tcp", inner.Addr().String()); err == nil { // it may be reset as soon as that
 		third.SetReadDeadline(time.Now().Add(5 * time.Second))
 		if _, err := third.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {

@@ -107,13 +107,14 @@ func (g *Guard) Failed(address, claimed string, shown bool) {
 	now := time.Now().UnixNano()
 	if key := prefixOf(address); key != "" {
 		s := g.source(key)
+		again := s.locked(now) > 0
 		s.mu.Lock()
 		_, few := s.strange.take(now, 1, g.o.Quotas.Strangers, 10*g.o.Quotas.Strangers, 0)
 		s.mu.Unlock()
 		if !few {
 			s.lock(now, time.Second)
 		}
-		if !shown {
+		if !shown || again { // what comes in spite of a lockout tells nothing new, and may claim to be anybody
 			return
 		}
 		if d := s.fail(now); d > 0 {
@@ -163,14 +164,18 @@ func (l *listener) Accept() (net.Conn, error) {
 			return c, nil
 		}
 		s := l.g.source(key)
+		tcp, isTCP := c.(*net.TCPConn)
 		if !l.g.connect(s) {
-			if tcp, ok := c.(*net.TCPConn); ok {
+			if isTCP {
 				tcp.SetLinger(0) // leaves no half-closed connection behind
 			}
 			c.Close()
 			continue
 		}
-		return &conn{Conn: c, s: s}, nil
+		if isTCP {
+			return &tcpConn{TCPConn: tcp, place: place{s: s}}, nil
+		}
+		return &conn{Conn: c, place: place{s: s}}, nil
 	}
 }
 
@@ -189,18 +194,39 @@ func (g *Guard) connect(s *source) bool {
 	return true
 }
 
-// conn gives its place back when it is closed.
-type conn struct {
-	net.Conn
+// place is that of a connection among those of its address.
+type place struct {
 	s    *source
 	once sync.Once
 }
 
-func (c *conn) Close() error {
-	c.once.Do(func() {
-		c.s.mu.Lock()
-		c.s.open--
-		c.s.mu.Unlock()
+func (p *place) leave() {
+	p.once.Do(func() {
+		p.s.mu.Lock()
+		p.s.open--
+		p.s.mu.Unlock()
 	})
+}
+
+// tcpConn gives its place back when it is closed. It is a *net.TCPConn in all else: what that can do beyond a net.Conn, such
+// as to write many buffers at once, is of use to who serves it.
+type tcpConn struct {
+	*net.TCPConn
+	place
+}
+
+func (c *tcpConn) Close() error {
+	c.leave()
+	return c.TCPConn.Close()
+}
+
+// conn is the same of another kind.
+type conn struct {
+	net.Conn
+	place
+}
+
+func (c *conn) Close() error {
+	c.leave()
 	return c.Conn.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -117,6 +118,33 @@ func TestConsultation(t *testing.T) {
 	n.want(onem2m.StatusOriginatorHasNoPrivilege, n.do("Cother", read))
 	n.want(onem2m.StatusUpdated, n.do("Cdev", onem2m.Request{Operation: onem2m.Update, To: "tally/dev/d", Content: []byte(`{"m2m:dac":{"dae":true}}`)}))
 	n.want(onem2m.StatusOK, n.do("Cother", read))
+}
+
+// TestNoConsultation: what a binding asks while other clients wait for it asks nobody else, however slow he may be.
+func TestNoConsultation(t *testing.T) {
+	n := ready(t, 2*time.Second)
+	n.enrol("Cother")
+	n.want(onem2m.StatusCreated, n.do("Cdev", onem2m.Request{
+		Operation: onem2m.Create, To: "tally/dev", Type: onem2m.TypeDAC, Content: []byte(`{"m2m:dac":{"rn":"d","dae":true,"dap":["http://127.0.0.1:9/"]}}`),
+	}))
+	n.want(onem2m.StatusUpdated, n.do("Cdev", onem2m.Request{Operation: onem2m.Update, To: "tally/dev/c", Content: []byte(`{"m2m:cnt":{"daci":["tally/dev/d"]}}`)}))
+	asked := 0
+	n.outside.request = func([]string, *onem2m.Request) (*onem2m.Response, error) {
+		asked++
+		return nil, errors.New("not reachable")
+	}
+	for _, hurried := range []bool{true, false} {
+		ctx := binding.Asking(t.Context())
+		if hurried {
+			ctx = binding.Hurried(ctx)
+		}
+		n.want(onem2m.StatusOriginatorHasNoPrivilege, n.ingress.Do(ctx, &onem2m.Request{
+			Operation: onem2m.Retrieve, To: "tally/dev/c", From: "Cother", RequestID: "r", ReleaseVersion: "4", ResultContent: onem2m.ResultContentAttributes,
+		}, testEvidence("Cother")))
+		if (asked == 0) != hurried {
+			t.Errorf("hurried %v: asked %d times", hurried, asked)
+		}
+	}
 }
 
 // TestConsultationAhead: a non-blocking request is consulted about before it is ordered.

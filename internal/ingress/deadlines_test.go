@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,8 +16,10 @@ func TestDeadlines(t *testing.T) {
 			var l deadlines
 			type waiting struct {
 				deadline
-				due, ended time.Time
-				taken      bool
+				due   time.Time
+				mu    sync.Mutex // guards ended: the end comes from a timer
+				ended time.Time
+				taken bool
 			}
 			var all []*waiting
 			for range 300 {
@@ -26,6 +29,8 @@ func TestDeadlines(t *testing.T) {
 				}
 				w := &waiting{due: time.Now().Add(wait)}
 				w.end = func() {
+					w.mu.Lock()
+					defer w.mu.Unlock()
 					if !w.ended.IsZero() {
 						t.Error("ended twice")
 					}
@@ -33,9 +38,13 @@ func TestDeadlines(t *testing.T) {
 				}
 				l.add(&w.deadline, wait)
 				all = append(all, w)
-				if w := all[rng.IntN(len(all))]; rng.IntN(2) == 0 && w.ended.IsZero() && !w.taken {
-					l.take(&w.deadline)
-					w.taken = true
+				other := all[rng.IntN(len(all))]
+				other.mu.Lock()
+				ended := !other.ended.IsZero()
+				other.mu.Unlock()
+				if rng.IntN(2) == 0 && !ended && !other.taken {
+					l.take(&other.deadline)
+					other.taken = true
 				}
 				time.Sleep(time.Duration(rng.Int64N(int64(300 * time.Millisecond))))
 			}

@@ -160,6 +160,9 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, ev binding.Eviden
 	if core == nil {
 		return errNoBlock()
 	}
+	if binding.IsAsking(ctx) {
+		return g.asked(ctx, core, req, ev)
+	}
 	cred, refused := g.identify(req, ev)
 	if refused != nil {
 		return refused
@@ -173,6 +176,22 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, ev binding.Eviden
 	endPass(&pass, resp.Status)
 	g.noteDenied(req, cred, ev, resp)
 	return resp
+}
+
+// asked is do for what a binding asks by itself, to find out what a client may get. A refusal is no doing of the client's:
+// it counts for nothing and is noted nowhere.
+func (g *Ingress) asked(ctx context.Context, core *cse.Core, req *onem2m.Request, ev binding.Evidence) *onem2m.Response {
+	if !ev.Anonymous() && !g.lives(&watched{showing: showing{ev: ev}}) {
+		return failure(onem2m.StatusSecurityAssociationRequired, ErrNoCredential.Error())
+	}
+	cred, refused := g.recognise(req, ev)
+	switch {
+	case refused != nil:
+		return refused
+	case binding.IsHurried(ctx): // no server is asked for dynamic authorization: others wait for this
+		return g.once(ctx, core, req, cred, ev)
+	}
+	return g.perform(ctx, core, req, cred, ev)
 }
 
 // perform does what a request asks for whose originator is known.
@@ -326,7 +345,7 @@ func (g *Ingress) read(ctx context.Context, core *cse.Core, req *onem2m.Request,
 	if res.Poll != nil {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		defer g.Watch(ev, cancel)()
+		defer g.watchRequest(req, ev, cancel)()
 		return g.poll(ctx, req, res.Poll, &res.Response)
 	}
 	for i := range res.Events {

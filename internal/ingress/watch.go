@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/binding"
+	"github.com/tallystick/tallystick/onem2m"
 )
 
 const (
@@ -22,26 +23,51 @@ type watch struct {
 	ended   chan struct{} // closed when keepWatch has ended
 
 	mu      sync.Mutex
-	version uint64                        // of the credentials, as of the last block
-	shown   map[binding.Evidence]*watched // by what was shown
+	version uint64               // of the credentials, as of the last block
+	shown   map[showing]*watched // by what was shown
+}
+
+// showing is what was shown, without where and how.
+type showing struct {
+	ev     binding.Evidence
+	behind string // originator behind the CSE that it is for, for whom that showed it; "" for its own
 }
 
 // watched is all that came with one credential.
 type watched struct {
-	ev   binding.Evidence
+	showing
 	ends map[*func()]struct{}
 }
 
 func newWatch() watch {
-	return watch{changed: make(chan struct{}, 1), ended: make(chan struct{}), shown: make(map[binding.Evidence]*watched)}
+	return watch{changed: make(chan struct{}, 1), ended: make(chan struct{}), shown: make(map[showing]*watched)}
 }
 
 // Watch implements the bindings' Watcher.
 func (g *Ingress) Watch(ev binding.Evidence, end func()) (stop func()) {
-	shown := ev.Shown()
 	if ev.Anonymous() {
 		return func() {}
 	}
+	return g.watchOver(showing{ev: ev.Shown()}, ev, end)
+}
+
+// watchRequest is Watch for a request that waits for long, which may be signed, or of an originator behind another CSE.
+func (g *Ingress) watchRequest(req *onem2m.Request, ev binding.Evidence, end func()) (stop func()) {
+	shown := showing{ev: ev.Shown()}
+	if req.Signature != nil && ev.Anonymous() {
+		ev.Signed = req.VendorInformation
+		shown.ev.Signed = ev.Signed
+	}
+	if shown.ev == (binding.Evidence{}) {
+		return func() {}
+	}
+	if cred, err := g.auth.find(ev); err == nil && cred != nil && cred.Originator != req.From {
+		shown.behind = req.From
+	}
+	return g.watchOver(shown, ev, end)
+}
+
+func (g *Ingress) watchOver(shown showing, ev binding.Evidence, end func()) (stop func()) {
 	release, ok := g.connect(ev)
 	if !ok {
 		go end() // the binding has yet to learn how to end the watch
@@ -51,12 +77,12 @@ func (g *Ingress) Watch(ev binding.Evidence, end func()) (stop func()) {
 	w.mu.Lock()
 	of := w.shown[shown]
 	if of == nil {
-		of = &watched{ev: ev, ends: make(map[*func()]struct{}, 1)}
+		of = &watched{showing: shown, ends: make(map[*func()]struct{}, 1)}
 		w.shown[shown] = of
 	}
 	of.ends[key] = struct{}{}
 	w.mu.Unlock()
-	if !g.lives(ev) { // it ended between the binding's own look and this
+	if !g.lives(of) { // it ended between the binding's own look and this
 		w.wake()
 	}
 	return func() {
@@ -70,10 +96,17 @@ func (g *Ingress) Watch(ev binding.Evidence, end func()) (stop func()) {
 	}
 }
 
-// lives says whether what was shown still is a valid credential. One that cannot be looked up lives on.
-func (g *Ingress) lives(ev binding.Evidence) bool {
-	cred, err := g.auth.authenticate(ev)
-	return cred != nil || err != nil && quarantined(err) == nil
+// lives says whether what was shown still is a valid credential, and who uses it not in quarantine. What cannot be looked
+// up lives on.
+func (g *Ingress) lives(of *watched) bool {
+	cred, err := g.auth.authenticate(of.ev)
+	if of.ev.Anonymous() {
+		cred, err = g.auth.signer(of.ev.Signed)
+	}
+	if err != nil {
+		return quarantined(err) == nil
+	}
+	return cred != nil && (of.behind == "" || g.o.App.Quarantined(of.behind) == nil)
 }
 
 func (w *watch) wake() {
@@ -126,18 +159,18 @@ func (g *Ingress) endWatched() {
 	}
 	w.mu.Unlock()
 	for _, of := range all {
-		if g.lives(of.ev) {
+		if g.lives(of) {
 			continue
 		}
 		w.mu.Lock()
 		over := of.ends
 		of.ends = nil // stop finds nothing to delete
-		if shown := of.ev.Shown(); w.shown[shown] == of {
-			delete(w.shown, shown)
+		if w.shown[of.showing] == of {
+			delete(w.shown, of.showing)
 		}
 		w.mu.Unlock()
 		for end := range over {
-			(*end)()
+			go (*end)() // one that does wait, for a client that takes nothing perhaps, must not keep the others from ending
 		}
 	}
 }

@@ -53,12 +53,15 @@ func (n *Node) ending(ctx context.Context, now time.Time) (names []string, count
 		if err != nil {
 			return nil, 0, err
 		}
+		if h == nil {
+			continue
+		}
 		for _, id := range h.Keys {
 			c, err := identity.Lookup(view, id)
 			if err != nil {
 				return nil, 0, err
 			}
-			if !c.Valid(now.UnixMicro()) || c.NotAfter == 0 || c.NotAfter > now.Add(endsSoon).UnixMicro() {
+			if c == nil || !c.Valid(now.UnixMicro()) || c.NotAfter == 0 || c.NotAfter > now.Add(endsSoon).UnixMicro() {
 				continue
 			}
 			if count++; len(names) < maxToldEnding {

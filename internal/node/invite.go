@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/binding"
@@ -89,6 +90,8 @@ func (n *Node) reachedAt(host string) (url, pin string) {
 	}
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
+	} else {
+		host = strings.Trim(host, "[]") // of IPv6, without a port
 	}
 	_, port, _ := net.SplitHostPort(n.secure.Addr().String())
 	url = "https://" + net.JoinHostPort(host, port)

@@ -1,6 +1,7 @@
 package mqttbinding
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ func (s *session) mayRead(container, ip string) bool {
 	if ok && k.epoch == epoch && now.UnixNano() < k.until {
 		return k.may
 	}
-	may := s.retrieve(container, ip).Success()
+	may := s.retrieve(binding.Hurried(s.broker.ctx), container, ip).Success()
 	s.rights.mu.Lock()
 	if s.rights.known == nil || len(s.rights.known) >= maxRights {
 		s.rights.known = make(map[string]right)
@@ -52,11 +53,11 @@ func (s *session) mayRead(container, ip string) bool {
 }
 
 // retrieve asks for a resource on behalf of the session's client.
-func (s *session) retrieve(to, ip string) onem2m.StatusCode {
+func (s *session) retrieve(ctx context.Context, to, ip string) onem2m.StatusCode {
 	s.mu.Lock()
 	ev := s.evidence
 	s.mu.Unlock()
-	return s.broker.o.Handler.Do(binding.Asking(s.broker.ctx), &onem2m.Request{
+	return s.broker.o.Handler.Do(binding.Asking(ctx), &onem2m.Request{
 		Operation: onem2m.Retrieve, To: to, From: s.owner, RequestID: "mqtt", ReleaseVersion: "4",
 		ResultContent: onem2m.ResultContentAttributes, SourceIP: ip,
 	}, ev).Status
@@ -107,7 +108,7 @@ func (s *session) maySubscribe(f *filter, ip string) bool {
 		return false
 	}
 	// Who may not read what is there is told so. What is not there yet may be subscribed to.
-	switch s.retrieve("-/"+path, ip) {
+	switch s.retrieve(s.broker.ctx, "-/"+path, ip) {
 	case onem2m.StatusOriginatorHasNoPrivilege, onem2m.StatusSecurityAssociationRequired, onem2m.StatusBadRequest:
 		return false
 	default:

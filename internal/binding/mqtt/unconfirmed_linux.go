@@ -2,6 +2,7 @@ package mqttbinding
 
 import (
 	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,11 +13,11 @@ func unconfirmed(c net.Conn) (n int, ok bool) {
 	if t, is := c.(interface{ NetConn() net.Conn }); is {
 		c = t.NetConn() // below TLS, whose records are larger than what they carry
 	}
-	tcp, is := c.(*net.TCPConn)
+	socket, is := c.(syscall.Conn)
 	if !is {
 		return 0, false
 	}
-	raw, err := tcp.SyscallConn()
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return 0, false
 	}

@@ -1,0 +1,28 @@
+package mqttbinding
+
+import (
+	"net"
+	"runtime"
+	"testing"
+)
+
+// TestUnconfirmed: what a connection has sent can be asked for also where a listener wraps its connections.
+func TestUnconfirmed(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("not known on this system")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	wrapped := struct{ *net.TCPConn }{c.(*net.TCPConn)}
+	if n, ok := unconfirmed(wrapped); !ok || n != 0 {
+		t.Errorf("%d bytes, known %v", n, ok)
+	}
+}
