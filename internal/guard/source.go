@@ -215,6 +215,9 @@ type tcpConn struct {
 	place
 }
 
+// NetConn is the socket itself.
+func (c *tcpConn) NetConn() net.Conn { return c.TCPConn }
+
 func (c *tcpConn) Close() error {
 	c.leave()
 	return c.TCPConn.Close()

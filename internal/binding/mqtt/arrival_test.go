@@ -6,6 +6,10 @@ import (
 	"testing"
 )
 
+type wrapped struct{ net.Conn }
+
+func (w wrapped) NetConn() net.Conn { return w.Conn }
+
 // TestUnconfirmed: what a connection has sent can be asked for also where a listener wraps its connections.
 func TestUnconfirmed(t *testing.T) {
 	if runtime.GOOS != "linux" {
@@ -21,8 +25,7 @@ func TestUnconfirmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	wrapped := struct{ *net.TCPConn }{c.(*net.TCPConn)}
-	if n, ok := unconfirmed(wrapped); !ok || n != 0 {
+	if n, ok := unconfirmed(wrapped{wrapped{c}}); !ok || n != 0 {
 		t.Errorf("%d bytes, known %v", n, ok)
 	}
 }

@@ -2,7 +2,6 @@ package mqttbinding
 
 import (
 	"net"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,14 +9,18 @@ import (
 // unconfirmed is how many bytes written to a connection the peer's machine has not confirmed (SIOCOUTQ, tcp(7)); ok is
 // false when that cannot be known.
 func unconfirmed(c net.Conn) (n int, ok bool) {
-	if t, is := c.(interface{ NetConn() net.Conn }); is {
-		c = t.NetConn() // below TLS, whose records are larger than what they carry
+	for { // below TLS, whose records are larger than what they carry, and what counts connections
+		t, is := c.(interface{ NetConn() net.Conn })
+		if !is {
+			break
+		}
+		c = t.NetConn()
 	}
-	socket, is := c.(syscall.Conn)
+	tcp, is := c.(*net.TCPConn)
 	if !is {
 		return 0, false
 	}
-	raw, err := socket.SyscallConn()
+	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return 0, false
 	}
