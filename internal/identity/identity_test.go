@@ -89,13 +89,15 @@ func TestEnrolRevoke(t *testing.T) {
 		for i := range rapid.IntRange(1, 6).Draw(t, "tokens") {
 			tokens = append(tokens, fmt.Sprintf("tally_%043d", i))
 		}
-		lasting := func() (n int) {
+		// remain is how many operators the network has without a credential.
+		remain := func(without *Credential) int {
+			names := make(map[string]bool)
 			for _, c := range model {
-				if c.Role == Operator && !c.Revoked && c.Organisation == "" && c.NotBefore == 0 && c.NotAfter == 0 {
-					n++
+				if c != without && c.Role == Operator && !c.Revoked && c.Organisation == "" && c.NotBefore == 0 && c.NotAfter == 0 {
+					names[c.Originator] = true
 				}
 			}
-			return n
+			return len(names)
 		}
 		pick := func(t *rapid.T) (c Credential) {
 			if rapid.Bool().Draw(t, "is key") {
@@ -138,14 +140,15 @@ func TestEnrolRevoke(t *testing.T) {
 				index++
 				drawn := pick(t)
 				id := drawn.ID()
-				c, last := model[id], lasting() == 1
-				got, err := Revoke(st, id, index)
+				c := model[id]
+				least := rapid.IntRange(1, 2).Draw(t, "operators that it needs")
+				got, err := Revoke(st, id, index, least)
 				switch {
 				case c == nil || c.Revoked:
 					if !errors.Is(err, ErrUnknown) {
 						t.Fatalf("revoked what is not there: %v", err)
 					}
-				case c.lasting() && last:
+				case c.lasting() && remain(c) < remain(nil) && remain(c) < least:
 					if !errors.Is(err, ErrLast) {
 						t.Fatalf("revoked the last operator: %v", err)
 					}
@@ -213,7 +216,7 @@ func TestMany(t *testing.T) {
 	if err := enrol(100, 0, 6); err != nil {
 		t.Errorf("in place of an expired one: %v", err)
 	}
-	if _, err := Revoke(st, KeyID{3, 1}, 7); err != nil {
+	if _, err := Revoke(st, KeyID{3, 1}, 7, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := enrol(101, 0, 6); err != nil {

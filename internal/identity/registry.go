@@ -12,7 +12,7 @@ import (
 var (
 	ErrExists  = errors.New("a credential with this ID exists")
 	ErrUnknown = errors.New("no such credential")
-	ErrLast    = errors.New("this is the last operator credential of the network that has no end: enrol another before revoking it")
+	ErrLast    = errors.New("this is the last operator of the network, or one of the last two where acts take two, with a credential that has no end: enrol another operator before revoking it")
 	ErrForeign = errors.New("the originator belongs to another organisation")
 	ErrMany    = errors.New("the originator has as many valid credentials as one can have: revoke one before enrolling another")
 )
@@ -24,7 +24,9 @@ const (
 	credentialKey = "credential/"
 	holderKey     = "holder/"   // what an originator is
 	registryKey   = "registry/" // and by organisation, for listing
-	operatorsKey  = "operators" // how many operators of the network there are whose credentials have no end, 8 bytes big-endian
+	// operatorsKey has how many operators of the network there are that have a credential without an end, and by originator
+	// how many of these it has; 8 bytes big-endian each.
+	operatorsKey = "operators"
 )
 
 func key(id KeyID) string { return fmt.Sprintf("%s%x", credentialKey, id[:]) }
@@ -101,7 +103,7 @@ func Enrol(st cse.State, c Credential, now int64) error {
 	}
 	h.Keys = append(h.Keys, c.ID())
 	if c.lasting() {
-		if err := countOperators(st, 1); err != nil {
+		if err := countOperator(st, c.Originator, 1, 0); err != nil {
 			return err
 		}
 	}
@@ -126,8 +128,9 @@ func (h *Holder) dropEnded(r cse.Reader, now int64) error {
 	return nil
 }
 
-// Revoke ends a credential for good, by the log entry at index.
-func Revoke(st cse.State, id KeyID, index uint64) (*Credential, error) {
+// Revoke ends a credential for good, by the log entry at index. ErrLast when the network would be left with fewer than that
+// many operators of its own, under different names, of whom each has a credential without an end.
+func Revoke(st cse.State, id KeyID, index uint64, operators int) (*Credential, error) {
 	c, err := Lookup(st, id)
 	if err != nil {
 		return nil, err
@@ -136,7 +139,7 @@ func Revoke(st cse.State, id KeyID, index uint64) (*Credential, error) {
 		return nil, fmt.Errorf("revoke credential %x: %w", id, ErrUnknown)
 	}
 	if c.lasting() {
-		if err := countOperators(st, -1); err != nil {
+		if err := countOperator(st, c.Originator, -1, uint64(operators)); err != nil {
 			return nil, err
 		}
 	}
@@ -165,17 +168,41 @@ func (c *Credential) lasting() bool {
 	return c.Role == Operator && c.Organisation == "" && c.NotBefore == 0 && c.NotAfter == 0
 }
 
-func countOperators(st cse.State, by int) error {
-	b, err := st.Aux(operatorsKey)
+// countOperator counts the credentials of an operator without an end, and the operators that have any. It refuses to leave
+// fewer of these than least.
+func countOperator(st cse.State, originator string, by int, least uint64) error {
+	own, err := readCount(st, operatorsKey+"/"+originator)
 	if err != nil {
 		return err
 	}
-	n := uint64(0)
-	if len(b) == 8 {
-		n = binary.BigEndian.Uint64(b)
+	all, err := readCount(st, operatorsKey)
+	if err != nil {
+		return err
 	}
-	if by < 0 && n <= 1 {
+	was := own
+	own += uint64(by)
+	switch {
+	case was == 0:
+		all++
+	case own == 0 && all <= least:
 		return ErrLast
+	case own == 0:
+		all--
 	}
-	return st.SetAux(operatorsKey, binary.BigEndian.AppendUint64(nil, n+uint64(by)))
+	var v []byte
+	if own > 0 {
+		v = binary.BigEndian.AppendUint64(nil, own)
+	}
+	if err := st.SetAux(operatorsKey+"/"+originator, v); err != nil {
+		return err
+	}
+	return st.SetAux(operatorsKey, binary.BigEndian.AppendUint64(nil, all))
+}
+
+func readCount(r cse.Reader, key string) (uint64, error) {
+	b, err := r.Aux(key)
+	if err != nil || len(b) != 8 {
+		return 0, err
+	}
+	return binary.BigEndian.Uint64(b), nil
 }

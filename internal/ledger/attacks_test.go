@@ -181,3 +181,28 @@ func TestAuditsAreBounded(t *testing.T) {
 	n.expect("a minute later", auditItem("node1", 1), onem2m.StatusCreated, "")
 	n.check()
 }
+
+// TestTwoOperatorsRemain: a network in which acts take two operators keeps two, since it could never enrol another one else.
+func TestTwoOperatorsRemain(t *testing.T) {
+	n := newOrdered(t, twoOperators(t))
+	revoke := func(who string) Act {
+		id := testKeyID(who)
+		return Act{Operation: proof.OpRevoke, Content: []byte(`{"key":"` + hex.EncodeToString(id[:]) + `"}`)}
+	}
+	enrol := func(originator, token string) Act {
+		return Act{Operation: proof.OpEnrol, Content: fmt.Appendf(nil, `{"originator":%q,"role":"operator","tokenHash":%q}`, originator, testHash(token))}
+	}
+	approve := func(act Act) {
+		t.Helper()
+		n.expect("approve", n.by("Csecond", proof.OpApprove, Approval{Proposal: n.propose("Coperator", act)}), onem2m.StatusUpdated, "")
+	}
+	n.expect("one of two", n.by("Coperator", proof.OpPropose, revoke("Csecond")), onem2m.StatusConflict, "enrol another operator")
+	approve(enrol("Coperator", "another token"))
+	n.expect("still one of two", n.by("Coperator", proof.OpPropose, revoke("Csecond")), onem2m.StatusConflict, "enrol another operator")
+	approve(revoke("another token"))
+	approve(enrol("Cthird", "Cthird"))
+	approve(revoke("Cthird"))
+	approve(enrol("Cfourth", "Cfourth"))
+	approve(revoke("Csecond")) // by himself
+	n.check()
+}

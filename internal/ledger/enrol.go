@@ -128,7 +128,7 @@ func (a *App) revoke(b *building, key string, o *own) error {
 	if c.Role == identity.Node && a.memberKey(c) {
 		return &refusal{onem2m.StatusConflict, c.Originator + " is a member's node: its key is bound as long as it is a member"}
 	}
-	c, err = identity.Revoke(b.state, id, b.nextIndex())
+	c, err = identity.Revoke(b.state, id, b.nextIndex(), max(1, a.genesis.CSE.Approvals))
 	switch {
 	case errors.Is(err, identity.ErrUnknown):
 		return &refusal{onem2m.StatusNotFound, err.Error()}
