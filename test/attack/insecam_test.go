@@ -50,12 +50,14 @@ func TestInsecam(t *testing.T) {
 	stranger := s.enrol(t, "Cstranger", "device", "")
 	s.register(t, stranger, "stranger", "own")
 	foreign := s.enrol(t, "Cforeign", "device", "zeta")
+	rival := s.enrol(t, "Crival", "operator", "zeta")
 	crawlers := []crawler{
 		{"nobody", "", ""},
 		{"nobody with a name", "Coperator", ""},
 		{"with a wrong token", "Cstranger", "tally_" + strings.Repeat("A", 43)},
 		{"a stranger", stranger.id, stranger.token},
 		{"of another organisation", foreign.id, foreign.token},
+		{"an operator of another organisation", rival.id, rival.token},
 	}
 	// The camera's owner gets what they look for, by each way.
 	for name, way := range wires {
@@ -222,6 +224,9 @@ func (c crawler) mayKnow(path, answer string) bool {
 			}
 		}
 		return true
+	}
+	if page, _, _ := strings.Cut(path, "?"); c.id == "Crival" && slices.Contains([]string{"/-/devices", "/-/audit", "/-/quarantine", "/-/proposals", "/-/events"}, page) {
+		return !strings.Contains(body, "stranger") && !strings.Contains(body, "acme") // of its own organisation only
 	}
 	if !strings.Contains(path, "fu=1") {
 		return false

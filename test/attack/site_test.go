@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -46,8 +47,16 @@ func open(t *testing.T, prepare ...func(t *testing.T, n *scenario.Network)) *sit
 	s.process = s.Start(t)
 	s.operator = s.Operator(t)
 	t.Cleanup(s.operator.Close)
+	t.Cleanup(func() { // whatever was shown, rightly or not, is in no log
+		if line := secret.FindString(s.process.Output()); line != "" {
+			t.Errorf("the node logs a token: %s", line)
+		}
+	})
 	return s
 }
+
+// secret is a line with a token.
+var secret = regexp.MustCompile(`.*tally_[A-Za-z0-9_-]{43}.*`)
 
 // api asks for a page of the node as the operator, and ends the test unless it is answered.
 func (s *site) api(t *testing.T, method, path string, body any) []byte {
