@@ -56,6 +56,9 @@ func (k *DeviceKey) Verify(message, sig []byte) bool {
 // for use; one goroutine at a time.
 type DeviceBatch struct{ v voi.BatchVerifier }
 
+// Grow makes room for n signatures. It drops those that were added.
+func (b *DeviceBatch) Grow(n int) { b.v = *voi.NewBatchVerifierWithCapacity(n) }
+
 // Add adds a signature of message. It keeps no reference to its arguments but to the key.
 func (b *DeviceBatch) Add(k *DeviceKey, message, sig []byte) {
 	b.v.AddExpandedWithOptions(k.key, message, sig, deviceRule)

@@ -11,8 +11,9 @@ const saltPrefix = "tallystick/salt/v1"
 
 // Inputs up to these sizes are hashed from a buffer on the stack, so that they cost no allocation.
 const (
-	smallInput = 512
-	largeInput = 4096
+	smallInput  = 512
+	signedInput = 1024
+	largeInput  = 4096
 )
 
 // DeriveSalt returns the salt of the payload with number i of a batch:
@@ -35,9 +36,13 @@ func Commit(salt *[32]byte, payload []byte) [32]byte {
 // CommitSigned returns the commitment to a payload and the signature beside it (Signed.AppendBinary), of an entry with
 // AuthSignature: SHA-256(salt || length of signed as 4 bytes, big-endian || signed || payload).
 func CommitSigned(salt *[32]byte, payload, signed []byte) [32]byte {
-	data := make([]byte, 0, 4+len(signed)+len(payload))
-	data = binary.BigEndian.AppendUint32(data, uint32(len(signed)))
-	return sum(salt[:], append(append(data, signed...), payload...))
+	var b [signedInput]byte
+	data := b[:0]
+	if n := len(salt) + 4 + len(signed) + len(payload); n > len(b) {
+		data = make([]byte, 0, n)
+	}
+	data = binary.BigEndian.AppendUint32(append(data, salt[:]...), uint32(len(signed)))
+	return sha256.Sum256(append(append(data, signed...), payload...))
 }
 
 // leafPrefix separates leaves from inner nodes (RFC 6962 section 2.1).

@@ -212,7 +212,7 @@ func (a *App) verify(tx []byte) error {
 	if a.verified.has(tx) {
 		return nil
 	}
-	b, err := DecodeBatch(tx, nil)
+	b, err := DecodeBatch(tx, &interner{}) // the strings of other batches are the consensus goroutine's
 	if err != nil {
 		return err
 	}
@@ -223,9 +223,9 @@ func (a *App) verify(tx []byte) error {
 	if !VerifyBatch(tx, a.ChainID, key) {
 		return fmt.Errorf("batch %d of %s: the signature is not valid", b.Seq, b.Node)
 	}
-	a.verified.add(tx)
+	a.verified.add(tx, nil)
 	if b.signed() && a.tree != nil { // a log that is repaired has no state to ask for keys
-		return a.verifyDevices(tx, b.Items)
+		return a.verifyDevices(tx, b)
 	}
 	return nil
 }
@@ -365,12 +365,17 @@ func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) error {
 			b.codes[i] = 1
 			continue
 		}
-		batch, err := DecodeBatch(tx, &a.strings)
-		if err != nil { // not a reason to stop: it is nothing to any node
-			b.codes[i] = 1
-			continue
+		var batch *Batch
+		var read *readBatch
+		if read, b.proven = a.devices.batches.find(tx); read != nil {
+			batch, b.signed = read.batch, read.signed
+		} else {
+			var err error
+			if batch, err = DecodeBatch(tx, &a.strings); err != nil { // not a reason to stop: it is nothing to any node
+				b.codes[i] = 1
+				continue
+			}
 		}
-		b.proven = a.devices.batches.has(tx)
 		if i == 1 {
 			if err := a.passTime(b, batch.Seed); err != nil {
 				return err
@@ -381,6 +386,7 @@ func (a *App) finalize(height uint64, blockTime time.Time, txs [][]byte) error {
 		if err := a.applyBatch(b, batch); err != nil {
 			return err
 		}
+		b.signed = nil
 	}
 	a.recordDelivered(b)
 	if err := a.stage(b); err != nil {

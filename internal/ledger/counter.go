@@ -8,13 +8,15 @@ import (
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/onem2m"
-	"github.com/tallystick/tallystick/proof"
 )
 
 // Counters of signed requests are state: the log carries them, in the entries that the requests made.
 const counterKey = "counter/"
 
-func counterName(id identity.KeyID) string { return counterKey + hex.EncodeToString(id[:]) }
+func counterName(id identity.KeyID) string {
+	var b [len(counterKey) + 2*len(id)]byte
+	return string(hex.AppendEncode(append(b[:0], counterKey...), id[:]))
+}
 
 // counters reads which counters of a key were used.
 func counters(r cse.Reader, id identity.KeyID) (sequence, error) {
@@ -73,15 +75,18 @@ func fresh(r cse.Reader, it *Item, now int64) (sequence, *refusal, error) {
 	return used, nil, nil
 }
 
-// fresh refuses a signed item that has lapsed or was executed before, and gives what is kept of it.
-func (a *App) fresh(b *building, it *Item) (*proof.Signed, sequence, *refusal, error) {
+// fresh refuses a signed item that has lapsed or was executed before, and gives what is kept of its signature.
+func (a *App) fresh(b *building, it *Item) ([]byte, sequence, *refusal, error) {
 	used, refused, err := fresh(b.state, it, b.time)
 	if refused != nil || err != nil {
 		return nil, used, refused, err
+	}
+	if kept := b.keptSignature(it); kept != nil {
+		return kept, used, nil, nil
 	}
 	text, err := it.signedText(make([]byte, 0, 256), a.genesis.Origin)
 	if err != nil { // its signature would not be valid
 		return nil, used, &refusal{onem2m.StatusBadRequest, err.Error()}, nil
 	}
-	return &proof.Signed{Signature: it.Signature.Bytes, Text: text}, used, nil, nil
+	return it.appendKept(nil, text), used, nil, nil
 }

@@ -33,7 +33,9 @@ type building struct {
 	// proven says that every signature of a device in the batch under way is known to be valid; else signatures finds out.
 	proven     bool
 	signatures *verification
-	item       int // place in the batch of the item under way
+	items      []Item   // of the batch under way
+	signed     [][]byte // of each item of a proven batch, what is kept of its device's signature; nil when it is not known
+	item       int      // place in the batch of the item under way
 	// remembered keeps what was read of the sessions that send messages again.
 	remembered rememberedMessages
 	// identities says that a credential was enrolled or revoked, or somebody quarantined or released.
@@ -139,15 +141,15 @@ func (a *App) applyBatch(b *building, batch *Batch) error {
 		return nil
 	}
 	b.seed(batch.Seed)
-	b.node = batch.Node
+	b.node, b.items = batch.Node, batch.Items
 	if batch.signed() && !b.proven {
-		v, err := a.startVerifying(batch.Items)
+		v, err := a.startVerifying(batch.Items, smallPart)
 		if err != nil {
 			return err
 		}
 		b.signatures = v
 		defer func() {
-			v.end(batch.Items)
+			v.end()
 			b.signatures = nil
 		}()
 	}
@@ -281,7 +283,7 @@ func (a *App) execute(b *building, it *Item, cred *identity.Credential, auth pro
 	if it.Parameters != nil {
 		it.Parameters.apply(&a.req, &env)
 	}
-	var signed *proof.Signed
+	var signed []byte // what is kept of its device's signature
 	var used sequence // with the counter of this request
 	if it.Signature != nil {
 		var refused *refusal
@@ -311,7 +313,9 @@ func (a *App) execute(b *building, it *Item, cred *identity.Credential, auth pro
 		if err := b.state.SetAux(counterName(it.Key), used.encode()); err != nil {
 			return onem2m.Response{}, err
 		}
-		b.keepSigned(len(res.Effects), signed, it.Content)
+		if err := b.keepSigned(len(res.Effects), signed, it.Content); err != nil {
+			return onem2m.Response{}, err
+		}
 	}
 	return res.Response, nil
 }

@@ -47,7 +47,7 @@ func usedBefore(seq uint64) sequence { return sequence{newest: max(seq, 1) - 1, 
 const localSeq = "seq/"
 
 func (s sequence) encode() []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, s.newest), s.used)
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(make([]byte, 0, 16), s.newest), s.used)
 }
 
 func (b *building) useSeq(seqs map[string]sequence, node string, seq uint64) bool {
@@ -84,7 +84,7 @@ func (a *App) loadSeqs() error {
 func (a *App) Sign(seed [32]byte, items []Item) (seq uint64, tx []byte) {
 	seq = a.seq.Add(1)
 	tx = EncodeBatch(&Batch{Node: a.Name, Seq: seq, Seed: seed, Items: items}, a.ChainID, a.Key)
-	a.verified.add(tx) // as good as checked
+	a.verified.add(tx, nil) // as good as checked
 	a.devices.sign(tx, a.genesis.Origin, items)
 	return seq, tx
 }

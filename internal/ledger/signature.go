@@ -155,7 +155,7 @@ func (d *deviceSignatures) sign(tx []byte, origin string, items []Item) {
 		}
 	}
 	if signed {
-		d.batches.add(tx)
+		d.batches.add(tx, nil)
 	}
 }
 
@@ -181,7 +181,7 @@ type SignedItem struct {
 func (a *App) VerifySignatures(items []SignedItem) []bool {
 	valid := make([]bool, len(items))
 	cores := runtime.GOMAXPROCS(0)
-	size := max(fewSignatures, min(chunk, (len(items)+cores-1)/cores))
+	size := max(fewSignatures, min(largePart, (len(items)+cores-1)/cores))
 	var workers sync.WaitGroup
 	for from := 0; from < len(items); from += size {
 		part, out := items[from:min(from+size, len(items))], valid[from:]
@@ -208,6 +208,7 @@ func (a *App) verifyItems(items []SignedItem, valid []bool) {
 	var in []int
 	var sums [][32]byte
 	var buf []byte
+	batch.Grow(len(items))
 	for i, s := range items {
 		key := a.devices.key(s.By)
 		text, err := s.Item.signedText(buf[:0], a.genesis.Origin)
@@ -232,25 +233,51 @@ func (a *App) signedBy(b *building, it *Item, cred *identity.Credential) bool {
 	return cred.Kind == identity.Key && cred.Originator == it.From && (b.proven || b.signatures.proves(b.item, cred.Value) || a.VerifySignature(it, cred))
 }
 
+// appendKept appends what is kept of the signature beside the payload of an entry that has the item's content, by the text
+// that was signed (proof.Signed in its binary form).
+func (it *Item) appendKept(dst, text []byte) []byte {
+	s := proof.Signed{Signature: it.Signature.Bytes, Text: text}
+	if dst == nil {
+		dst = make([]byte, 0, len(s.Signature)+2+len(text))
+	}
+	return s.AppendBinary(dst)
+}
+
+// keptSignature returns what verifying made of the signature of the item under way, nil when that is not known.
+func (b *building) keptSignature(it *Item) []byte {
+	switch {
+	case b.item >= len(b.items) || it != &b.items[b.item]:
+		return nil // an act that was proposed before
+	case b.signed != nil:
+		return b.signed[b.item]
+	}
+	return b.signatures.kept(b.item)
+}
+
 // keepSigned keeps the signature of a request beside the payloads of the entries that it made, the last n.
-func (b *building) keepSigned(n int, signed *proof.Signed, content []byte) {
+func (b *building) keepSigned(n int, kept, content []byte) error {
 	records := b.log.Records[len(b.log.Records)-n:]
 	for i := range records {
-		s := *signed
-		if s.Apart = !bytes.Equal(records[i].Payload, content); s.Apart {
-			s.Content = content
+		records[i].Signed = kept
+		if !bytes.Equal(records[i].Payload, content) {
+			s, err := proof.DecodeSigned(kept)
+			if err != nil {
+				return err
+			}
+			s.Apart, s.Content = true, content
+			records[i].Signed = s.AppendBinary(make([]byte, 0, len(kept)+2+len(content)))
 		}
-		records[i].Signed = s.AppendBinary(make([]byte, 0, len(s.Signature)+2+len(s.Text)+len(s.Content)))
 		b.bytes += len(records[i].Signed)
 	}
+	return nil
 }
 
 // besideSize is what each entry of an item keeps beside its payload, in bytes at most.
-func besideSize(it *Item, signed *proof.Signed) int {
-	if signed == nil {
+func besideSize(it *Item, kept []byte) int {
+	if kept == nil {
 		return 0
 	}
-	return len(signed.Signature) + 4 + len(signed.Text) + len(it.Content)
+	return len(kept) + 2 + len(it.Content)
 }
 
 // showSignature puts the signature of a device into the bundle of an entry, and the public key that it is checked with.

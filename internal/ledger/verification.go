@@ -3,14 +3,19 @@ package ledger
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tallystick/tallystick/internal/cse"
 	"github.com/tallystick/tallystick/internal/identity"
 	"github.com/tallystick/tallystick/proof"
 )
 
-// chunk is how many signatures are verified at once: more gain little, and execution waits for the first.
-const chunk = 256
+// How many signatures are verified at once at most. Each costs 9.3 us of 512 that are verified together, 9.9 us of 256,
+// 10.8 us of 128 and 12.7 us of 64 or less.
+const (
+	largePart = 512
+	smallPart = 256 // while execution waits for the first
+)
 
 // check is a signature to be verified.
 type check struct {
@@ -21,19 +26,25 @@ type check struct {
 // verification is the verifying of a batch's signatures, on all cores, part by part in the order of the items. What it
 // finds does not depend on when it is asked.
 type verification struct {
+	items   []Item
+	origin  string
+	checks  []check
+	size    int                // checks in a part
 	keys    []*proof.DeviceKey // of each item, nil for one whose signature is not verified here
 	part    []int              // of each item, where its signature is
 	done    []chan struct{}    // of each part, closed when it is verified
 	valid   []bool             // of each part that is done: all of its signatures
+	signed  [][]byte           // of each item whose part is done, what is kept of its signature
+	next    atomic.Int64       // part that nobody has begun
 	workers sync.WaitGroup
 }
 
-// startVerifying begins to verify the signatures of a batch. A signature by a key that is not enrolled yet is left out.
-func (a *App) startVerifying(items []Item) (*verification, error) {
+// startVerifying begins to verify the signatures of a batch, at most most of them together. A signature by a key that is
+// not enrolled yet is left out. Who asks for what is not yet verified takes a share of the work meanwhile.
+func (a *App) startVerifying(items []Item, most int) (*verification, error) {
 	view := a.View()
 	defer view.Close()
-	v := &verification{keys: make([]*proof.DeviceKey, len(items)), part: make([]int, len(items))}
-	var checks []check
+	v := &verification{items: items, origin: a.genesis.Origin, keys: make([]*proof.DeviceKey, len(items)), part: make([]int, len(items))}
 	for i := range items {
 		if items[i].Signature == nil {
 			continue
@@ -43,34 +54,56 @@ func (a *App) startVerifying(items []Item) (*verification, error) {
 			return nil, err
 		}
 		if key != nil {
-			checks = append(checks, check{i, key})
+			v.checks = append(v.checks, check{i, key})
 		}
 	}
 	cores := runtime.GOMAXPROCS(0)
-	size := min(chunk, (len(checks)+cores-1)/cores)
-	if size == 0 {
+	v.size = min(most, (len(v.checks)+cores-1)/cores)
+	if v.size == 0 {
 		return v, nil
 	}
-	for i, c := range checks {
-		v.keys[c.item], v.part[c.item] = c.key, i/size
+	for i, c := range v.checks {
+		v.keys[c.item], v.part[c.item] = c.key, i/v.size
 	}
-	n := (len(checks) + size - 1) / size
+	n := (len(v.checks) + v.size - 1) / v.size
 	v.done, v.valid = make([]chan struct{}, n), make([]bool, n)
-	next := make(chan int, n)
+	v.signed = make([][]byte, len(items))
 	for i := range n {
 		v.done[i] = make(chan struct{})
-		next <- i
 	}
-	close(next)
-	for range min(cores, n) {
+	for range min(cores, n) - 1 { // and whoever asks
 		v.workers.Go(func() {
-			for i := range next {
-				v.valid[i] = verifyTogether(items, checks[i*size:min((i+1)*size, len(checks))], a.genesis.Origin)
-				close(v.done[i])
+			for v.verifyNext() {
 			}
 		})
 	}
 	return v, nil
+}
+
+// verifyNext verifies a part that nobody has begun. It returns false when there is none.
+func (v *verification) verifyNext() bool {
+	i := int(v.next.Add(1)) - 1
+	if i >= len(v.done) {
+		return false
+	}
+	v.valid[i] = v.verifyTogether(v.checks[i*v.size : min((i+1)*v.size, len(v.checks))])
+	close(v.done[i])
+	return true
+}
+
+// wait returns when a part is verified.
+func (v *verification) wait(part int) {
+	for {
+		select {
+		case <-v.done[part]:
+			return
+		default:
+		}
+		if !v.verifyNext() {
+			<-v.done[part]
+			return
+		}
+	}
 }
 
 // proves says whether an item is signed by a key. False when that was not found out here: others in its part may have
@@ -79,15 +112,25 @@ func (v *verification) proves(item int, public [32]byte) bool {
 	if v == nil || v.keys[item] == nil || v.keys[item].Public() != public {
 		return false
 	}
-	part := v.part[item]
-	<-v.done[part]
-	return v.valid[part]
+	v.wait(v.part[item])
+	return v.valid[v.part[item]]
+}
+
+// kept returns what is kept of the signature of an item, nil when it was not verified here.
+func (v *verification) kept(item int) []byte {
+	if v == nil || v.keys[item] == nil {
+		return nil
+	}
+	v.wait(v.part[item])
+	return v.signed[item]
 }
 
 // end waits until all is verified, and says whether all signatures of the batch were, and are valid.
-func (v *verification) end(items []Item) bool {
+func (v *verification) end() bool {
 	if v == nil {
 		return false
+	}
+	for v.verifyNext() {
 	}
 	v.workers.Wait()
 	for _, ok := range v.valid {
@@ -95,37 +138,58 @@ func (v *verification) end(items []Item) bool {
 			return false
 		}
 	}
-	for i := range items {
-		if items[i].Signature != nil && v.keys[i] == nil {
+	for i := range v.items {
+		if v.items[i].Signature != nil && v.keys[i] == nil {
 			return false
 		}
 	}
 	return true
 }
 
-func verifyTogether(items []Item, checks []check, origin string) bool {
+func (v *verification) verifyTogether(checks []check) bool {
 	var batch proof.DeviceBatch
+	batch.Grow(len(checks))
 	var buf []byte
+	kept := keptSignatures{of: v.signed}
 	for _, c := range checks {
-		it := &items[c.item]
-		text, err := it.signedText(buf[:0], origin)
+		it := &v.items[c.item]
+		text, err := it.signedText(buf[:0], v.origin)
 		if err != nil {
 			return false
 		}
+		kept.add(it, c.item, text)
 		buf = append(text, it.Content...)
 		batch.Add(c.key, buf, it.Signature.Bytes[:])
 	}
 	return batch.AllValid()
 }
 
+// keptSignatures collects what is kept of the signatures of a batch, in few pieces of memory.
+type keptSignatures struct {
+	of   [][]byte // of each item
+	room []byte
+}
+
+// keptRoom is the size of a piece, in bytes. The log keeps a piece as long as one of its signatures.
+const keptRoom = 16 << 10
+
+func (k *keptSignatures) add(it *Item, i int, text []byte) {
+	if need := len(it.Signature.Bytes) + 4 + len(text); cap(k.room)-len(k.room) < need {
+		k.room = make([]byte, 0, max(need, keptRoom))
+	}
+	from := len(k.room)
+	k.room = it.appendKept(k.room, text)
+	k.of[i] = k.room[from:len(k.room):len(k.room)]
+}
+
 // verifyDevices verifies the signatures of devices in a batch that was not executed yet, and remembers it if all are valid.
-func (a *App) verifyDevices(tx []byte, items []Item) error {
-	v, err := a.startVerifying(items)
+func (a *App) verifyDevices(tx []byte, b *Batch) error {
+	v, err := a.startVerifying(b.Items, largePart)
 	if err != nil {
 		return err
 	}
-	if v.end(items) {
-		a.devices.batches.add(tx)
+	if v.end() {
+		a.devices.batches.add(tx, &readBatch{b, v.signed})
 	}
 	return nil
 }

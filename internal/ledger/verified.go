@@ -11,8 +11,30 @@ import (
 // less than one hash of them. It forgets the older half when it has more than it may hold.
 type verifiedBatches struct {
 	mu       sync.Mutex
-	new, old map[[ed25519.SignatureSize]byte][]byte // by signature
-	size     int                                    // bytes in new
+	new, old map[[ed25519.SignatureSize]byte]keptBatch // by signature
+	size     int                                       // bytes in new
+}
+
+// keptBatch is a transaction, and what was made of it when it was verified.
+type keptBatch struct {
+	tx   []byte
+	read *readBatch // nil when nothing is kept but that it is verified
+}
+
+// readBatch is what execution would otherwise do again. Nobody changes it.
+type readBatch struct {
+	batch  *Batch
+	signed [][]byte // of each item, what is kept of its device's signature (proof.Signed in its binary form)
+}
+
+// readCost is about how many bytes are in memory for each byte of a transaction that is kept with what was made of it.
+const readCost = 5
+
+func (k *keptBatch) cost() int {
+	if k.read != nil {
+		return readCost * len(k.tx)
+	}
+	return len(k.tx)
 }
 
 // Bounds of one half; a block has at most MaxBlockBytes of batches.
@@ -30,9 +52,15 @@ func signatureOf(tx []byte) (s [ed25519.SignatureSize]byte, ok bool) {
 }
 
 func (v *verifiedBatches) has(tx []byte) bool {
+	_, ok := v.find(tx)
+	return ok
+}
+
+// find also gives what add was given with it.
+func (v *verifiedBatches) find(tx []byte) (*readBatch, bool) {
 	s, ok := signatureOf(tx)
 	if !ok {
-		return false
+		return nil, false
 	}
 	v.mu.Lock()
 	known, ok := v.new[s]
@@ -40,22 +68,29 @@ func (v *verifiedBatches) has(tx []byte) bool {
 		known, ok = v.old[s]
 	}
 	v.mu.Unlock()
-	return ok && bytes.Equal(known, tx)
+	if !ok || !bytes.Equal(known.tx, tx) {
+		return nil, false
+	}
+	return known.read, true
 }
 
-// add keeps tx itself, which must not change any more.
-func (v *verifiedBatches) add(tx []byte) {
+// add keeps tx itself and what was made of it, if anything, which must not change any more.
+func (v *verifiedBatches) add(tx []byte, read *readBatch) {
 	s, ok := signatureOf(tx)
 	if !ok {
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.new == nil || len(v.new) >= maxVerified || v.size+len(tx) > maxVerifiedBytes {
-		v.old, v.new, v.size = v.new, make(map[[ed25519.SignatureSize]byte][]byte), 0
+	k := keptBatch{tx, read}
+	if v.new == nil || len(v.new) >= maxVerified || v.size+k.cost() > maxVerifiedBytes {
+		v.old, v.new, v.size = v.new, make(map[[ed25519.SignatureSize]byte]keptBatch), 0
 	}
-	v.new[s] = tx
-	v.size += len(tx)
+	if before, ok := v.new[s]; ok {
+		v.size -= before.cost()
+	}
+	v.new[s] = k
+	v.size += k.cost()
 }
 
 func (v *verifiedBatches) drop(tx []byte) {
@@ -66,7 +101,7 @@ func (v *verifiedBatches) drop(tx []byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if known, ok := v.new[s]; ok {
-		v.size -= len(known)
+		v.size -= known.cost()
 		delete(v.new, s)
 	}
 	delete(v.old, s)

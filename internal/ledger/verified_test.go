@@ -16,7 +16,7 @@ func TestVerifiedBatches(t *testing.T) {
 		return append(b, bytes.Repeat([]byte{byte(n)}, ed25519.SignatureSize)...)
 	}
 	a := tx(1, 100)
-	v.add(a)
+	v.add(a, nil)
 	other := bytes.Clone(a)
 	other[3] ^= 1 // with the same signature
 	for _, no := range [][]byte{nil, a[:len(a)-1], a[1:], append([]byte{0}, a...), other, make([]byte, ed25519.SignatureSize)} {
@@ -31,13 +31,13 @@ func TestVerifiedBatches(t *testing.T) {
 	if v.has(a) || v.size != 0 {
 		t.Errorf("dropped, and there are %d bytes", v.size)
 	}
-	v.add(a)
+	v.add(a, nil)
 	for n := uint32(2); n < 40; n++ {
-		v.add(tx(n, MaxBlockBytes/8))
+		v.add(tx(n, MaxBlockBytes/8), nil)
 		total := 0
-		for _, half := range []map[[64]byte][]byte{v.new, v.old} {
+		for _, half := range []map[[64]byte]keptBatch{v.new, v.old} {
 			for _, b := range half {
-				total += len(b)
+				total += b.cost()
 			}
 		}
 		if total > 2*maxVerifiedBytes {
