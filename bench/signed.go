@@ -182,6 +182,8 @@ func (b *Bench) signed(ctx context.Context) (*Section, error) {
 	}
 	s.note("left: FinalizeBlock and Commit of a batch that this node has not seen before: every device's signature, counters, resources,\n" +
 		"log with the signatures, tree. Right: the same signatures, of the same messages by the same prepared keys, in one batch a core.")
+	s.note("readings/s: of the median block of each round, so that one during which other work had the machine counts little;\n" +
+		"CPU is of all blocks, with garbage collection and compaction, and hardly changes with other work.")
 	s.note("over HTTP: one signed reading a request, next to the same readings with a token alone, on the same node in turn; the load\n" +
 		"generator signs on the same cores.")
 	s.note("all on %d cores; one by one on all of them too.", runtime.GOMAXPROCS(0))
@@ -270,7 +272,8 @@ type signedRates struct{ applied, alone, single, appliedCPU, aloneCPU float64 }
 
 // round verifies and applies blocks of readings, and verifies the same signatures alone, in turn.
 func (s *signers) round(ctx context.Context, blocks, size int) (signedRates, error) {
-	var applied, alone, single, appliedCPU, aloneCPU time.Duration
+	var applied, alone, single []float64 // seconds of each block
+	var appliedCPU, aloneCPU time.Duration
 	for range max(blocks, 1) {
 		if err := ctx.Err(); err != nil {
 			return signedRates{}, err
@@ -292,7 +295,7 @@ func (s *signers) round(ctx context.Context, blocks, size int) (signedRates, err
 		if _, err := s.a.apply(block); err != nil {
 			return signedRates{}, err
 		}
-		applied += time.Since(begin)
+		applied = append(applied, time.Since(begin).Seconds())
 		cpu1, err := ownCPU()
 		if err != nil {
 			return signedRates{}, err
@@ -304,7 +307,7 @@ func (s *signers) round(ctx context.Context, blocks, size int) (signedRates, err
 		if !verifyAlone(signed) {
 			return signedRates{}, errors.New("a signature is not valid")
 		}
-		alone += time.Since(begin)
+		alone = append(alone, time.Since(begin).Seconds())
 		cpu2, err := ownCPU()
 		if err != nil {
 			return signedRates{}, err
@@ -314,8 +317,8 @@ func (s *signers) round(ctx context.Context, blocks, size int) (signedRates, err
 		if !verifySingly(signed[:size/4]) {
 			return signedRates{}, errors.New("a signature is not valid")
 		}
-		single += time.Since(begin)
+		single = append(single, time.Since(begin).Seconds())
 	}
-	n := float64(max(blocks, 1) * size)
-	return signedRates{n / applied.Seconds(), n / alone.Seconds(), n / 4 / single.Seconds(), micros(appliedCPU) / n, micros(aloneCPU) / n}, nil
+	n, all := float64(size), float64(max(blocks, 1)*size)
+	return signedRates{n / median(applied), n / median(alone), n / 4 / median(single), micros(appliedCPU) / all, micros(aloneCPU) / all}, nil
 }

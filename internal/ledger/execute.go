@@ -143,7 +143,7 @@ func (a *App) applyBatch(b *building, batch *Batch) error {
 	b.seed(batch.Seed)
 	b.node, b.items = batch.Node, batch.Items
 	if batch.signed() && !b.proven {
-		v, err := a.startVerifying(batch.Items, smallPart)
+		v, err := a.startVerifying(batch.Items)
 		if err != nil {
 			return err
 		}
