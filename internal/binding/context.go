@@ -12,6 +12,7 @@ type manner int
 const (
 	asking  manner = iota // the binding itself asks
 	hurried               // nobody can be kept waiting
+	trying                // the target may be missing
 )
 
 // Asking marks the context of requests that a binding makes by itself to find out what a client may get: they are no doing
@@ -28,6 +29,13 @@ func Hurried(ctx context.Context) context.Context { return context.WithValue(ctx
 
 // IsHurried says whether a context was marked by Hurried.
 func IsHurried(ctx context.Context) bool { return ctx.Value(hurried) != nil }
+
+// Trying marks the context of requests whose target may well be missing, which the binding then makes: that it is says nothing
+// about the client.
+func Trying(ctx context.Context) context.Context { return context.WithValue(ctx, trying, true) }
+
+// IsTrying says whether a context was marked by Trying.
+func IsTrying(ctx context.Context) bool { return ctx.Value(trying) != nil }
 
 // Refuser is a Handler that can tell why a client is not known.
 type Refuser interface {

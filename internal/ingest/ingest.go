@@ -149,6 +149,7 @@ func (g *Ingest) deliver(ctx context.Context, d *delivery) *onem2m.Response {
 		if refused == nil {
 			rsp = g.store(ctx, d, made, base)
 		} else if rsp = refused; missing(rsp) {
+			g.look(ctx, d, g.addresses(d)[0]) // in his name, so that who looks for what there is gets noticed
 			return rsp
 		}
 		switch rsp.Status {
@@ -168,6 +169,9 @@ func (g *Ingest) store(ctx context.Context, d *delivery, made []*onem2m.Request,
 		if refused := g.mayGet(d, to); refused != nil {
 			return refused
 		}
+	}
+	if len(made) == 0 && d.m.Query == "" {
+		ctx = binding.Trying(ctx)
 	}
 	rsp := g.send(ctx, d, made, to)
 	if rsp.Status == onem2m.StatusInvalidChildResourceType && len(made) == 0 {

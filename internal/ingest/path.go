@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/tallystick/tallystick/internal/binding"
 	"github.com/tallystick/tallystick/onem2m"
 )
 
@@ -96,11 +97,14 @@ func (g *Ingest) makeMissing(ctx context.Context, d *delivery) (made []*onem2m.R
 
 // exists says whether there is a resource, also one that the originator may not read.
 func (g *Ingest) exists(ctx context.Context, d *delivery, to string) bool {
-	rsp := g.o.Door.Do(ctx, &onem2m.Request{
+	return !missing(g.look(binding.Hurried(binding.Asking(ctx)), d, to))
+}
+
+func (g *Ingest) look(ctx context.Context, d *delivery, to string) *onem2m.Response {
+	return g.o.Door.Do(ctx, &onem2m.Request{
 		Operation: onem2m.Retrieve, To: to, From: d.from, RequestID: "-", ReleaseVersion: "4",
 		ResultContent: onem2m.ResultContentAttributes, Attributes: []string{"rn"}, SourceIP: d.m.SourceIP,
 	}, d.evidence)
-	return !missing(rsp)
 }
 
 // ownAE is the request that registers the originator's own AE, when the path starts with its AE-ID, or with it without

@@ -43,7 +43,7 @@ func (g *Ingest) Start(ctx context.Context, m *binding.Message, ev binding.Evide
 
 // begin queues a message that is one instance.
 func (g *Ingest) begin(w waiting) {
-	g.o.Door.Start(w.ctx, w.d.instance(g.byName(w.d), 0), w.d.evidence, func(rsp *onem2m.Response) {
+	g.o.Door.Start(binding.Trying(w.ctx), w.d.instance(g.byName(w.d), 0), w.d.evidence, func(rsp *onem2m.Response) {
 		switch {
 		case missing(rsp):
 			g.lineUp(w)

@@ -33,10 +33,10 @@ func (g *Ingress) trusts(cred *identity.Credential) bool {
 	return cred.Role == identity.Operator || g.o.App.Genesis().CSE.Lab
 }
 
-// endPass ends a pass with what became of the request.
-func endPass(p *guard.Pass, status onem2m.StatusCode) {
+// endPass ends a pass with what became of the request. trying says that its target may well have been missing.
+func endPass(p *guard.Pass, status onem2m.StatusCode, trying bool) {
 	denied := status == onem2m.StatusOriginatorHasNoPrivilege || status == onem2m.StatusSecurityAssociationRequired
-	p.Done(denied, status == onem2m.StatusNotFound)
+	p.Done(denied, status == onem2m.StatusNotFound && !trying)
 }
 
 // failed tells the guard of a client whose credential is none, or is not for whom it claims to be.

@@ -173,7 +173,7 @@ func (g *Ingress) do(ctx context.Context, req *onem2m.Request, ev binding.Eviden
 	}
 	withoutCredentials(req)
 	resp := g.perform(ctx, core, req, cred, ev)
-	endPass(&pass, resp.Status)
+	endPass(&pass, resp.Status, binding.IsTrying(ctx))
 	g.noteDenied(req, cred, ev, resp)
 	return resp
 }

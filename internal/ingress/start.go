@@ -23,6 +23,7 @@ type started struct {
 	cred     *identity.Credential
 	answered atomic.Bool
 	pass     guard.Pass
+	trying   bool     // the target may well be missing
 	deadline deadline // gives up when the commit takes too long
 }
 
@@ -35,7 +36,7 @@ func (g *Ingress) Start(ctx context.Context, req *onem2m.Request, ev binding.Evi
 		go func() { done(g.Do(ctx, req, ev)) }()
 		return
 	}
-	s := &started{req: req, ev: ev, done: done}
+	s := &started{req: req, ev: ev, done: done, trying: binding.IsTrying(ctx)}
 	if onem2m.IsSigned(req.VendorInformation) {
 		g.startSigned(ctx, core, s)
 		return
@@ -129,7 +130,7 @@ func (s *started) finish(resp *onem2m.Response) {
 	if s.answered.Swap(true) {
 		return
 	}
-	endPass(&s.pass, resp.Status)
+	endPass(&s.pass, resp.Status, s.trying)
 	echo(resp, s.req, s.req.ResultExpiration)
 	s.done(resp)
 }

@@ -27,7 +27,7 @@ func (g *Ingress) DoTogether(ctx context.Context, reqs []*onem2m.Request, ev bin
 	if refused != nil {
 		each = []onem2m.Response{*refused}
 	}
-	endPass(&pass, each[0].Status)
+	endPass(&pass, each[0].Status, binding.IsTrying(ctx))
 	for i := range min(len(each), len(reqs)) {
 		each[i].RequestID, each[i].ReleaseVersion = reqs[i].RequestID, reqs[i].ReleaseVersion
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -145,5 +146,46 @@ func TestQuotaOverHTTP(t *testing.T) {
 	}
 	if last.StatusCode != http.StatusTooManyRequests || last.Header.Get("X-M2M-RSC") != "4141" || last.Header.Get("Retry-After") != "1" {
 		t.Errorf("%v", last.Header)
+	}
+}
+
+// TestPlainIsNoScan: a gateway of plain devices that reports to containers which are made on the way looks for nothing that is
+// not its own; who posts to one name after the other does.
+func TestPlainIsNoScan(t *testing.T) {
+	n := startGuarded(t, guard.Quotas{})
+	defer stopNode(t, n)
+	post := func(token, path string) int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+n.Addr()+"/ingest/"+path, strings.NewReader("1"))
+		must(t, err)
+		r.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(r)
+		must(t, err)
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	_, gateway := enrol(t, n, "Cgateway")
+	var all sync.WaitGroup
+	for i := range 30 {
+		if i == 1 {
+			all.Wait() // the AE is there
+		}
+		all.Go(func() {
+			if s := post(gateway.Token, fmt.Sprintf("Cgateway/sensor%d/data", i)); s != http.StatusCreated {
+				t.Errorf("a new container: %d", s)
+			}
+		})
+	}
+	all.Wait()
+	if c := n.guard.Counts(); c[guard.Refusals] > 0 {
+		t.Errorf("a gateway counts as a scanner: %v", n.guard.Events(9))
+	}
+	_, bot := enrol(t, n, "Cbot")
+	for i := range 30 {
+		if s := post(bot.Token, fmt.Sprintf("secret%d/data", i)); s != http.StatusNotFound {
+			t.Errorf("what is not there: %d", s)
+		}
+	}
+	if c := n.guard.Counts(); c[guard.Refusals] == 0 {
+		t.Errorf("a scan is not noticed: %v", c)
 	}
 }
