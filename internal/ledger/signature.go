@@ -150,7 +150,7 @@ func (d *deviceSignatures) sign(tx []byte, origin string, items []Item) {
 		}
 		signed = true
 		text, err := it.signedText(buf[:0], origin)
-		if err != nil || !d.items.has(it.digest(text)) {
+		if err != nil || it.Signature.Key != it.Key || !d.items.has(it.digest(text)) {
 			return
 		}
 	}
