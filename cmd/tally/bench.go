@@ -14,7 +14,7 @@ import (
 
 type benchCmd struct {
 	Dir     string        `help:"Folder on a real disk to work in; the run cleans up after itself." default:"." type:"existingdir"`
-	Only    []string      `help:"Measure only these: apply, http, ingest, ws, ws-ledger, la, idle, mqtt, mqtt-crowd, coap, abuse, secure, disk, proof, scale." placeholder:"NAME,..."`
+	Only    []string      `help:"Measure only these: apply, signed, http, ingest, ws, ws-ledger, la, idle, mqtt, mqtt-crowd, coap, abuse, secure, disk, proof, scale." placeholder:"NAME,..."`
 	Long    bool          `help:"Grow to 10 million readings instead of one million."`
 	JSON    bool          `help:"Print one JSON document instead of tables."`
 	Rounds  int           `help:"Rounds of which the median counts." default:"3"`

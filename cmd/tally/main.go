@@ -32,7 +32,7 @@ type cli struct {
 	Network networkCmd `cmd:"" help:"Make a network."`
 	Lab     labCmd     `cmd:"" help:"Make and run a lab network for trying clients and for conformance tests: nobody needs a credential."`
 	Node    nodeCmd    `cmd:"" help:"Run a node."`
-	Device  deviceCmd  `cmd:"" help:"Enrol devices and applications."`
+	Device  deviceCmd  `cmd:"" help:"Enrol, list, revoke and quarantine devices, applications and operators."`
 	Rights  rightsCmd  `cmd:"" help:"Explain what an originator may do, and why."`
 	Status  statusCmd  `cmd:"" help:"Tell how a running node is."`
 	Events  eventsCmd  `cmd:"" help:"Tell what a running node noticed of unusual behaviour."`

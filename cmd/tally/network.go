@@ -79,7 +79,7 @@ func (c *networkInitCmd) Run(s *streams) error {
 		fmt.Fprintf(s.out, "Administrative acts take two operators. What the second, %s, proves itself with is in %s: give it to somebody else, and keep no copy here.\n",
 			node.SecondOperator(c.Admin), node.SecondOperatorFiles(c.Data).Secret())
 	}
-	if !c.Lab {
+	if c.HTTPS != "" || c.HTTP == "" && !c.Lab || c.MQTTS != "" || c.CoAPS != "" {
 		fmt.Fprintf(s.out, "Clients trust %s to know the node by; no secret is in it.\n", node.CAPath(c.Data))
 	}
 	fmt.Fprintf(s.out, "Auditors need %s and nothing else.\n", node.PolicyPath(c.Data))

@@ -17,7 +17,7 @@ import (
 
 type deviceListCmd struct {
 	remote
-	Organisation *string `help:"Only those of an organisation; '' for the network's own." placeholder:"NAME"`
+	Organisation *string `help:"Only those of an organisation; an empty one stands for the network itself." placeholder:"NAME"`
 	JSON         bool    `help:"Print JSON, an originator a line." name:"json"`
 }
 

@@ -75,6 +75,12 @@ func readPair(key string) (tls.Certificate, error) {
 	if !exists(certificate) {
 		certificate = base + ".crt"
 	}
+	if _, err := os.Stat(key); err != nil {
+		return tls.Certificate{}, fmt.Errorf("read the key: %w", err)
+	}
+	if !exists(certificate) {
+		return tls.Certificate{}, fmt.Errorf("read the certificate of the key %s: there is neither %s.pem nor %[2]s.crt beside it", key, base)
+	}
 	pair, err := tls.LoadX509KeyPair(certificate, key)
 	if err != nil {
 		return pair, fmt.Errorf("read the key %s with its certificate: %w", key, err)

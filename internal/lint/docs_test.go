@@ -81,7 +81,7 @@ func anchors(text string) map[string]bool {
 }
 
 // TestConfigurationReference checks that docs/operate.md has every field of the node's configuration, in the words of
-// the source.
+// the source and in its complete example.
 func TestConfigurationReference(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join(root, "docs/operate.md"))
 	if err != nil {
@@ -91,6 +91,8 @@ func TestConfigurationReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, example, _ := strings.Cut(string(doc), "One with every field")
+	example, _, _ = strings.Cut(example, "\n```\n")
 	found := 0
 	ast.Inspect(f, func(n ast.Node) bool {
 		spec, ok := n.(*ast.TypeSpec)
@@ -110,6 +112,9 @@ func TestConfigurationReference(t *testing.T) {
 			meaning := strings.Join(strings.Fields(strings.TrimPrefix(field.Doc.Text(), field.Names[0].Name+" is ")), " ")
 			if row := "| `" + key + "` | " + meaning + " |"; !strings.Contains(string(doc), row) {
 				t.Errorf("docs/operate.md lacks this row:\n%s", row)
+			}
+			if !strings.Contains(example, "\n  \""+key+"\": ") {
+				t.Errorf("the complete configuration in docs/operate.md lacks %q", key)
 			}
 		}
 		return false
