@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -98,7 +99,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "tally:", err)
 		return exitRunning
 	default:
-		fmt.Fprintln(stderr, "tally:", err)
+		fmt.Fprintf(stderr, "tally: %v%s\n", err, advice(err))
 		return exitFailure
 	}
+}
+
+// advice says what to do about an error that tells only what the network had to say.
+func advice(err error) string {
+	switch {
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "; name the network's ca.pem with --ca, or its data folder with --data"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "; is the node running? Start it with tally node start"
+	}
+	return ""
 }
