@@ -98,10 +98,14 @@ func (s *signers) batch(n int) (tx []byte, signed []signedReading, err error) {
 	return s.a.sign(items), signed, nil
 }
 
+// aloneBatches keep their memory, as the ledger's do.
+var aloneBatches = sync.Pool{New: func() any { return new(proof.DeviceBatch) }}
+
 // verifyAlone verifies the signatures in one batch a core and does nothing else.
 func verifyAlone(signed []signedReading) bool {
 	return onAllCores(signed, func(part []signedReading) bool {
-		var batch proof.DeviceBatch
+		batch := aloneBatches.Get().(*proof.DeviceBatch)
+		defer aloneBatches.Put(batch)
 		for i := range part {
 			batch.Add(part[i].key, part[i].message, part[i].signature[:])
 		}
