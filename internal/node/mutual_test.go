@@ -40,6 +40,14 @@ func encrypted(t *testing.T) (n *Node, roots *x509.CertPool) {
 	return n, roots
 }
 
+// operatorKey is the certificate, with its key, that the first start made for the operator.
+func operatorKey(t *testing.T, dir string) tls.Certificate {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(Operator(dir).Certificate, Operator(dir).Key)
+	must(t, err)
+	return pair
+}
+
 // keyOf enrols a new key for an originator; it returns the certificate that the network issued for it, and its ID.
 func keyOf(t *testing.T, n *Node, op *client.Client, originator string) (tls.Certificate, string) {
 	t.Helper()
@@ -102,7 +110,7 @@ func (a *asker) ask(method, path, from, contentType, body string, header ...stri
 // brings nothing back (TS-0003 clause 7.2).
 func TestMutualTLS(t *testing.T) {
 	n, roots := encrypted(t)
-	op := client.NewTrusting(roots, n.URL(), OperatorID, token(t, n.Dir()), 4)
+	op := client.NewWithKey(roots, operatorKey(t, n.Dir()), n.URL(), OperatorID, 4)
 	defer op.Close()
 	cert, id := keyOf(t, n, op, "Cdev")
 	other, _ := keyOf(t, n, op, "Cother")
@@ -227,7 +235,11 @@ func TestMutualTLS(t *testing.T) {
 	// Last, because an address that shows what is not valid is soon locked out.
 	_, stranger, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
-	bearer := "Bearer " + token(t, n.Dir())
+	b, err := op.API(t.Context(), "POST", "/-/credentials", map[string]string{"originator": OperatorID, "role": "operator"})
+	must(t, err)
+	var second Enrolled
+	must(t, json.Unmarshal(b, &second))
+	bearer := "Bearer " + second.Token
 	nobody := newAsker(t, n, with(selfSigned(t, stranger)))
 	want("a key that nobody knows beside a token", nobody.ask("GET", "/tally", OperatorID, "", "", "Authorization", bearer), "2000 200")
 	for _, got := range []string{
