@@ -201,8 +201,11 @@ func openResults(path string) (*os.File, map[string]bool, error) {
 	} else if err == nil {
 		var lines [][]string
 		if lines, err = csv.NewReader(strings.NewReader(string(all))).ReadAll(); err == nil {
-			for _, l := range lines[1:] {
-				done[l[0]] = true
+			if len(lines) == 0 || !slices.Equal(lines[0], bulkHeader) {
+				err = fmt.Errorf("%s does not begin with %q: it is no list of this command", path, strings.Join(bulkHeader, ","))
+			}
+			for i := 1; i < len(lines) && err == nil; i++ {
+				done[lines[i][0]] = true
 			}
 		}
 	}
