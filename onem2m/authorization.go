@@ -77,7 +77,7 @@ func issuedIDsParameter(dst *[]string, name string, value []byte) error {
 
 // tokensParameter adds the tokens of a list, which may be longer than other values.
 func tokensParameter(dst *[]string, value []byte) error {
-	one := func(v []byte) error {
+	return eachValue(value, func(v []byte) error {
 		s, err := parameterText("tkns", v)
 		switch {
 		case err != nil:
@@ -88,14 +88,5 @@ func tokensParameter(dst *[]string, value []byte) error {
 			}
 		}
 		return addValue(dst, "tkns", s)
-	}
-	if value[0] != '[' {
-		return one(value)
-	}
-	for v := range Elements(value) {
-		if err := one(v); err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }

@@ -269,7 +269,7 @@ func listParameter(dst *[]string, name string, value []byte) error {
 
 // eachParameter calls add for each element of an array, or for the value itself when it is none.
 func eachParameter(name string, value []byte, add func(string) error) error {
-	one := func(v []byte) error {
+	return eachValue(value, func(v []byte) error {
 		s, err := parameterText(name, v)
 		if err == nil {
 			err = checkParameterValue(name, s)
@@ -278,7 +278,11 @@ func eachParameter(name string, value []byte, add func(string) error) error {
 			return err
 		}
 		return add(s)
-	}
+	})
+}
+
+// eachValue calls one for each element of an array, or for the value itself when it is none.
+func eachValue(value []byte, one func([]byte) error) error {
 	if value[0] != '[' {
 		return one(value)
 	}

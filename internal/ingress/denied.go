@@ -80,27 +80,7 @@ func deniedMembers(content []byte) (n int) {
 }
 
 // ownName is what a Denial calls one of the ledger's own operations.
-func ownName(op proof.Operation) string {
-	switch op {
-	case proof.OpEnrol:
-		return "enrol"
-	case proof.OpRevoke:
-		return "revoke"
-	case proof.OpErase:
-		return "erase"
-	case proof.OpInvite:
-		return "invite"
-	case proof.OpQuarantine:
-		return "quarantine"
-	case proof.OpRelease:
-		return "release"
-	case proof.OpPropose:
-		return "propose"
-	case proof.OpApprove:
-		return "approve"
-	}
-	return "administer"
-}
+func ownName(op proof.Operation) string { return strings.ToLower(op.String()) }
 
 // tell orders an Audit as the CSE's own item and waits until it is committed.
 func (g *Ingress) tell(ctx context.Context, content []byte) telling {

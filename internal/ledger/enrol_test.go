@@ -79,24 +79,8 @@ func (h *history) identities() Item {
 // TestOwnOperations: what validators make of enrolments, invitations and revocations, whatever the node that accepted
 // them thought of them; and that all of it is repeated from the log alone.
 func TestOwnOperations(t *testing.T) {
-	var got []onem2m.Response
-	a := openApp(t, "data", memFS(t), func(o *Options) {
-		o.Committed = func(_ uint64, results []Result) {
-			for _, r := range results {
-				got = append(got, r.Responses...)
-			}
-		}
-	})
+	a, h, do := executing(t, memFS(t))
 	defer a.Close()
-	h := newHistory(1, func() Status { return a.Head() })
-	height := int64(0)
-	do := func(items ...Item) []onem2m.Response {
-		t.Helper()
-		got, height, h.time = nil, height+1, h.time+1_000_000
-		_, err := apply(a, height, h.block(h.time, h.batch(items)))
-		must(t, err)
-		return got
-	}
 	as := func(who, token string, op proof.Operation, r OwnRequest) Item {
 		it := h.own(op, r)
 		it.From, it.Key = who, testKeyID(token)

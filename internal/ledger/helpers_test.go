@@ -104,6 +104,29 @@ func openApp(t testing.TB, dir string, fs vfs.FS, change ...func(*Options)) *App
 	return a
 }
 
+// executing opens an application that collects what it answers, and returns what executes items as one batch in a block of
+// its own.
+func executing(t testing.TB, fs vfs.FS) (a *App, h *history, do func(...Item) []onem2m.Response) {
+	t.Helper()
+	var got []onem2m.Response
+	a = openApp(t, "data", fs, func(o *Options) {
+		o.Committed = func(_ uint64, results []Result) {
+			for _, r := range results {
+				got = append(got, r.Responses...)
+			}
+		}
+	})
+	h = newHistory(1, a.Head)
+	height := int64(0)
+	return a, h, func(items ...Item) []onem2m.Response {
+		t.Helper()
+		got, height, h.time = nil, height+1, h.time+1_000_000
+		_, err := apply(a, height, h.block(h.time, h.batch(items)))
+		must(t, err)
+		return got
+	}
+}
+
 // history makes the same random blocks for the same seed.
 type history struct {
 	rng    *rand.Rand

@@ -13,24 +13,8 @@ import (
 // TestWhoSpeaksForWhom: what validators make of requests from other CSEs, and of those of the CSE itself, whatever the
 // node that accepted them thought of them.
 func TestWhoSpeaksForWhom(t *testing.T) {
-	var got []onem2m.Response
-	a := openApp(t, "data", memFS(t), func(o *Options) {
-		o.Committed = func(_ uint64, results []Result) {
-			for _, r := range results {
-				got = append(got, r.Responses...)
-			}
-		}
-	})
+	a, h, do := executing(t, memFS(t))
 	defer a.Close()
-	h := newHistory(1, func() Status { return a.Head() })
-	height := int64(0)
-	do := func(items ...Item) []onem2m.Response {
-		t.Helper()
-		got, height, h.time = nil, height+1, h.time+1_000_000
-		_, err := apply(a, height, h.block(h.time, h.batch(items)))
-		must(t, err)
-		return got
-	}
 	create := func(from string, key identity.KeyID, typ onem2m.ResourceType, content string) Item {
 		return Item{
 			Operation: proof.Operation(onem2m.Create), From: from, Key: key, To: "tally", Type: typ, Content: []byte(content),

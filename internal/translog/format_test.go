@@ -54,24 +54,8 @@ func TestGolden(t *testing.T) {
 	must(t, err)
 	group, err := newEncoder(zstd.SpeedBetterCompression)
 	must(t, err)
-	z, err := newDecoder()
-	must(t, err)
-	check := func(name string, enc *encoder, blocks []*Block) {
-		written, err := enc.appendFrame(nil, blocks[0].First, blocks)
-		must(t, err)
-		b := golden(t, name, written)
-		f, err := decodeFrame(z, b)
-		must(t, err)
-		for i := range blocks {
-			sameBlock(t, f.materialise(i, true), blocks[i])
-		}
-		// What the compressor makes of it may change with its version; all else may not.
-		if !bytes.Equal(storedFrame(b, unpacked(t, z, b)), storedFrame(written, unpacked(t, z, written))) {
-			t.Errorf("%s differs from what is written now", name)
-		}
-	}
-	check("frame-v1", single, blocks[:1])
-	check("group-v1", group, blocks)
+	sameFrame(t, "frame-v1", single, blocks[:1])
+	sameFrame(t, "group-v1", group, blocks)
 
 	m, files := smallLog(t)
 	old := make(map[string][]byte)
@@ -90,6 +74,25 @@ func TestGolden(t *testing.T) {
 		t.Error(l.Mended())
 	}
 	must(t, l.Close())
+}
+
+// sameFrame says whether blocks are written as the golden file has them, and read from it as they are.
+func sameFrame(t *testing.T, name string, enc *encoder, blocks []*Block) {
+	t.Helper()
+	z, err := newDecoder()
+	must(t, err)
+	written, err := enc.appendFrame(nil, blocks[0].First, blocks)
+	must(t, err)
+	b := golden(t, name, written)
+	f, err := decodeFrame(z, b)
+	must(t, err)
+	for i := range blocks {
+		sameBlock(t, f.materialise(i, true), blocks[i])
+	}
+	// What the compressor makes of it may change with its version; all else may not.
+	if !bytes.Equal(storedFrame(b, unpacked(t, z, b)), storedFrame(written, unpacked(t, z, written))) {
+		t.Errorf("%s differs from what is written now", name)
+	}
 }
 
 // unpacked returns the parts of a frame as the encoder had them before compression.

@@ -168,7 +168,7 @@ func TestNothingIsLeft(t *testing.T) {
 // TestIdleConnections: an idle connection costs little: 10,000 of them are to fit in 500 MB.
 func TestIdleConnections(t *testing.T) {
 	if testing.Short() {
-		t.Skip("many connections")
+		t.Skip("opens thousands of connections: left out with -short")
 	}
 	b := newBed(t)
 	var before, after runtime.MemStats
